@@ -1,0 +1,70 @@
+# make env | test | smoke | reproduce        what a reader needs; `make help` lists every target
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+PROFILE ?= cpu
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+# nbval compares every cell of a strict notebook, and of the others the cells tagged for it.
+NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
+STRICT_NOTEBOOKS ?=
+LAX_NOTEBOOKS := $(filter-out $(STRICT_NOTEBOOKS),$(NOTEBOOKS))
+
+# One thread per worker: two workers would fight over two cores, and sums keep their order.
+# MPLBACKEND stays unset for notebooks, or the kernel would show no figure.
+REPEATABLE := env -u MPLBACKEND OMP_NUM_THREADS=1 TQDM_DISABLE=1
+OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_DATASETS_DISABLE_PROGRESS_BARS=1
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
+NBVAL := $(REPEATABLE) $(OFFLINE) $(PYTEST) --dist loadscope -p no:cacheprovider \
+	--nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval/sanitize.cfg
+
+.PHONY: help env test reproduce smoke notebooks lock lint benchmark clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+env: $(STAMP)  ## build the environment in .venv from requirements.lock (again only when that changes)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "bclip needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make env PYTHON=python3.11" >&2; exit 1; }
+	@echo "Building $(VENV) from requirements.lock: PyTorch is several GB, this takes a few minutes."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -qq -r requirements.lock
+	$(BIN)/python -m pip install -qq --no-deps -e .
+	@touch $@
+
+test: env  ## unit tests, then every notebook executed and compared with its stored outputs
+	$(OFFLINE) OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTEST) tests
+	$(if $(STRICT_NOTEBOOKS),$(NBVAL) --nbval $(STRICT_NOTEBOOKS))
+	$(if $(LAX_NOTEBOOKS),$(NBVAL) --nbval-lax $(LAX_NOTEBOOKS))
+
+reproduce: env  ## run the whole collection (PROFILE=cpu; smoke and gpu are the others)
+	$(BIN)/python -m bclip_core.reproduce --profile $(PROFILE)
+
+smoke: env  ## run the whole collection at its smallest size
+	$(BIN)/python -m bclip_core.reproduce --profile smoke
+
+notebooks: env  ## execute the committed notebooks in place at the smoke profile and clean them
+	$(REPEATABLE) $(BIN)/python -m bclip_core.reproduce --profile smoke --in-place
+
+benchmark: env  ## measure speed and memory (benchmarks/)
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+lint: env  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lock: env  ## resolve requirements.lock again from pyproject.toml (UPGRADE=--upgrade for newer versions)
+	$(BIN)/python -m pip install -qq uv
+	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 \
+	  --fork-strategy fewest --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
+	  $(UPGRADE) --output-file requirements.lock
+
+clean:  ## remove caches and builds; .venv and results/runs stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

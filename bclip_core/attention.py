@@ -1,0 +1,82 @@
+"""Pieces of a transformer's forward pass that both towers share, and the choice of its kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+SMALLEST_BUCKET = 16  # rows; below this a pass of its own costs more than the padding it saves
+BUCKET_RATIO = 0.7  # a text shorter than this part of a bucket's longest opens the next bucket
+
+
+def attention_kernel(device: torch.device | str, precision: str) -> AbstractContextManager[None]:
+    """The attention kernel to train with: the unfused one for bf16 on a CPU, else torch's choice.
+
+    On a CPU the fused kernel's backward pass is so slow in bf16 that it costs what bf16 gains.
+    The returned context serves one `with` statement.
+
+    Args:
+        device: where the model runs.
+        precision: "fp32", "bf16" or "fp16".
+    """
+    if torch.device(device).type == "cpu" and precision == "bf16":
+        return sdpa_kernel(SDPBackend.MATH)
+    return nullcontext()
+
+
+def length_buckets(lengths: Sequence[int]) -> list[slice]:
+    """Split texts sorted by length, longest first, into few groups of similar length.
+
+    Args:
+        lengths: numbers of tokens, not increasing.
+
+    Returns:
+        Consecutive slices that cover all texts. Every group but a lone one has at least
+        `SMALLEST_BUCKET` texts.
+    """
+    starts = [0]
+    for row, length in enumerate(lengths):
+        is_shorter = length < BUCKET_RATIO * lengths[starts[-1]]
+        if is_shorter and SMALLEST_BUCKET <= min(row - starts[-1], len(lengths) - row):
+            starts.append(row)
+    return [slice(*ends) for ends in zip(starts, [*starts[1:], len(lengths)], strict=True)]
+
+
+def residual_block(
+    block: ResidualAttentionBlock, tokens: Tensor, causal_mask: Tensor | None
+) -> Tensor:
+    """One residual block; told that the mask is causal, attention may skip the masked half."""
+    normed = block.ln_1(tokens)
+    causal = causal_mask is not None
+    attended, _ = block.attn(
+        normed, normed, normed, need_weights=False, attn_mask=causal_mask, is_causal=causal
+    )
+    return after_attention(block, tokens, attended)
+
+
+def after_attention(block: ResidualAttentionBlock, tokens: Tensor, attended: Tensor) -> Tensor:
+    """The residual and the MLP of a block, for attention that is already projected."""
+    tokens = tokens + block.ls_1(attended)
+    return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))  # type: ignore[no-any-return]
+
+
+def attend_once(
+    attn: nn.MultiheadAttention, query: Tensor, tokens: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Attention of a single query [B, W] over tokens [B, L, W]; mask [B, L], True where visible.
+
+    Returns the attended values [B, W] and all values [B, L, W], neither output-projected yet.
+    """
+    width, weight, bias = attn.embed_dim, attn.in_proj_weight, attn.in_proj_bias
+    joint = F.linear(tokens, weight[width:], bias[width:])
+    q = F.linear(query, weight[:width], bias[:width]).view(len(query), attn.num_heads, 1, -1)
+    k, v = joint.view(*tokens.shape[:2], 2, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+    visible = None if mask is None else mask[:, None, None]
+    attended = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
+    return attended.flatten(1), joint[..., width:]

@@ -1,0 +1,1 @@
+from bclip_core.captions.sentences import split_sentences

@@ -1,0 +1,95 @@
+"""Phrases without a model: `rule_tagger`'s tags, noun chunks as runs of them, the rules of `phrases`."""
+
+from __future__ import annotations
+
+from bclip_core.captions import lexicon as lex
+from bclip_core.captions import rule_tagger
+from bclip_core.captions.phrases import Span, TaggedSentence, phrases_of
+
+_QUOTES = frozenset("\"'“”‘’")
+_LONGEST_QUOTE = 8  # words and marks of a name inside a noun chunk: 'a "NO PARKING" sign'
+
+
+class RuleBasedExtractor:
+    """Phrases by the standard library and the word lists of `lexicon` alone, for English captions."""
+
+    name = "rules-v1"
+
+    def __call__(self, sentence: str) -> list[str]:
+        """Distinct phrases of one sentence, in order of appearance."""
+        return phrases_of(tag_sentence(sentence))
+
+
+def tag_sentence(sentence: str) -> TaggedSentence:
+    """Words, tags and noun chunks of an English sentence; linear time, never fails."""
+    offsets = tuple(match.span() for match in rule_tagger.WORD.finditer(sentence))
+    words = [sentence[start:end] for start, end in offsets]
+    tags = rule_tagger.tag(words)
+    chunks = noun_chunks([word.lower() for word in words], tags)
+    return TaggedSentence(sentence, offsets, tuple(tags), tuple(chunks))
+
+
+def noun_chunks(words: list[str], tags: list[str]) -> list[Span]:
+    """Pronouns, and determiner + modifiers + nouns up to the last noun; in words [start, end)."""
+    spans, at = [], 0
+    while at < len(words):
+        end = _chunk_end(words, tags, at)
+        if end:
+            spans.append((at, end))
+        at = end or at + 1
+    return spans
+
+
+def _chunk_end(words: list[str], tags: list[str], start: int) -> int:
+    """Where the chunk that starts here ends; 0 when none starts here."""
+    if tags[start] == "PRON":
+        return 0 if words[start] == "there" else start + 1
+    end, at = 0, start
+    while at < len(words):
+        after_quote = _after_quote(words, tags, at) if at > start and not end else 0
+        if not after_quote and not _continues(words, tags, start, at, end):
+            break
+        one = words[at] == "one" and at > start and tags[at - 1] in ("DET", "ADJ")
+        if tags[at] == "NOUN" or one:
+            end = at + 1
+        at = after_quote or at + 1
+    headless = not end and at > start + 1 and tags[start] == "DET" and tags[at - 1] == "ADJ"
+    if headless and (words[start] == "the" or words[at - 1] in lex.COLOURS):
+        return at  # "the other", "a dark red"
+    return end
+
+
+def _continues(words: list[str], tags: list[str], start: int, at: int, end: int) -> bool:
+    """Whether the word belongs to the chunk [start, at); `end` is after its last noun, or 0."""
+    following = tags[at + 1] if at + 1 < len(tags) else ""
+    if tags[at] == "DET":
+        first = all(earlier == "DET" for earlier in tags[start:at])
+        return first and (at == start or words[at] not in ("a", "an"))
+    if tags[at] == "PART":
+        return at == end > start and words[at] != "to"
+    if tags[at] == "ADV":
+        degree = words[at].endswith("ly") or words[at] in ("very", "more", "most", "less", "quite")
+        return not end and degree and (following in ("ADJ", "ADV") or words[at] == "very")
+    if tags[at] == "CCONJ" or words[at] == ",":
+        return at > start and _joins_adjectives(words, tags, start, at)
+    return tags[at] in ("ADJ", "NUM", "NOUN")
+
+
+def _joins_adjectives(words: list[str], tags: list[str], start: int, at: int) -> bool:
+    """Whether "and" or a comma joins adjectives of one noun: "a black and white dog"."""
+    predicate = start > 0 and tags[start - 1] == "AUX" and tags[start] != "DET"
+    if predicate or at + 2 >= len(words):
+        return False
+    materials = words[at - 1] in lex.MATERIALS and words[at + 1] in lex.MATERIALS
+    adjectives = tags[at - 1] == "ADJ" and tags[at + 1] in ("ADJ", "ADV")
+    return adjectives or (materials and tags[at + 2] == "NOUN")
+
+
+def _after_quote(words: list[str], tags: list[str], at: int) -> int:
+    """Where a short quoted name that qualifies a noun ends: 'a "STOP" sign'; 0 when there is none."""
+    if words[at] not in _QUOTES or tags[at - 1] not in ("DET", "ADJ"):
+        return 0
+    for close in range(at + 2, min(at + _LONGEST_QUOTE, len(words) - 1)):
+        if words[close] in _QUOTES:
+            return close + 1 if tags[close + 1] == "NOUN" else 0
+    return 0

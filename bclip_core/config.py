@@ -1,0 +1,190 @@
+"""Frozen configuration of a run: what is trained, on what, from where, for how long.
+
+A configuration is the record of an experiment: `to_dict` goes into the checkpoint and the
+result. Every field is checked when it is built, so that a bad value fails before any work starts,
+with the field's name, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+
+class ConfigError(ValueError):
+    """A configuration value is not allowed; the message names field, value and what is."""
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name}={value!r}: expected {expected}")
+
+
+def _require_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    _require(value in known, name, value, "one of " + ", ".join(known))
+
+
+class _Config:
+    """Dictionary round trip shared by all configurations."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dictionary, ready for JSON."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ConfigError: an unknown field (the message lists the known ones) or a bad value.
+        """
+        fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(fields))
+        _require(not unknown, f"{cls.__name__} field", unknown, "one of " + ", ".join(fields))
+        built = {}
+        for name, value in values.items():
+            default = fields[name].default_factory
+            nested = default if isinstance(default, type) and issubclass(default, _Config) else None
+            built[name] = nested.from_dict(value) if nested and isinstance(value, dict) else value
+        return cls(**built)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked again."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class BackboneConfig(_Config):
+    """Which CLIP. `name` is one of `backbone.SMALL_ARCHITECTURES` or any open_clip ViT."""
+
+    name: str = "scene-small"
+    pretrained: str = ""  # "" random; "scenes" the shipped model; an open_clip tag; a local file
+    context_length: int = 77  # positions of the text tower; 248 stretches a table of 77
+    quick_gelu: bool = True  # OpenAI's activation; recorded and checked at load
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), "name", self.name, "the name of an architecture")
+        _require(self.context_length >= 8, "context_length", self.context_length, ">= 8")
+
+
+@dataclass(frozen=True)
+class PoolerConfig(_Config):
+    """The text-conditioned pooler: heads and how its projections start."""
+
+    heads: int = 8
+    init: str = "identity"  # "identity": a soft average of patches; "xavier": the authors' start
+
+    def __post_init__(self) -> None:
+        _require(self.heads >= 1, "heads", self.heads, ">= 1")
+        _require_choice("init", self.init, ("identity", "xavier"))
+
+
+@dataclass(frozen=True)
+class TextConfig(_Config):
+    """Which texts of an image a step reads: 1 caption + S sentences + N phrases = K."""
+
+    caption: str = "long"  # "long": the join of the sampled sentences; "short": one short caption
+    sentences: int = 5  # S: how many of the caption's sentences a step samples
+    phrases: int = 30  # N: at most so many phrases of those sentences
+    sentence_texts: bool = True  # whether the sampled sentences are texts of their own
+
+    def __post_init__(self) -> None:
+        _require_choice("caption", self.caption, ("long", "short"))
+        _require(self.sentences >= 1, "sentences", self.sentences, ">= 1")
+        _require(self.phrases >= 0, "phrases", self.phrases, ">= 0")
+
+    @property
+    def texts_per_image(self) -> int:
+        """K, the width of the text axis."""
+        return 1 + (self.sentences if self.sentence_texts else 0) + self.phrases
+
+    @classmethod
+    def from_counts(cls, texts_per_image: int, sentences: int, phrases: int) -> Self:
+        """A long-caption setting from K, S and N as the papers state them.
+
+        Raises:
+            ConfigError: K is not 1 + S + N.
+        """
+        config = cls(sentences=sentences, phrases=phrases)
+        expected = f"1 + sentences + phrases = {config.texts_per_image}"
+        _require(
+            texts_per_image == config.texts_per_image, "texts_per_image", texts_per_image, expected
+        )
+        return config
+
+
+@dataclass(frozen=True)
+class LossConfig(_Config):
+    """Settings of the loss terms; a method reads those that its terms use."""
+
+    beta: float = 0.5  # how far other texts of the same image count as positives (β-CAL)
+    beta_cal_weight: float = 1.0
+    mask_padding: bool = True  # False: the authors' softmax over padded columns
+    duplicates: str = "negatives"  # equal texts of different images: as the paper, or "ignore"
+
+    def __post_init__(self) -> None:
+        _require(0.0 <= self.beta <= 1.0, "beta", self.beta, "a number in [0, 1]")
+        _require(self.beta_cal_weight >= 0, "beta_cal_weight", self.beta_cal_weight, ">= 0")
+        _require_choice("duplicates", self.duplicates, ("negatives", "ignore"))
+
+
+@dataclass(frozen=True)
+class DataConfig(_Config):
+    """The data set: its name; for scenes difficulty, picture size, counts per split and seed."""
+
+    name: str = "scenes"
+    difficulty: str = "simple"
+    image_size: int = 64
+    train: int = 4000
+    validation: int = 200
+    test: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        _require(self.image_size >= 16, "image_size", self.image_size, ">= 16 pixels")
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Config):
+    """The loop: AdamW with two learning-rate groups, warm-up and cosine."""
+
+    steps: int = 140
+    batch_size: int = 64
+    lr: float = 7e-4  # backbone
+    pooler_lr: float = 2e-3  # pooler and learnt scales of the loss
+    final_lr_fraction: float = 0.01  # cosine ends at lr times this
+    warmup_steps: int = 10
+    weight_decay: float = 0.01  # matrices only
+    adam_betas: tuple[float, float] = (0.9, 0.98)
+    clip_norm: float = 1.0  # 0 switches clipping off
+    accumulation: int = 1  # micro-batches per update; adds no negatives to a contrastive loss
+    precision: str = "fp32"  # "fp32" | "bf16" | "fp16"
+    seed: int = 0
+    checkpoint_every: int = 50  # updates between checkpoints; 0: only at the end
+    log_every: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "adam_betas", tuple(self.adam_betas))
+        for name in ("steps", "batch_size", "accumulation", "log_every"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        for name in ("warmup_steps", "checkpoint_every", "weight_decay", "clip_norm"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        _require(self.lr > 0, "lr", self.lr, "> 0")
+        _require(self.pooler_lr > 0, "pooler_lr", self.pooler_lr, "> 0")
+        _require_choice("precision", self.precision, ("fp32", "bf16", "fp16"))
+
+
+@dataclass(frozen=True)
+class RunConfig(_Config):
+    """Everything that decides a run's weights. `method` is a name of `methods.METHODS`."""
+
+    method: str = "beta-clip-ce"
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    pooler: PoolerConfig = field(default_factory=PoolerConfig)
+    texts: TextConfig = field(default_factory=TextConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)

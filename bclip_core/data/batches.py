@@ -1,0 +1,272 @@
+"""From rows of a data set to the tensors of a step.
+
+Everything random is a pure function of (seed, step, row): no generator carries state from step to
+step, so a run that is killed and resumed sees exactly the batches of an undisturbed one, and any
+number of processes sees the same global batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import datasets
+import numpy as np
+import torch
+
+# Mean and standard deviation of CLIP's training images, per channel, on the scale 0..1
+# (Radford et al., 2021; open_clip.constants has the same numbers).
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from bclip_core.config import TextConfig
+from bclip_core.tokenizer import Tokenizer
+
+REQUIRED_COLUMNS = ("id", "image", "caption", "short_captions", "sentences", "phrases")
+
+
+class TextBatch(NamedTuple):
+    """The texts of a batch, each distinct text stored once.
+
+    Attributes:
+        tokens: token ids of the U distinct texts, zero-padded, [U, L] int64.
+        index: which row of `tokens` is text k of image b, [B, K] int64; 0 where padded.
+        mask: whether text k of image b exists, [B, K] bool.
+    """
+
+    tokens: Tensor
+    index: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device | str) -> TextBatch:
+        """The same batch on another device."""
+        return TextBatch(*(part.to(device, non_blocking=True) for part in self))
+
+
+class Batch(NamedTuple):
+    """One step's input: ids of the rows, pixels uint8 [B, 3, H, W], texts."""
+
+    ids: list[str]
+    images: Tensor
+    texts: TextBatch
+
+
+def normalise_images(images: Tensor) -> Tensor:
+    """uint8 pixels [B, 3, H, W] to CLIP's normalised float32."""
+    mean = torch.tensor(OPENAI_DATASET_MEAN, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(OPENAI_DATASET_STD, device=images.device).view(1, 3, 1, 1)
+    return (images.float() / 255.0 - mean) / std
+
+
+def image_to_pixels(image: Image.Image, image_size: int) -> Tensor:
+    """A picture as uint8 [3, S, S]: upright by its EXIF tag, RGB, short side to S, centre crop.
+
+    A picture that already is S × S is passed through unchanged.
+    """
+    image = ImageOps.exif_transpose(image).convert("RGB")
+    if image.size != (image_size, image_size):
+        image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+class BrokenImageError(ValueError):
+    """A picture of the data set cannot be decoded; the message names its row and id."""
+
+
+def decode_images(
+    dataset: datasets.Dataset, image_size: int, *, on_error: str = "raise"
+) -> tuple[Tensor, list[int]]:
+    """All pictures of a data set, decoded once.
+
+    Args:
+        dataset: with columns `id` and `image`.
+        image_size: S, side in pixels.
+        on_error: "raise" stops at the first broken picture; "skip" leaves it out and says so.
+
+    Returns:
+        pixels uint8 [N', 3, S, S] and the rows they belong to (all rows unless some were skipped).
+
+    Raises:
+        BrokenImageError: a picture cannot be decoded and `on_error` is "raise".
+    """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
+    # One undecoded row at a time, so that a broken file is caught where it is named.
+    images = dataset.cast_column("image", datasets.Image(decode=False))["image"]
+    decoder, ids = datasets.Image(), dataset["id"]
+    pixels, rows, broken = [], [], []
+    for row, stored in enumerate(images):
+        try:
+            pixels.append(image_to_pixels(decoder.decode_example(stored), image_size))
+            rows.append(row)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            name = f"row {row}, id {ids[row]!r}, file {stored.get('path')!r}"
+            if on_error == "raise":
+                raise BrokenImageError(f"image cannot be decoded: {name}: {error}") from error
+            broken.append(name)
+    if broken:
+        print(f"skipped {len(broken)} of {len(dataset)} images: " + "; ".join(broken[:5]))
+    if not pixels:
+        raise BrokenImageError(f"none of the {len(dataset)} images can be decoded")
+    return torch.stack(pixels), rows
+
+
+def item_generator(seed: int, step: int, row: int) -> torch.Generator:
+    """The random generator of one item of one step, independent of every other."""
+    mixed = np.random.SeedSequence([seed, step, row]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(mixed[0]) << 32 | int(mixed[1]))
+
+
+class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | None]]]):
+    """Rows in the collection's schema, addressed by (step, row); texts are drawn per item.
+
+    Args:
+        dataset: columns `REQUIRED_COLUMNS`.
+        texts: which texts a step reads.
+        image_size: S.
+        seed: of the text draws.
+        on_error: see `decode_images`.
+
+    Raises:
+        ValueError: a column is missing or a row has no caption (both are named).
+    """
+
+    def __init__(
+        self,
+        dataset: datasets.Dataset,
+        texts: TextConfig,
+        image_size: int,
+        seed: int = 0,
+        on_error: str = "raise",
+    ) -> None:
+        missing = [name for name in REQUIRED_COLUMNS if name not in dataset.column_names]
+        if missing:
+            raise ValueError(f"data set lacks columns {missing}; it has {dataset.column_names}")
+        self.texts, self.seed = texts, seed
+        self.pixels, rows = decode_images(dataset, image_size, on_error=on_error)
+        text_columns = dataset.select_columns(["id", "short_captions", "sentences", "phrases"])
+        self.rows: list[dict[str, Any]] = text_columns.select(rows).to_list()
+        needed = "short_captions" if texts.caption == "short" else "sentences"
+        for number, row in enumerate(self.rows):
+            if not row[needed]:
+                raise ValueError(f"row {number}, id {row['id']!r}: {needed} is empty")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, address: tuple[int, int]) -> tuple[str, Tensor, list[str | None]]:
+        step, number = address
+        generator = item_generator(self.seed, step, number)
+        texts = draw_texts(self.rows[number], self.texts, generator)
+        return self.rows[number]["id"], self.pixels[number], texts
+
+
+def draw_texts(
+    row: dict[str, Any], config: TextConfig, generator: torch.Generator | None
+) -> list[str | None]:
+    """The K texts of one image in their slots: caption, S sentences, N phrases; None is padding.
+
+    Args:
+        row: with `short_captions`, `sentences`, `phrases` (a list per sentence).
+        config: which texts to read.
+        generator: None takes the first ones, as evaluation does.
+    """
+    if config.caption == "short":
+        choices = row["short_captions"]
+        pick = 0 if generator is None else int(torch.randint(len(choices), (), generator=generator))
+        caption, sentences, phrases = choices[pick], (), ()
+    else:
+        from bclip_core.captions import sample_texts
+
+        caption, sentences, phrases = sample_texts(
+            row["sentences"], row["phrases"], config.sentences, config.phrases, generator
+        )
+    slots: list[str | None] = [caption]
+    if config.sentence_texts:
+        slots += [*sentences, *[None] * (config.sentences - len(sentences))]
+    return slots + [*phrases, *[None] * (config.phrases - len(phrases))]
+
+
+def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) -> TextBatch:
+    """Texts in slots, [B][K] with None for padding, to a `TextBatch` of distinct texts.
+
+    Two texts are the same when the tokenizer sees the same, that is, without case and spacing.
+
+    Raises:
+        ValueError: rows of different length, or no text at all.
+    """
+    widths = {len(row) for row in rows}
+    if len(widths) != 1:
+        raise ValueError(f"rows have {sorted(widths)} texts: expected one width K, padded with None")
+    distinct: dict[str, int] = {}
+    index = torch.zeros(len(rows), widths.pop(), dtype=torch.int64)
+    mask = torch.zeros(index.shape, dtype=torch.bool)
+    for b, row in enumerate(rows):
+        for k, text in enumerate(row):
+            if text is not None:
+                key = " ".join(text.lower().split())
+                index[b, k] = distinct.setdefault(key, len(distinct))
+                mask[b, k] = True
+    if not distinct:
+        raise ValueError("the batch has no text: expected at least one text that is not padding")
+    return TextBatch(tokenizer(list(distinct)), index, mask)
+
+
+class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
+    """The (step, row) addresses of each micro-batch, from `start` on, for one rank.
+
+    Epoch after epoch a new permutation; the last incomplete batch of an epoch is carried over into
+    the next one, so every row is seen equally often. All ranks share the permutation and take every
+    `world`-th row of the global batch (the authors' ranks shuffle apart and miss rows).
+    """
+
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if batch_size > count:
+            raise ValueError(f"batch_size={batch_size}: expected at most the {count} rows there are")
+        if batch_size % world:
+            raise ValueError(f"batch_size={batch_size}: expected a multiple of {world} processes")
+        self.count, self.batch_size, self.steps = count, batch_size, steps
+        self.seed, self.start, self.rank, self.world = seed, start, rank, world
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def _permutation(self, epoch: int) -> list[int]:
+        generator = item_generator(self.seed, epoch, self.count)
+        return torch.randperm(self.count, generator=generator).tolist()
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, permutation = -1, []
+        for step in range(self.start, self.steps):
+            batch = []
+            for position in range(step * self.batch_size, (step + 1) * self.batch_size):
+                if position // self.count != epoch:
+                    epoch = position // self.count
+                    permutation = self._permutation(epoch)
+                batch.append((step, permutation[position % self.count]))
+            yield batch[self.rank :: self.world]
+
+
+def make_loader(
+    dataset: ImageTextDataset, sampler: StepSampler, tokenizer: Tokenizer, workers: int = 0
+) -> torch.utils.data.DataLoader[Batch]:
+    """A loader of `Batch`es; decoding is done already, so workers only draw and tokenise."""
+
+    def collate(items: list[tuple[str, Tensor, list[str | None]]]) -> Batch:
+        ids, images, texts = zip(*items, strict=True)
+        return Batch(list(ids), torch.stack(images), collate_texts(texts, tokenizer))
+
+    collate_function: Callable[[list[Any]], Batch] = collate
+    return torch.utils.data.DataLoader(
+        dataset, batch_sampler=sampler, collate_fn=collate_function, num_workers=workers
+    )

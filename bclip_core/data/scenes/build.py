@@ -1,0 +1,165 @@
+"""From configuration to a stored `datasets.Dataset`: built once, then memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+from datasets import Dataset, Features, Image, List, Value
+from filelock import FileLock
+from PIL import Image as PILImage
+from torch import Tensor
+from tqdm import tqdm
+
+from bclip_core.config import DataConfig
+from bclip_core.data.scenes.attributes import SCENES_VERSION, SPLITS, Scene, get_difficulty
+from bclip_core.data.scenes.language import write_texts
+from bclip_core.data.scenes.layout import sample_scenes
+from bclip_core.data.scenes.render import render_scenes, visible_boxes
+
+CACHE_VARIABLE = "BCLIP_CACHE"
+_CHUNK = 128  # scenes rendered and written at once: their arrays still fit the CPU's cache
+_OBJECT = {name: Value("string") for name in ("shape", "colour", "size", "pattern", "border")} | {
+    name: Value("float32") for name in ("x", "y", "radius", "angle")
+}
+
+FEATURES = Features(
+    {
+        "id": Value("string"),
+        "image": Image(mode="RGB"),
+        "caption": Value("string"),
+        "short_captions": List(Value("string")),
+        "sentences": List(Value("string")),
+        "phrases": List(List(Value("string"))),
+        "objects": List(_OBJECT),
+        "boxes": List(List(Value("float32"))),
+        "instances": Image(mode="L"),
+        "background": Value("string"),
+        "sentence_objects": List(List(Value("int32"))),
+        "phrase_objects": List(List(List(Value("int32")))),
+        "difficulty": Value("string"),
+    }
+)
+
+
+def load_scenes(
+    config: DataConfig,
+    split: str,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> Dataset:
+    """The scenes of one split, built on the first call and read from disk afterwards.
+
+    Scene i depends on the difficulty, seed, split and i alone, so a larger split only adds scenes.
+
+    Args:
+        config: difficulty, picture size, counts and seed.
+        split: "train", "validation" or "test".
+        cache_dir: folder of the stored data; default $BCLIP_CACHE, else ~/.cache/bclip.
+        progress: whether to show a progress bar while building.
+
+    Raises:
+        ValueError: unknown split or difficulty; the message lists the known ones.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+    get_difficulty(config.difficulty)
+    path = scenes_path(config, split, cache_dir)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.exists():  # another process may have built it while this one waited
+                _write(config, split, path, progress)
+    return Dataset.from_file(str(path))
+
+
+def scenes_path(
+    config: DataConfig, split: str, cache_dir: str | os.PathLike[str] | None = None
+) -> Path:
+    """The file of a split: its name holds every setting that its content depends on."""
+    root = cache_dir or os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "bclip"
+    count = getattr(config, split)
+    name = f"{config.difficulty}-{config.image_size}px-seed{config.seed}-v{SCENES_VERSION}"
+    return Path(root) / "scenes" / name / f"{split}-{count}.arrow"
+
+
+def build_rows(config: DataConfig, split: str, start: int, stop: int) -> dict[str, list[Any]]:
+    """Columns of the scenes `start` .. `stop - 1`, pictures as encoded PNG."""
+    difficulty = get_difficulty(config.difficulty)
+    scenes = sample_scenes(difficulty, config.seed, split, start, stop)
+    images, instances = render_scenes(scenes, config.image_size)
+    boxes = visible_boxes(instances, max(len(s.objects) for s in scenes)).tolist()
+    columns: dict[str, list[Any]] = {name: [] for name in FEATURES}
+    for scene, image, instance, scene_boxes in zip(scenes, images, instances, boxes, strict=True):
+        row = _row(scene) | {
+            "image": _png(image),
+            "instances": _png(instance),
+            "boxes": scene_boxes[: len(scene.objects)],
+        }
+        for name, values in columns.items():
+            values.append(row[name])
+    return columns
+
+
+def attributes_digest(config: DataConfig, split: str, count: int) -> str:
+    """SHA-256 of attributes, geometry (rounded to 1e-6) and texts of the first scenes."""
+    difficulty = get_difficulty(config.difficulty)
+    digest = hashlib.sha256()
+    for scene in sample_scenes(difficulty, config.seed, split, 0, count):
+        row = _row(scene)
+        for item in row["objects"]:
+            item.update({name: round(item[name], 6) for name in ("x", "y", "radius", "angle")})
+        digest.update(json.dumps(row, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _row(scene: Scene) -> dict[str, Any]:
+    texts = write_texts(scene)
+    name = scene.difficulty.name
+    return {
+        "id": f"{name}-{scene.seed}-{scene.split}-{scene.index:06d}",
+        "caption": texts.caption,
+        "short_captions": texts.short_captions,
+        "sentences": [sentence.text for sentence in texts.sentences],
+        "sentence_objects": [sentence.objects for sentence in texts.sentences],
+        "phrases": [[phrase.text for phrase in s.phrases] for s in texts.sentences],
+        "phrase_objects": [[phrase.objects for phrase in s.phrases] for s in texts.sentences],
+        "objects": [dict(vars(item)) for item in scene.objects],
+        "background": scene.background.name,
+        "difficulty": name,
+    }
+
+
+def _png(pixels: Tensor) -> dict[str, bytes | None]:
+    buffer = io.BytesIO()
+    PILImage.fromarray(pixels.numpy()).save(buffer, "PNG", compress_level=1)
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def _write(config: DataConfig, split: str, path: Path, progress: bool) -> None:
+    """Write to a temporary file beside `path`, then rename, so a kill leaves no half data set."""
+    count = getattr(config, split)
+    schema = FEATURES.arrow_schema
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    try:
+        with (
+            os.fdopen(handle, "wb") as file,
+            pa.ipc.new_stream(file, schema) as writer,
+            tqdm(total=count, desc=f"{config.difficulty} {split}", disable=not progress) as bar,
+        ):
+            for start in range(0, count, _CHUNK):
+                stop = min(start + _CHUNK, count)
+                rows = build_rows(config, split, start, stop)
+                writer.write_table(pa.Table.from_pydict(rows, schema=schema))
+                bar.update(stop - start)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,57 @@
+"""Whole data sets through a trained model, without gradient, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from bclip_core.data.batches import normalise_images
+from bclip_core.model import BClip
+from bclip_core.tokenizer import Tokenizer
+
+
+@torch.inference_mode()
+def encode_images(
+    model: BClip, pixels: Tensor, *, batch_size: int = 256, progress: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Global and dense embeddings of pictures.
+
+    Args:
+        model: any model of the collection.
+        pixels: uint8 [M, 3, H, W].
+        batch_size: pictures at a time.
+        progress: show a progress bar.
+
+    Returns:
+        global [M, D] and patches [M, P, D], on the CPU, not normalised.
+    """
+    device = next(model.parameters()).device
+    parts = []
+    for start in tqdm(
+        range(0, len(pixels), batch_size), desc="encode images", disable=not progress
+    ):
+        images = normalise_images(pixels[start : start + batch_size].to(device))
+        parts.append([part.cpu() for part in model.backbone.encode_image(images)])
+    images, patches = zip(*parts, strict=True)
+    return torch.cat(images), torch.cat(patches)
+
+
+@torch.inference_mode()
+def encode_texts(
+    model: BClip, texts: Sequence[str], *, batch_size: int = 512, progress: bool = False
+) -> Tensor:
+    """Embeddings of texts [T, D], on the CPU, not normalised; each distinct text is encoded once."""
+    tokenizer = Tokenizer(model.backbone.config.context_length)
+    device = next(model.parameters()).device
+    distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    unique = list(distinct)
+    parts = []
+    for start in tqdm(
+        range(0, len(unique), batch_size), desc="encode texts", disable=not progress
+    ):
+        tokens = tokenizer(unique[start : start + batch_size]).to(device)
+        parts.append(model.backbone.encode_text(tokens).cpu())
+    return torch.cat(parts)[[distinct[text] for text in texts]]

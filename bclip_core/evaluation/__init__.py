@@ -1,0 +1,69 @@
+"""Evaluation: pure functions of tensors, from embeddings, maps and boxes to numbers."""
+
+from bclip_core.evaluation.conditioned import (
+    conditioned_caption_scores,
+    conditioned_similarity,
+    own_caption_similarity,
+)
+from bclip_core.evaluation.grounding import (
+    Grounding,
+    grounding_chance,
+    grounding_scores,
+    patch_cosine_map,
+    upsample_map,
+)
+from bclip_core.evaluation.intervals import (
+    Interval,
+    bootstrap_interval,
+    paired_bootstrap_difference,
+    seed_interval,
+    student_t_quantile,
+)
+from bclip_core.evaluation.regions import (
+    RegionHits,
+    boxes_to_patches,
+    chance_region_accuracy,
+    hits_from_scores,
+    region_accuracy,
+    region_hits,
+    region_scores,
+    roi_features,
+)
+from bclip_core.evaluation.retrieval import (
+    Retrieval,
+    chance_recall,
+    ranks,
+    recall_at_k,
+    retrieval_metrics,
+    similarity_matrix,
+)
+
+__all__ = [
+    "Grounding",
+    "Interval",
+    "RegionHits",
+    "Retrieval",
+    "bootstrap_interval",
+    "boxes_to_patches",
+    "chance_recall",
+    "chance_region_accuracy",
+    "conditioned_caption_scores",
+    "conditioned_similarity",
+    "grounding_chance",
+    "grounding_scores",
+    "hits_from_scores",
+    "own_caption_similarity",
+    "paired_bootstrap_difference",
+    "patch_cosine_map",
+    "ranks",
+    "recall_at_k",
+    "region_accuracy",
+    "region_hits",
+    "region_scores",
+    "retrieval_metrics",
+    "roi_features",
+    "seed_interval",
+    "similarity_matrix",
+    "student_t_quantile",
+    "upsample_map",
+]

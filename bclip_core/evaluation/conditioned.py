@@ -1,0 +1,173 @@
+"""Similarities of text-conditioned image embeddings: every text with every image.
+
+A text-conditioned embedding exists per (image, text) pair. An honest retrieval score therefore
+pools each image once with each candidate text. Pooling an image with its own caption only, as the
+authors' evaluation does, tells the model the answer; it is kept here under a name that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from bclip_core.evaluation.retrieval import similarity_matrix
+
+MEMORY_BUDGET = 64 * 2**20
+"""Default working memory of one block of pairs in bytes: about 1200 pairs at D = 512, P = 196."""
+
+# What a cross-attention pooler with an MLP of 4·D holds at once, rounded up;
+# benchmarks/conditioned_similarity.py measures the peak.
+_VECTORS_PER_PAIR = 20  # of width D: text, query, attention, its MLP
+_MAPS_PER_PAIR = 16  # of length P: scores and weights of 8 heads where they are not fused
+_COPIES_PER_IMAGE = 5  # of [P, D]: normalised patches, keys, values and their layouts
+
+
+class HasPooler(Protocol):
+    """What the conditioned evaluation needs of a model."""
+
+    @property
+    def pooler(self) -> Any:
+        """Maps patches [B, P, D] and text [B, K, D] to (conditioned [B, K, D], weights)."""
+
+
+def conditioned_similarity(
+    model: HasPooler,
+    patches: Tensor,
+    text: Tensor,
+    *,
+    memory_budget: int = MEMORY_BUDGET,
+    progress: bool = False,
+) -> Tensor:
+    """Cosine of every text with every image pooled under that text: cos(pool(image m, q), text q).
+
+    The pooler sees one block of (images x texts) at a time, so that the patches of an image are
+    projected once for all texts of a block and memory does not grow with the number of pairs. The
+    work happens where `text` is; patches are moved there block by block. No gradient is kept.
+
+    Args:
+        model: anything with a `pooler`; put it in eval mode first.
+        patches: [M, P, D].
+        text: [Q, D].
+        memory_budget: working memory of one block in bytes, at least one pair at a time.
+        progress: show a bar over the images on stderr.
+
+    Returns:
+        Similarities [Q, M].
+
+    Raises:
+        ValueError: the model has no pooler, or the shapes do not fit.
+    """
+    _check_inputs(model, patches, text)
+    images, texts = _block(patches, len(text), memory_budget)
+    similarity = text.new_empty(len(text), len(patches))
+    with torch.no_grad(), tqdm(total=len(patches), unit="image", disable=not progress) as bar:
+        for image in _slices(len(patches), images):
+            maps = patches[image].to(text.device)
+            for query in _slices(len(text), texts):
+                similarity[query, image] = _pair_cosines(model, maps, text[query]).T
+            bar.update(len(maps))
+    return similarity
+
+
+def conditioned_caption_scores(
+    model: HasPooler,
+    patches: Tensor,
+    image_index: Tensor,
+    captions: Sequence[Tensor],
+    *,
+    memory_budget: int = MEMORY_BUDGET,
+) -> list[Tensor]:
+    """Score each region's captions by pooling its whole picture with each caption.
+
+    The box is not used: the caption itself has to find its object. Feed the result to
+    `regions.hits_from_scores`.
+
+    Args:
+        model: anything with a `pooler`; put it in eval mode first.
+        patches: [M, P, D].
+        image_index: int [R], the picture of each region.
+        captions: R tensors [1 + N, D], the true caption in row 0.
+        memory_budget: working memory of one block in bytes.
+
+    Returns:
+        R tensors [1 + N] of cosines.
+
+    Raises:
+        ValueError: not one picture and one set of captions per region, an index names no picture,
+            or as `conditioned_similarity`.
+    """
+    if len(image_index) != len(captions):
+        raise ValueError(f"{len(captions)} sets of captions: expected one per {len(image_index)}")
+    regions_of: dict[int, list[int]] = {}
+    for region, index in enumerate(image_index.tolist()):
+        if not 0 <= index < len(patches):
+            raise ValueError(f"image_index[{region}]={index}: expected 0..{len(patches) - 1}")
+        regions_of.setdefault(index, []).append(region)
+    scores: dict[int, Tensor] = {}
+    for index, regions in regions_of.items():
+        picture, rows = patches[index : index + 1], [captions[region] for region in regions]
+        cosines = conditioned_similarity(
+            model, picture, torch.cat(rows), memory_budget=memory_budget
+        )
+        parts = torch.split(cosines.squeeze(1), [len(row) for row in rows])
+        scores.update(zip(regions, parts, strict=True))
+    return [scores[region] for region in range(len(captions))]
+
+
+def own_caption_similarity(conditioned: Tensor, text: Tensor) -> Tensor:
+    """The authors' evaluation protocol, which leaks the answer; not a retrieval score.
+
+    Image m has been pooled with its own caption m only and is then compared with every text. The
+    pooled embedding can carry its caption, so that retrieval succeeds without looking at the
+    image: one identical picture for all items is enough. Report it under this name alone.
+
+    Args:
+        conditioned: image m pooled with its own caption, [M, D].
+        text: [Q, D].
+
+    Returns:
+        Cosines [Q, M].
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    return similarity_matrix(text, conditioned)
+
+
+def _pair_cosines(model: HasPooler, patches: Tensor, text: Tensor) -> Tensor:
+    """Patches [m, P, D] and text [q, D] to the cosines of all m * q pairs, [m, q]."""
+    conditioned, _ = model.pooler(patches, text.expand(len(patches), -1, -1))
+    cosines: Tensor = torch.einsum(
+        "mqd,qd->mq", F.normalize(conditioned, dim=-1), F.normalize(text, dim=-1)
+    )
+    return cosines
+
+
+def _block(patches: Tensor, queries: int, memory_budget: int) -> tuple[int, int]:
+    """Images and texts per block: first as many texts as fit, then as many images."""
+    positions, width = patches.shape[1:]
+    size = patches.element_size()
+    image_bytes = size * _COPIES_PER_IMAGE * positions * width
+    pair_bytes = size * (_VECTORS_PER_PAIR * width + _MAPS_PER_PAIR * positions)
+    texts = min(queries, max(1, (memory_budget - image_bytes) // pair_bytes))
+    images = max(1, memory_budget // (image_bytes + texts * pair_bytes))
+    return images, texts
+
+
+def _slices(length: int, step: int) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, length, step))
+
+
+def _check_inputs(model: HasPooler, patches: Tensor, text: Tensor) -> None:
+    if model.pooler is None:
+        raise ValueError("model.pooler is None: expected a model with a text-conditioned pooler")
+    if patches.ndim != 3 or text.ndim != 2 or patches.shape[-1] != text.shape[-1]:
+        raise ValueError(
+            f"patches {tuple(patches.shape)} and text {tuple(text.shape)}: "
+            "expected [M, P, D] and [Q, D]"
+        )

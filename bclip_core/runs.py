@@ -1,0 +1,142 @@
+"""Runs by configuration: asked for a second time, a run is loaded, not trained again.
+
+A run lives in `results/runs/<method>-s<seed>-<key>/`. Its key covers the configuration and what it
+silently depends on: the shipped weights it starts from and the version of the scenes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from bclip_core import checkpoints, scene_benchmark
+from bclip_core.config import RunConfig
+from bclip_core.data.scenes import SCENES_VERSION
+from bclip_core.data.sources import load_split
+from bclip_core.files import read_json, sha256, write_json
+from bclip_core.model import BClip
+from bclip_core.results import runs_folder
+from bclip_core.run_state import read_history
+from bclip_core.train import train
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run on disk."""
+
+    config: RunConfig
+    folder: Path
+
+    def model(self) -> BClip:
+        """The trained model, on the CPU."""
+        return checkpoints.load(self.folder / "model.safetensors", self.config)
+
+    def history(self) -> list[dict[str, Any]]:
+        """One record per update; empty for a method that does not train."""
+        return read_history(self.folder / "history.jsonl")
+
+    def metrics(self) -> dict[str, Any]:
+        """The scene benchmark of the run, see `scene_benchmark.evaluate`."""
+        metrics: dict[str, Any] = read_json(self.folder / "metrics.json")
+        return metrics
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is trained and evaluated."""
+        return (self.folder / "metrics.json").is_file()
+
+
+def find(config: RunConfig) -> Run:
+    """The run of a configuration, whether it exists on disk yet or not."""
+    shipped = checkpoints.SHIPPED.get(config.backbone.pretrained)
+    inputs = {
+        "config": config.to_dict(),
+        "scenes": SCENES_VERSION,
+        "pretrained": sha256(shipped) if shipped else "",
+    }
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:10]
+    return Run(config, runs_folder() / f"{config.method}-s{config.train.seed}-{digest}")
+
+
+def complete(run: Run, progress: bool = True) -> Run:
+    """Train and evaluate a run, as far as that is not done yet."""
+    if not run.finished:
+        data = run.config.data
+        if not (run.folder / "model.safetensors").is_file():
+            train(run.config, load_split(data, "train"), run.folder, progress=progress)
+        metrics = scene_benchmark.evaluate(run.model(), load_split(data, "test"))
+        write_json(run.folder / "metrics.json", metrics)
+    return run
+
+
+def obtain(
+    configs: Sequence[RunConfig], *, workers: int = 0, progress: bool = True
+) -> list[Run]:
+    """All runs, trained where they are missing.
+
+    Args:
+        configs: one per run.
+        workers: so many processes of one thread each side by side; 0 trains in this process.
+        progress: show progress bars.
+
+    Raises:
+        RuntimeError: a worker failed; the message ends with its last lines.
+    """
+    runs = [find(config) for config in configs]
+    missing = {run.folder: run for run in runs if not run.finished}
+    for split in ("train", "test"):  # built here once, not by every worker
+        for run in missing.values():
+            load_split(run.config.data, split)
+    if not workers:
+        for run in missing.values():
+            complete(run, progress)
+    else:
+        _complete_in_workers(list(missing.values()), workers, progress)
+    return runs
+
+
+def _complete_in_workers(runs: list[Run], workers: int, progress: bool) -> None:
+    waiting, active = list(runs), dict[Path, subprocess.Popen[bytes]]()
+    total = sum(run.config.train.steps for run in runs)
+    bar = tqdm(total=total, desc=f"{len(runs)} runs", disable=not progress or not runs)
+    try:
+        while waiting or active:
+            while waiting and len(active) < workers:
+                run = waiting.pop(0)
+                active[run.folder] = _start_worker(run)
+            time.sleep(0.5)
+            for folder, process in list(active.items()):
+                if process.poll() is not None:
+                    del active[folder]
+                    if process.returncode:
+                        log = (folder / "worker.log").read_text(encoding="utf-8")
+                        raise RuntimeError(f"run {folder.name} failed:\n{log[-2000:]}")
+            bar.n = sum(len(run.history()) * run.config.train.log_every for run in runs)
+            bar.refresh()
+    finally:
+        bar.close()
+        for process in active.values():
+            process.terminate()
+
+
+def _start_worker(run: Run) -> subprocess.Popen[bytes]:
+    run.folder.mkdir(parents=True, exist_ok=True)
+    write_json(run.folder / "request.json", run.config.to_dict())
+    command = [sys.executable, "-m", "bclip_core.runs", str(run.folder / "request.json")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    with (run.folder / "worker.log").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+
+if __name__ == "__main__":
+    complete(find(RunConfig.from_dict(read_json(Path(sys.argv[1])))), progress=False)

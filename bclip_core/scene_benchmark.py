@@ -1,0 +1,164 @@
+"""The scenes benchmark: retrieval, regions and grounding of one model on held-out scenes.
+
+Every number comes with a bootstrap 95 % interval over scenes, its chance level and its count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor
+
+from bclip_core.data.batches import decode_images
+from bclip_core.data.scenes import (
+    LEVELS,
+    RegionQuery,
+    attribute_queries,
+    get_difficulty,
+    region_queries,
+)
+from bclip_core.encoding import encode_images, encode_texts
+from bclip_core.evaluation import (
+    Retrieval,
+    bootstrap_interval,
+    chance_recall,
+    conditioned_caption_scores,
+    conditioned_similarity,
+    grounding_chance,
+    grounding_scores,
+    hits_from_scores,
+    own_caption_similarity,
+    patch_cosine_map,
+    region_scores,
+    retrieval_metrics,
+    roi_features,
+    similarity_matrix,
+)
+from bclip_core.model import BClip
+
+PHRASES_PER_SCENE = 3  # of the grounding test
+Metrics = dict[str, dict[str, Any]]
+
+
+def evaluate(model: BClip, dataset: datasets.Dataset, *, progress: bool = False) -> Metrics:
+    """All metrics of a model on scenes.
+
+    Args:
+        model: with or without a pooler; without one, what needs the pooler is left out.
+        dataset: scenes, usually the test split.
+        progress: show progress bars.
+
+    Returns:
+        For each metric name `{"mean", "low", "high", "chance", "count"}`, fractions in [0, 1].
+        Names: `retrieval/<global|conditioned|own_caption>/<long|short>/<t2i|i2t>_R@k`,
+        `regions/<dense|pooled>/<level>`, `attributes/<dense|pooled>/<attribute>`,
+        `grounding/<attention|cosine>/<pointing|average_precision|iou>`.
+    """
+    model = model.eval()
+    pixels, _ = decode_images(dataset, model.backbone.image_size[0])
+    image, patches = encode_images(model, pixels, progress=progress)
+    metrics: Metrics = {}
+    for kind, captions in (
+        ("long", dataset["caption"]),
+        ("short", [captions[0] for captions in dataset["short_captions"]]),
+    ):
+        text = encode_texts(model, captions)
+        metrics |= _retrieval(f"global/{kind}", similarity_matrix(text, image))
+        if model.pooler is not None:
+            honest = conditioned_similarity(model, patches, text, progress=progress)
+            metrics |= _retrieval(f"conditioned/{kind}", honest)
+            with torch.inference_mode():
+                own = model.pooler(patches, text[:, None])[0][:, 0]
+            metrics |= _retrieval(f"own_caption/{kind}", own_caption_similarity(own, text))
+    for level in LEVELS:
+        metrics |= _regions(f"regions/{{}}/{level}", model, patches, region_queries(dataset, level))
+    for attribute in get_difficulty(dataset[0]["difficulty"]).varying:
+        queries = attribute_queries(dataset, attribute)
+        metrics |= _regions(f"attributes/{{}}/{attribute}", model, patches, queries)
+    return metrics | _grounding(model, patches, dataset)
+
+
+def _summary(values: Tensor, chance: float, scenes: Sequence[int] | None = None) -> dict[str, Any]:
+    interval = bootstrap_interval(values.double(), groups=scenes)
+    return {**interval._asdict(), "chance": chance, "count": len(values)}
+
+
+def _retrieval(name: str, similarity: Tensor) -> Metrics:
+    relevant = torch.eye(len(similarity), dtype=torch.bool)
+    found: Retrieval = retrieval_metrics(similarity, relevant)
+    return {
+        f"retrieval/{name}/{key}": _summary(
+            hits, chance_recall(relevant, int(key.partition("@")[2]))
+        )
+        for key, hits in found.hits.items()
+    }
+
+
+def _regions(
+    name: str, model: BClip, patches: Tensor, queries: Sequence[RegionQuery]
+) -> Metrics:
+    """Region accuracy of ROI-aligned patches, and of the picture pooled with each caption."""
+    captions = encode_texts(model, [text for query in queries for text in query.captions])
+    per_query = list(captions.split([len(query.captions) for query in queries]))
+    rows = torch.tensor([query.row for query in queries])
+    size = torch.tensor(model.backbone.image_size[::-1]).expand(len(patches), 2)
+    boxes = torch.tensor([query.box for query in queries])
+    region = roi_features(patches, model.backbone.grid, boxes, rows, size)
+    scores = {"dense": region_scores(region, per_query)}
+    if model.pooler is not None:
+        scores["pooled"] = conditioned_caption_scores(model, patches, rows, per_query)
+    chance = float(np.mean([1 / len(query.captions) for query in queries]))
+    return {
+        name.format(kind): _summary(hits_from_scores(values).hits, chance, rows.tolist())
+        for kind, values in scores.items()
+    }
+
+
+def grounding_items(
+    dataset: datasets.Dataset, per_scene: int = PHRASES_PER_SCENE
+) -> tuple[list[int], list[str], Tensor]:
+    """Phrases with the pixels of what they name: row [R], phrase [R], mask bool [R, H, W].
+
+    A phrase that is true of several objects has all of them as its mask. Phrases true of every
+    object of a scene are left out where the scene has others, since any object would do.
+    """
+    rows, phrases, masks = [], [], []
+    for row, scene in enumerate(dataset.select_columns(["phrases", "phrase_objects", "instances"])):
+        instances = torch.from_numpy(np.array(scene["instances"]))
+        links = {
+            phrase: objects
+            for texts, linked in zip(scene["phrases"], scene["phrase_objects"], strict=True)
+            for phrase, objects in zip(texts, linked, strict=True)
+            if objects
+        }
+        everything = int(instances.max())
+        chosen = sorted(links.items(), key=lambda item: len(item[1]) == everything)
+        for phrase, objects in chosen[:per_scene]:
+            mask = torch.isin(instances, torch.tensor(objects, dtype=instances.dtype) + 1)
+            if mask.any():
+                rows.append(row)
+                phrases.append(phrase)
+                masks.append(mask)
+    return rows, phrases, torch.stack(masks)
+
+
+def _grounding(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> Metrics:
+    rows, phrases, masks = grounding_items(dataset)
+    text = encode_texts(model, phrases)
+    maps = {"cosine": patch_cosine_map(patches[rows], text)}
+    if model.pooler is not None:
+        with torch.inference_mode():
+            weights = model.pooler(patches[rows], text[:, None], need_weights=True)[1]
+        maps["attention"] = weights.mean(1)[:, 0]  # over the heads
+    chance = grounding_chance(model.backbone.grid, masks)
+    metrics = {}
+    for kind, values in maps.items():
+        scores = grounding_scores(values, model.backbone.grid, masks)
+        for metric, items in scores._asdict().items():
+            level = float(getattr(chance, metric).mean())
+            metrics[f"grounding/{kind}/{metric}"] = _summary(items, level, rows)
+    return metrics

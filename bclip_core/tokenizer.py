@@ -1,0 +1,106 @@
+"""CLIP's byte-pair tokenizer with a cache of words; ids identical to `open_clip.tokenize`.
+
+The tokenizer's pattern never matches across white space, so the ids of a text are the ids of its
+words in order. Captions repeat their words, and looking a word up is much cheaper than merging
+its bytes again.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Tensor
+
+# Printable ASCII and common white space without "&" and "<". Other texts go through the repair of
+# encodings, control characters and HTML entities, which looks beyond single words.
+_PLAIN = re.compile(r"[ \t\n\r!-%'-;=-~]*")
+
+
+@functools.cache
+def _byte_pair_encoder() -> SimpleTokenizer:
+    """CLIP's encoder; reading its merges takes a while and it does not depend on settings."""
+    return SimpleTokenizer()
+
+
+class Tokenizer:
+    """Texts to token ids: start token, byte pairs of the lower-cased text, end token, zeros.
+
+    A text longer than `context_length` is cut but keeps its end token, on whose position CLIP's
+    text embedding is read; without it all such texts would get one embedding. `count` tells how
+    many tokens a text has before cutting.
+
+    Args:
+        context_length: the largest number of ids of one text, start and end included.
+
+    Attributes:
+        start_id, end_id: ids of the two special tokens; the end token is the highest id.
+        vocab_size: number of ids.
+
+    Raises:
+        ValueError: `context_length` is below 3.
+    """
+
+    def __init__(self, context_length: int = 77) -> None:
+        if context_length < 3:
+            raise ValueError(f"context_length={context_length}: expected >= 3 (start, word, end)")
+        self.context_length = context_length
+        self._bpe = _byte_pair_encoder()
+        self.start_id: int = self._bpe.sot_token_id
+        self.end_id: int = self._bpe.eot_token_id
+        self.vocab_size: int = self._bpe.vocab_size
+        self._words: dict[str, list[int]] = {}
+
+    def _ids(self, text: str) -> list[int]:
+        """All ids of a text between start and end."""
+        ids: list[int] = []
+        if _PLAIN.fullmatch(text):
+            for word in text.lower().split():
+                known = self._words.get(word)
+                if known is None:
+                    known = self._words[word] = self._bpe.encode(word)
+                ids += known
+        else:
+            ids = self._bpe.encode(text)
+        if not ids:
+            raise ValueError(f"text={text!r}: expected at least one visible character")
+        return ids
+
+    def count(self, text: str) -> int:
+        """Number of ids of a text, start and end included, before cutting.
+
+        Raises:
+            ValueError: the text is empty or white space.
+        """
+        return len(self._ids(text)) + 2
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of one text from start to end token, at most `context_length`.
+
+        Raises:
+            ValueError: the text is empty or white space.
+        """
+        return [self.start_id, *self._ids(text)[: self.context_length - 2], self.end_id]
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Ids of many texts, zero-padded to the longest.
+
+        Args:
+            texts: U texts.
+
+        Returns:
+            Long tensor [U, L]; L is the number of ids of the longest text.
+
+        Raises:
+            ValueError: a text is empty or white space, or `texts` is a bare string.
+        """
+        if isinstance(texts, str):
+            raise ValueError(f"texts={texts!r}: expected a sequence of texts, not one string")
+        rows = [self.encode(text) for text in texts]
+        tokens = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.long)
+        for row, ids in zip(tokens, rows, strict=True):
+            row[: len(ids)] = torch.tensor(ids)
+        return tokens

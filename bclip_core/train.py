@@ -1,0 +1,254 @@
+"""The training loop, visible: one CPU, one GPU or many processes run the same lines.
+
+`python -m bclip_core.train --help` trains one configuration from the shell; under
+`accelerate launch` or `torchrun` the same command uses every process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import datasets
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from bclip_core import checkpoints
+from bclip_core.backbone import attention_kernel
+from bclip_core.config import ConfigError, RunConfig, TrainConfig
+from bclip_core.data.batches import ImageTextDataset, StepSampler, make_loader, normalise_images
+from bclip_core.data.sources import load_split
+from bclip_core.distributed import gather_features
+from bclip_core.files import read_json, write_json
+from bclip_core.methods import get_method
+from bclip_core.model import BClip
+from bclip_core.profiles import configure
+from bclip_core.run_state import (
+    append_line,
+    list_checkpoints,
+    resume,
+    save_checkpoint,
+    truncate_history,
+)
+from bclip_core.tokenizer import Tokenizer
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the message has step, terms, batch ids and checkpoint."""
+
+
+def learning_rate_factor(update: int, config: TrainConfig) -> float:
+    """Linear warm-up to 1, then a cosine to `final_lr_fraction` at the last update."""
+    if update < config.warmup_steps:
+        return (update + 1) / config.warmup_steps
+    span = max(1, config.steps - 1 - config.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (update - config.warmup_steps) / span)))
+    return config.final_lr_fraction + (1 - config.final_lr_fraction) * cosine
+
+
+def make_optimizer(model: BClip, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW with a rate for the backbone and one for the pooler; only matrices decay."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        rate = config.pooler_lr if name.startswith("pooler.") else config.lr
+        decay = config.weight_decay if parameter.ndim >= 2 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    parameters = [
+        {"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay}
+        for (rate, decay), members in groups.items()
+    ]
+    return torch.optim.AdamW(parameters, betas=config.adam_betas, fused=True)
+
+
+def train(
+    config: RunConfig,
+    dataset: datasets.Dataset,
+    folder: Path,
+    *,
+    device: str = "",
+    progress: bool = True,
+    stop_after: int | None = None,
+    callback: Callable[[int, BClip], None] | None = None,
+) -> BClip:
+    """Train one configuration, or continue it from its latest checkpoint in `folder`.
+
+    On the CPU a resumed run continues bit for bit.
+
+    Args:
+        config: everything that decides the weights.
+        dataset: rows with the columns of `batches.REQUIRED_COLUMNS`.
+        folder: receives config.json, history.jsonl, checkpoints/ and model.safetensors.
+        device: "cpu" keeps an available GPU out of it; "" lets accelerate choose.
+        progress: show a progress bar.
+        stop_after: stop (with a checkpoint) once so many updates are done; for tests and slots.
+        callback: called as callback(update, model) after each update, for watching only.
+
+    Returns:
+        The trained model, on the CPU.
+
+    Raises:
+        ConfigError: unknown method or backbone, or `folder` holds a run of another configuration;
+            before anything is written.
+        NonFiniteLossError: the loss is not finite; earlier checkpoints are kept.
+    """
+    method, settings = get_method(config.method), config.train
+    require_same_run(folder, config)
+    model = checkpoints.create_model(config)
+    if not method.terms:
+        return _finish(model, config, folder)
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision={"fp32": "no"}.get(settings.precision, settings.precision),
+        gradient_accumulation_steps=settings.accumulation,
+    )
+    data = ImageTextDataset(
+        dataset, method.texts(config.texts), config.data.image_size, settings.seed
+    )
+    parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
+    start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", config.to_dict())
+        truncate_history(folder / "history.jsonl", start)
+    sampler = StepSampler(
+        len(data),
+        settings.batch_size,
+        settings.steps * settings.accumulation,
+        settings.seed,
+        start * settings.accumulation,
+        accelerator.process_index,
+        accelerator.num_processes,
+    )
+    tokenizer = Tokenizer(config.backbone.context_length)
+    last = settings.steps if stop_after is None else min(stop_after, settings.steps)
+    show = progress and accelerator.is_main_process
+    bar = tqdm(total=settings.steps, initial=start, desc=config.method, disable=not show)
+    kernel = attention_kernel(accelerator.device.type, settings.precision)
+    parallel.train()
+    update, waited, began = start, 0.0, time.perf_counter()
+    batches = iter(make_loader(data, sampler, tokenizer))
+    with kernel, contextlib.closing(bar):
+        while update < last:
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            images = normalise_images(batch.images.to(accelerator.device, non_blocking=True))
+            with accelerator.accumulate(parallel):
+                features = gather_features(parallel(images, batch.texts.to(accelerator.device)))
+                terms = method.loss_terms(features, config.loss)
+                total = torch.stack(list(terms.values())).sum()
+                values = {name: float(term.detach()) for name, term in terms.items()}
+                require_finite(values, update, batch.ids, folder)
+                for group in optimizer.param_groups:
+                    group["lr"] = group["base_lr"] * learning_rate_factor(update, settings)
+                accelerator.backward(total)
+                if accelerator.sync_gradients:
+                    norm = clip_gradients(accelerator, model, settings.clip_norm)
+                optimizer.step()
+                optimizer.zero_grad()
+            if not accelerator.sync_gradients:
+                continue
+            model.clamp_scales()
+            update += 1
+            bar.update()
+            now = time.perf_counter()
+            if accelerator.is_main_process and update % settings.log_every == 0:
+                record = {"update": update, "loss": sum(values.values()), **values}
+                record |= {"lr_factor": learning_rate_factor(update - 1, settings)}
+                record |= {"gradient_norm": float(norm), "logit_scale": float(features.logit_scale.detach())}
+                if features.pooler_logit_scale is not None:
+                    record |= {"pooler_logit_scale": float(features.pooler_logit_scale.detach())}
+                record |= {"seconds": now - began, "loader_share": waited / (now - began)}
+                append_line(folder / "history.jsonl", record)
+            waited, began = 0.0, now
+            every = settings.checkpoint_every
+            if update == last or (every and update % every == 0):
+                save_checkpoint(folder, update, accelerator)
+            if callback is not None:
+                callback(update, model)
+    if update < settings.steps:
+        return model
+    accelerator.wait_for_everyone()
+    model = cast(BClip, accelerator.unwrap_model(parallel, keep_fp32_wrapper=False))
+    return _finish(model, config, folder, accelerator.is_main_process)
+
+
+def require_same_run(folder: Path, config: RunConfig) -> None:
+    """Refuse to mix two runs in one folder.
+
+    Raises:
+        ConfigError: `folder` holds a run with another configuration; the differences are listed.
+    """
+    if not (folder / "config.json").is_file():
+        return
+    stored, asked = read_json(folder / "config.json"), config.to_dict()
+    stored = RunConfig.from_dict(stored).to_dict()  # tuples come back from JSON as lists
+    differing = [key for key in asked if stored[key] != asked[key]]
+    if differing:
+        pairs = "; ".join(f"{key}: {stored[key]} there, {asked[key]} asked" for key in differing)
+        raise ConfigError(f"folder {folder}: holds another run: {pairs}")
+
+
+def _finish(model: BClip, config: RunConfig, folder: Path, main: bool = True) -> BClip:
+    model = model.cpu().eval()
+    if main:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", config.to_dict())
+        checkpoints.save(model, folder / "model.safetensors")
+    return model
+
+
+def clip_gradients(accelerator: Accelerator, model: BClip, limit: float) -> Tensor:
+    """Clip to a total norm of `limit` (0: do not clip); the norm before clipping, scalar."""
+    norm = accelerator.clip_grad_norm_(model.parameters(), limit if limit > 0 else math.inf)
+    return torch.as_tensor(norm)
+
+
+def require_finite(terms: dict[str, float], update: int, ids: list[str], folder: Path) -> None:
+    """Stop before a NaN or infinite loss touches the weights.
+
+    Raises:
+        NonFiniteLossError: with the step, the terms, the batch's ids and the last checkpoint.
+    """
+    if all(math.isfinite(value) for value in terms.values()):
+        return
+    kept = list_checkpoints(folder)
+    raise NonFiniteLossError(
+        f"loss is not finite at update {update + 1}: {terms}; batch ids {ids}; "
+        f"last good checkpoint: {kept[-1] if kept else 'none yet'}"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line: train one configuration on the scenes, or continue it."""
+    parser = argparse.ArgumentParser(prog="python -m bclip_core.train", description=main.__doc__)
+    parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
+    parser.add_argument("--method", default="beta-clip-ce", help="a name of methods.METHODS")
+    parser.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE")
+    parser.add_argument("--config", type=Path, help="a config.json, instead of profile and method")
+    parser.add_argument("--folder", type=Path, required=True, help="where the run is kept")
+    parser.add_argument("--device", default="", help="'cpu' leaves an available GPU out")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's)")
+    given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    if given.config is not None:
+        config = RunConfig.from_dict(read_json(given.config))
+    else:
+        config = configure(given.profile, given.method, given.set)
+    train(config, load_split(config.data, "train"), given.folder, device=given.device)
+    print(f"trained: {given.folder / 'model.safetensors'}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ConfigError, NonFiniteLossError, checkpoints.CheckpointError) as problem:
+        raise SystemExit(f"error: {problem}") from problem
