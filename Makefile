@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 NBVAL := $(REPEATABLE) $(OFFLINE) $(PYTEST) --dist loadscope -p no:cacheprovider \
 	--nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval/sanitize.cfg
 
-.PHONY: help env test reproduce smoke notebooks lock lint benchmark clean
+.PHONY: help env test reproduce smoke promote notebooks lock lint benchmark clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,11 +49,15 @@ reproduce: env  ## run the whole collection (PROFILE=cpu; smoke and gpu are the 
 smoke: env  ## run the whole collection at its smallest size
 	$(BIN)/python -m bclip_core.reproduce --profile smoke
 
+promote: env  ## take the last results of PROFILE into results/reference and README
+	$(BIN)/python -m bclip_core.results $(PROFILE)
+	$(BIN)/python -m bclip_core.readme
+
 notebooks: env  ## execute the committed notebooks in place at the smoke profile and clean them
 	$(REPEATABLE) $(BIN)/python -m bclip_core.reproduce --profile smoke --in-place
 
 benchmark: env  ## measure speed and memory (benchmarks/)
-	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
 lint: env  ## ruff and mypy
 	$(BIN)/ruff check .

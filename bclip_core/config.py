@@ -8,8 +8,9 @@ with the field's name, the value and what is allowed.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 
 class ConfigError(ValueError):
@@ -25,12 +26,29 @@ def _require_choice(name: str, value: str, known: tuple[str, ...]) -> None:
     _require(value in known, name, value, "one of " + ", ".join(known))
 
 
+def _check_type(name: str, value: object, kind: type) -> None:
+    if kind in (int, float):  # a bool is an int to Python, but no number to a reader
+        numeric = isinstance(value, int | kind) and not isinstance(value, bool)
+        expected = "a whole number" if kind is int else "a finite number"
+        _require(numeric and math.isfinite(value), name, value, expected)  # type: ignore[arg-type]
+    else:
+        _require(isinstance(value, kind), name, value, f"a value of type {kind.__name__}")
+
+
 class _Config:
-    """Dictionary round trip shared by all configurations."""
+    """Types checked, and the dictionary round trip; shared by all configurations."""
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            if isinstance(kind, type):
+                _check_type(name, getattr(self, name), kind)
+            if kind is float:  # 1 and 1.0 are one configuration, also in its JSON
+                object.__setattr__(self, name, float(getattr(self, name)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary, ready for JSON."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload]
+        values: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -64,6 +82,7 @@ class BackboneConfig(_Config):
     quick_gelu: bool = True  # OpenAI's activation; recorded and checked at load
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(bool(self.name), "name", self.name, "the name of an architecture")
         _require(self.context_length >= 8, "context_length", self.context_length, ">= 8")
 
@@ -76,6 +95,7 @@ class PoolerConfig(_Config):
     init: str = "identity"  # "identity": a soft average of patches; "xavier": the authors' start
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(self.heads >= 1, "heads", self.heads, ">= 1")
         _require_choice("init", self.init, ("identity", "xavier"))
 
@@ -90,6 +110,7 @@ class TextConfig(_Config):
     sentence_texts: bool = True  # whether the sampled sentences are texts of their own
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require_choice("caption", self.caption, ("long", "short"))
         _require(self.sentences >= 1, "sentences", self.sentences, ">= 1")
         _require(self.phrases >= 0, "phrases", self.phrases, ">= 0")
@@ -124,6 +145,7 @@ class LossConfig(_Config):
     duplicates: str = "negatives"  # equal texts of different images: as the paper, or "ignore"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(0.0 <= self.beta <= 1.0, "beta", self.beta, "a number in [0, 1]")
         _require(self.beta_cal_weight >= 0, "beta_cal_weight", self.beta_cal_weight, ">= 0")
         _require_choice("duplicates", self.duplicates, ("negatives", "ignore"))
@@ -142,9 +164,11 @@ class DataConfig(_Config):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("train", "validation", "test"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         _require(self.image_size >= 16, "image_size", self.image_size, ">= 16 pixels")
+        _require(self.seed >= 0, "seed", self.seed, ">= 0")
 
 
 @dataclass(frozen=True)
@@ -167,11 +191,18 @@ class TrainConfig(_Config):
     log_every: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "adam_betas", tuple(self.adam_betas))
+        super().__post_init__()
+        betas = self.adam_betas
+        pair = isinstance(betas, list | tuple) and len(betas) == 2
+        if not pair or not all(isinstance(b, int | float) and 0 <= b < 1 for b in betas):
+            raise ConfigError(f"adam_betas={betas!r}: expected two numbers in [0, 1)")
+        object.__setattr__(self, "adam_betas", tuple(map(float, betas)))  # JSON gives a list
         for name in ("steps", "batch_size", "accumulation", "log_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        for name in ("warmup_steps", "checkpoint_every", "weight_decay", "clip_norm"):
+        for name in ("warmup_steps", "checkpoint_every", "weight_decay", "clip_norm", "seed"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        fraction = self.final_lr_fraction
+        _require(0 <= fraction <= 1, "final_lr_fraction", fraction, "a number in [0, 1]")
         _require(self.lr > 0, "lr", self.lr, "> 0")
         _require(self.pooler_lr > 0, "pooler_lr", self.pooler_lr, "> 0")
         _require_choice("precision", self.precision, ("fp32", "bf16", "fp16"))

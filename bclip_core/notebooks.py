@@ -65,6 +65,14 @@ def read_notebook(path: Path) -> NotebookNode:
     return notebook
 
 
+def runs_on_request(path: Path, profile: str) -> bool:
+    """Whether a notebook takes part in a run of the whole collection only when it is named.
+
+    The notebook's metadata says for which profiles: `{"bclip": {"on_request": ["cpu", "gpu"]}}`.
+    """
+    return profile in read_notebook(path).metadata.get("bclip", {}).get("on_request", [])
+
+
 def declared_parameters(path: Path) -> dict[str, Parameter]:
     """Names and defaults in the cell tagged `parameters`: lines `name: type = literal`.
 

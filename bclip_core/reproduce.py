@@ -22,6 +22,7 @@ from bclip_core.notebooks import (
     execute,
     execute_in_place,
     find_notebooks,
+    runs_on_request,
 )
 from bclip_core.profiles import get_profile
 
@@ -41,7 +42,7 @@ def run_collection(
 
     Args:
         profile: name of a profile, passed to every notebook.
-        only: a number or a part of a name; empty means all.
+        only: a number or a part of a name; empty means all but those that run on request.
         parameters: further parameters; every chosen notebook must declare them.
         in_place: replace each notebook by its clean executed copy; its defaults must be `profile`.
         notebooks: folder of the collection.
@@ -64,6 +65,9 @@ def run_collection(
     copies = []
     width = max(len(path.stem) for path in paths)
     for path in paths:
+        if not only and runs_on_request(path, profile):
+            print(f"{path.stem:<{width}}  on request: --only {path.stem[:2]}", flush=True)
+            continue
         copy = executed / profile / path.name
         print(f"{path.stem:<{width}}  ", end="", flush=True)
         start = time.perf_counter()

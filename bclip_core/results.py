@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 
+from bclip_core.captions import default_extractor
 from bclip_core.files import REPOSITORY, read_json, write_json
 
 REFERENCE_FOLDER = REPOSITORY / "results" / "reference"
@@ -68,8 +70,6 @@ def _processor_name() -> str:
 
 def provenance() -> dict[str, Any]:
     """When, by which code, with which packages, on which machine; the phrase extractor in use."""
-    from bclip_core.captions import default_extractor
-
     return {
         "schema": SCHEMA,
         "date": datetime.now(UTC).date().isoformat(),
@@ -118,3 +118,8 @@ def promote(profile: str) -> list[Path]:
         raise FileNotFoundError(f"no results of profile {profile!r} in {runs_folder() / 'tables'}")
     REFERENCE_FOLDER.mkdir(parents=True, exist_ok=True)
     return [Path(shutil.copy(path, REFERENCE_FOLDER / path.name)) for path in found]
+
+
+if __name__ == "__main__":
+    for copied in promote(sys.argv[1] if len(sys.argv) > 1 else "cpu"):
+        print(copied.relative_to(REPOSITORY))

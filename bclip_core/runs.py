@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from tqdm import tqdm
 
 from bclip_core import checkpoints, scene_benchmark
@@ -69,13 +70,20 @@ def find(config: RunConfig) -> Run:
 
 
 def complete(run: Run, progress: bool = True) -> Run:
-    """Train and evaluate a run, as far as that is not done yet."""
-    if not run.finished:
+    """Train and evaluate a run, as far as that is not done yet.
+
+    Two processes that ask for one run at a time (notebooks side by side) wait for each other.
+    """
+    if run.finished:
+        return run
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(run.folder.with_suffix(".lock")):
         data = run.config.data
         if not (run.folder / "model.safetensors").is_file():
             train(run.config, load_split(data, "train"), run.folder, progress=progress)
-        metrics = scene_benchmark.evaluate(run.model(), load_split(data, "test"))
-        write_json(run.folder / "metrics.json", metrics)
+        if not run.finished:
+            metrics = scene_benchmark.evaluate(run.model(), load_split(data, "test"))
+            write_json(run.folder / "metrics.json", metrics)
     return run
 
 

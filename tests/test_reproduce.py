@@ -189,3 +189,16 @@ def test_in_place_refuses_anything_but_the_defaults(tmp_path):
 def test_an_unknown_profile_lists_the_known(capsys):
     assert reproduce.main(["--profile", "huge"]) == 1
     assert "profile='huge': expected one of smoke, cpu, gpu" in capsys.readouterr().err
+
+
+def test_a_notebook_on_request_runs_only_when_named(tmp_path, capsys):
+    path = write_notebook(tmp_path / "01_take_hours.ipynb", "print('ran')")
+    notebook = notebooks.read_notebook(path)
+    notebook.metadata["bclip"] = {"on_request": ["cpu"]}
+    nbformat.write(notebook, path)
+    places = {"notebooks": tmp_path, "executed": tmp_path / "executed"}
+
+    assert reproduce.run_collection("cpu", **places) == []
+    assert "on request: --only 01" in capsys.readouterr().out
+    assert len(reproduce.run_collection("cpu", only="01", **places)) == 1
+    assert len(reproduce.run_collection("smoke", **places)) == 1

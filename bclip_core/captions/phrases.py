@@ -62,9 +62,13 @@ class TaggedSentence:
         """The text of a span, white space folded, case kept."""
         return " ".join(self.text[self.offsets[span[0]][0] : self.offsets[span[1] - 1][1]].split())
 
+    @cached_property
+    def _chunk_of(self) -> dict[int, Span]:
+        return {word: chunk for chunk in self.chunks for word in range(*chunk)}
+
     def chunk_around(self, word: int) -> Span:
         """The noun chunk that holds a word, or the word alone."""
-        return next((c for c in self.chunks if c[0] <= word < c[1]), (word, word + 1))
+        return self._chunk_of.get(word, (word, word + 1))
 
 
 def text_key(text: str) -> str:
@@ -74,7 +78,7 @@ def text_key(text: str) -> str:
 
 def distinct(texts: Iterable[str]) -> list[str]:
     """The texts without those equal to an earlier one by `text_key`; order kept."""
-    first = {}
+    first: dict[str, str] = {}
     for text in texts:
         first.setdefault(text_key(text), text)
     return list(first.values())
@@ -96,10 +100,11 @@ def noun_phrases(sentence: TaggedSentence) -> list[Span]:
     """Noun chunks and nouns with their side ("a fence on the left"); overlaps: the longest."""
     words = sentence.words
     chunks = [c for c in sentence.chunks if c[1] - c[0] > 1 or words[c[0]] not in _RELATIVE]
-    chosen: list[Span] = []
-    for span in sorted(chunks + _sided(sentence), key=lambda s: (s[0] - s[1], s[0])):
-        if all(span[1] <= other[0] or other[1] <= span[0] for other in chosen):
-            chosen.append(span)
+    chosen, taken = [], bytearray(len(words))
+    for start, end in sorted(chunks + _sided(sentence), key=lambda s: (s[0] - s[1], s[0])):
+        if not any(taken[start:end]):
+            chosen.append((start, end))
+            taken[start:end] = b"\1" * (end - start)
     return sorted(chosen)
 
 
@@ -108,7 +113,11 @@ def _sided(sentence: TaggedSentence) -> list[Span]:
     words, tags, spans = sentence.words, sentence.tags, []
     for at in range(1, len(words)):
         side = at + 1 + (words[at + 1 : at + 2] == ("the",))
-        if tags[at] != "ADP" or words[side : side + 1] not in _ONE_SIDE or tags[at - 1] not in _NAMING:
+        if (
+            tags[at] != "ADP"
+            or words[side : side + 1] not in _ONE_SIDE
+            or tags[at - 1] not in _NAMING
+        ):
             continue
         start = at - 1
         while start > 0 and tags[start - 1] in _NAMING:
@@ -132,13 +141,13 @@ def _region_end(words: tuple[str, ...], side: int) -> int:
 
 
 def actions(sentence: TaggedSentence) -> list[Span]:
-    """Every verb directly followed by a preposition: "leaning against"; auxiliaries do not count."""
+    """Verbs directly followed by a preposition: "leaning against"; auxiliaries do not count."""
     tags = sentence.tags
     return [(i, i + 2) for i in range(len(tags) - 1) if tags[i : i + 2] == ("VERB", "ADP")]
 
 
 def spatial_expressions(sentence: TaggedSentence) -> list[Span]:
-    """"next to", and preposition + (determiner) + place + ("of"): "in front of", "on the left"."""
+    """Preposition + (determiner) + place + ("of"), as in "to the left of"; and "next to"."""
     words, tags, spans, at = sentence.words, sentence.tags, [], 0
     while at < len(words) - 1:
         end = at + 2 if words[at : at + 2] == ("next", "to") else 0

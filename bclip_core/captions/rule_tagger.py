@@ -179,7 +179,11 @@ class _Tagger:
         if before in _MODIFIERS and not counted:
             return "ADJ" if noun and not listed else "NOUN"
         if listed:
-            return "VERB" if after in "DPRa" and before in ("NOUN", "AUX", "PUNCT", "CCONJ") else "NOUN"
+            return (
+                "VERB"
+                if after in "DPRa" and before in ("NOUN", "AUX", "PUNCT", "CCONJ")
+                else "NOUN"
+            )
         qualifies = before == "ADP" and self.words[at - 1] in ("with", "of", "in")
         return "ADJ" if qualifies and noun else "VERB"
 
@@ -201,7 +205,9 @@ class _Tagger:
             return "AUX" if self.words[at + 1] == "been" else "VERB"
         if before == "PRON":
             return "VERB"
-        numbered = before == "NUM" and (self.words[at - 1] == "one" or self.tags[at - 2 : at - 1] == ["NOUN"])
+        numbered = before == "NUM" and (
+            self.words[at - 1] == "one" or self.tags[at - 2 : at - 1] == ["NOUN"]
+        )
         if (before in _MODIFIERS and not numbered) or before in ("ADP", "VERB", "AUX"):
             return "NOUN"
         if weak or before == "":

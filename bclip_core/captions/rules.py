@@ -1,4 +1,4 @@
-"""Phrases without a model: `rule_tagger`'s tags, noun chunks as runs of them, the rules of `phrases`."""
+"""Phrases without a model: noun chunks are runs of `rule_tagger`'s tags, then as `phrases`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ _LONGEST_QUOTE = 8  # words and marks of a name inside a noun chunk: 'a "NO PARK
 
 
 class RuleBasedExtractor:
-    """Phrases by the standard library and the word lists of `lexicon` alone, for English captions."""
+    """Phrases of English captions by word lists and endings alone: no model, no download.
+
+    DOC
+    """
 
     name = "rules-v1"
 
@@ -86,7 +89,7 @@ def _joins_adjectives(words: list[str], tags: list[str], start: int, at: int) ->
 
 
 def _after_quote(words: list[str], tags: list[str], at: int) -> int:
-    """Where a short quoted name that qualifies a noun ends: 'a "STOP" sign'; 0 when there is none."""
+    """Where a short quoted name before a noun ends ('a "STOP" sign'); 0 when none starts."""
     if words[at] not in _QUOTES or tags[at - 1] not in ("DET", "ADJ"):
         return 0
     for close in range(at + 2, min(at + _LONGEST_QUOTE, len(words) - 1)):

@@ -104,7 +104,11 @@ def _full_stop_ends(line: str, start: int, stop: int, next_word: str) -> bool:
     found = _WORD_BEFORE.search(line, max(start, stop - _LONGEST_WORD), stop)
     word = found.group() if found else ""
     lowered = word.lower()
-    first = found is not None and found.start() - start <= 2 and not line[start : stop - len(word)].strip()
+    first = (
+        found is not None
+        and found.start() - start <= 2
+        and not line[start : stop - len(word)].strip()
+    )
     if first and _LIST_NUMBER.fullmatch(word):
         return False  # "1. A dog"
     if lowered in _TITLES:

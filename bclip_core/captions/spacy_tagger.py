@@ -62,7 +62,7 @@ class SpacyExtractor:
 
     @cached_property
     def name(self) -> str:
-        """ "spacy:MODEL-VERSION" by the model's own metadata."""
+        """Model and version by the model's own metadata, as in spacy:en_core_web_sm-3.8.0."""
         meta = _load(self.model).meta
         return f"spacy:{meta['lang']}_{meta['name']}-{meta['version']}"
 

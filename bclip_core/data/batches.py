@@ -7,7 +7,7 @@ number of processes sees the same global batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import datasets
@@ -20,6 +20,7 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from bclip_core.captions import SampledTexts, sample_texts
 from bclip_core.config import TextConfig
 from bclip_core.tokenizer import Tokenizer
 
@@ -36,7 +37,7 @@ class TextBatch(NamedTuple):
     """
 
     tokens: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # a tuple's method of that name is not needed
     mask: Tensor
 
     def to(self, device: torch.device | str) -> TextBatch:
@@ -100,8 +101,8 @@ def decode_images(
         try:
             pixels.append(image_to_pixels(decoder.decode_example(stored), image_size))
             rows.append(row)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            name = f"row {row}, id {ids[row]!r}, file {stored.get('path')!r}"
+        except Exception as error:  # damaged files raise many kinds: zlib, struct, OSError, ...
+            name = f"row {row}, id {ids[row]!r}, file {(stored or {}).get('path')!r}"
             if on_error == "raise":
                 raise BrokenImageError(f"image cannot be decoded: {name}: {error}") from error
             broken.append(name)
@@ -129,7 +130,8 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         on_error: see `decode_images`.
 
     Raises:
-        ValueError: a column is missing or a row has no caption (both are named).
+        ValueError: a column is missing, or a row has no caption or a blank one (both are named).
+        BrokenImageError: as `decode_images`.
     """
 
     def __init__(
@@ -149,8 +151,9 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         self.rows: list[dict[str, Any]] = text_columns.select(rows).to_list()
         needed = "short_captions" if texts.caption == "short" else "sentences"
         for number, row in enumerate(self.rows):
-            if not row[needed]:
-                raise ValueError(f"row {number}, id {row['id']!r}: {needed} is empty")
+            if not row[needed] or not all(text and text.strip() for text in row[needed]):
+                found = f"{needed}={row[needed]!r}"
+                raise ValueError(f"row {number}, id {row['id']!r}: {found}: expected texts")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -175,17 +178,15 @@ def draw_texts(
     if config.caption == "short":
         choices = row["short_captions"]
         pick = 0 if generator is None else int(torch.randint(len(choices), (), generator=generator))
-        caption, sentences, phrases = choices[pick], (), ()
+        drawn = SampledTexts(choices[pick], (), ())
     else:
-        from bclip_core.captions import sample_texts
-
-        caption, sentences, phrases = sample_texts(
+        drawn = sample_texts(
             row["sentences"], row["phrases"], config.sentences, config.phrases, generator
         )
-    slots: list[str | None] = [caption]
+    slots: list[str | None] = [drawn.caption]
     if config.sentence_texts:
-        slots += [*sentences, *[None] * (config.sentences - len(sentences))]
-    return slots + [*phrases, *[None] * (config.phrases - len(phrases))]
+        slots += [*drawn.sentences, *[None] * (config.sentences - len(drawn.sentences))]
+    return slots + [*drawn.phrases, *[None] * (config.phrases - len(drawn.phrases))]
 
 
 def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) -> TextBatch:
@@ -198,7 +199,7 @@ def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) ->
     """
     widths = {len(row) for row in rows}
     if len(widths) != 1:
-        raise ValueError(f"rows have {sorted(widths)} texts: expected one width K, padded with None")
+        raise ValueError(f"rows have {sorted(widths)} texts: expected one width K (None pads)")
     distinct: dict[str, int] = {}
     index = torch.zeros(len(rows), widths.pop(), dtype=torch.int64)
     mask = torch.zeros(index.shape, dtype=torch.bool)
@@ -216,9 +217,13 @@ def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) ->
 class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
     """The (step, row) addresses of each micro-batch, from `start` on, for one rank.
 
-    Epoch after epoch a new permutation; the last incomplete batch of an epoch is carried over into
-    the next one, so every row is seen equally often. All ranks share the permutation and take every
-    `world`-th row of the global batch (the authors' ranks shuffle apart and miss rows).
+    Epoch after epoch a new permutation; the last incomplete batch of an epoch is filled from the
+    next one, so every row is seen equally often, and with rows it does not hold yet: a row would be
+    a negative of itself. All ranks share the permutation and take every `world`-th row of the
+    global batch (the authors' ranks shuffle apart and miss rows).
+
+    Raises:
+        ValueError: a batch larger than the data set, or one that the ranks cannot share evenly.
     """
 
     def __init__(
@@ -232,7 +237,7 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
         world: int = 1,
     ) -> None:
         if batch_size > count:
-            raise ValueError(f"batch_size={batch_size}: expected at most the {count} rows there are")
+            raise ValueError(f"batch_size={batch_size}: expected <= {count}, the number of rows")
         if batch_size % world:
             raise ValueError(f"batch_size={batch_size}: expected a multiple of {world} processes")
         self.count, self.batch_size, self.steps = count, batch_size, steps
@@ -241,20 +246,24 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
     def __len__(self) -> int:
         return self.steps - self.start
 
-    def _permutation(self, epoch: int) -> list[int]:
+    def _permutation(self, epoch: int, begun: list[int]) -> list[int]:
+        """All rows in the random order of an epoch; first what completes the batch `begun`."""
         generator = item_generator(self.seed, epoch, self.count)
-        return torch.randperm(self.count, generator=generator).tolist()
+        order: list[int] = torch.randperm(self.count, generator=generator).tolist()
+        filling = [row for row in order if row not in begun][: self.batch_size - len(begun)]
+        later = set(order).difference(filling)
+        return filling + [row for row in order if row in later]
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, permutation = -1, []
-        for step in range(self.start, self.steps):
-            batch = []
-            for position in range(step * self.batch_size, (step + 1) * self.batch_size):
-                if position // self.count != epoch:
-                    epoch = position // self.count
-                    permutation = self._permutation(epoch)
-                batch.append((step, permutation[position % self.count]))
-            yield batch[self.rank :: self.world]
+        epoch, position, rows = 0, 0, list[int]()
+        for step in range(self.steps):
+            if len(rows) - position < self.batch_size:
+                begun = rows[position:]
+                rows, epoch, position = begun + self._permutation(epoch, begun), epoch + 1, 0
+            batch = rows[position : position + self.batch_size]
+            position += self.batch_size
+            if step >= self.start:
+                yield [(step, row) for row in batch[self.rank :: self.world]]
 
 
 def make_loader(
@@ -266,7 +275,7 @@ def make_loader(
         ids, images, texts = zip(*items, strict=True)
         return Batch(list(ids), torch.stack(images), collate_texts(texts, tokenizer))
 
-    collate_function: Callable[[list[Any]], Batch] = collate
+    untyped: Any = dataset  # torch types a loader by its items, and ours gives collated batches
     return torch.utils.data.DataLoader(
-        dataset, batch_sampler=sampler, collate_fn=collate_function, num_workers=workers
+        untyped, batch_sampler=sampler, collate_fn=collate, num_workers=workers
     )

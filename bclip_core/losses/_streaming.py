@@ -19,7 +19,10 @@ from torch.autograd.function import once_differentiable
 
 from bclip_core.losses.global_contrastive import at_least_float32
 
-_BLOCK_ELEMENTS = {"cpu": 2**21, "cuda": 2**24}  # of one block of logits, when no size is given
+_BLOCK_ELEMENTS = 2**20  # of one block of logits, unless a chunk size is given
+_FEWEST_ROWS = 128  # matrix products get slow below
+_KEPT_ELEMENTS = 6 * 2**20  # of the logits that CE keeps for its second pass
+_LARGEST_EXPONENT = 60.0  # exp(±60) and sums of it are safe in float32 without a shift
 _SMALLEST_NORM = 1e-12  # of torch.nn.functional.normalize
 
 
@@ -59,24 +62,36 @@ class Pairs:
 
 
 class _Logits:
-    """Blocks of rows of the logits in one reused buffer; the held block is not computed again."""
+    """Blocks of rows of the logits, or of their exponentials, in one storage of fixed size.
 
-    def __init__(self, text: Tensor, image: Tensor, scale: float, pairs: Pairs) -> None:
+    The last blocks stay in it for a second visit in reverse order, the others are computed again.
+    That visit may overwrite them.
+    """
+
+    def __init__(
+        self, text: Tensor, image: Tensor, scale: float, pairs: Pairs, *, kept: int, exp: bool
+    ) -> None:
         count = len(text)
-        budget = _BLOCK_ELEMENTS.get(text.device.type, _BLOCK_ELEMENTS["cuda"])
-        size = min(pairs.chunk_size or max(64, budget // count), count)
+        size = min(pairs.chunk_size or max(_FEWEST_ROWS, _BLOCK_ELEMENTS // count), count)
         self.blocks = [slice(i, min(i + size, count)) for i in range(0, count, size)]
+        self.exponentials = exp
         self._text, self._image, self._scale, self._pairs = text, image, scale, pairs
-        self._buffer = text.new_empty(size, count)
-        self._held: slice | None = None
+        kept_blocks = min(max(1, kept // (size * count)), len(self.blocks))
+        self._first_kept = self.blocks[-kept_blocks].start
+        self._storage = text.new_empty(min(kept_blocks * size, count), count)
+        self._held: set[int] = set()
 
     def __getitem__(self, rows: slice) -> Tensor:
-        block = self._buffer[: rows.stop - rows.start]
-        if rows != self._held:
+        place = max(rows.start - self._first_kept, 0)
+        block = self._storage[place : place + rows.stop - rows.start]
+        if rows.start not in self._held:
             image, scale = self._image[rows], self._scale
             torch.addmm(block, image, self._text.T, beta=0, alpha=scale, out=block)
             self._exclude_duplicates(block, rows)
-            self._held = rows
+            if self.exponentials:
+                block.exp_()
+            if rows.start >= self._first_kept:
+                self._held.add(rows.start)
         return block
 
     def _exclude_duplicates(self, block: Tensor, rows: slice) -> None:
@@ -94,38 +109,59 @@ def cross_entropy(
     text: Tensor, image: Tensor, scale: float, pairs: Pairs
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Loss and slopes of the CE form."""
-    logits = _Logits(text, image, scale, pairs)
+    kept = _KEPT_ELEMENTS if pairs.with_slopes else 0
+    exp = abs(scale) <= _LARGEST_EXPONENT
+    logits = _Logits(text, image, scale, pairs, kept=kept, exp=exp)
     valid = pairs.compact(pairs.mask)
     count = int(valid.sum())
     image_slope = pairs.target_means(text)
     by_target = scale * torch.einsum("nd,nd->n", image, image_slope)
     image_slope.div_(-count)
     text_slope = pairs.target_means(image).div_(-count)
-    by_row = text.new_empty(len(text))
-    by_column = text.new_full((len(text),), -math.inf)
+    by_row, by_column = _log_partitions(logits, text)
+    loss = ((by_row - by_target) + (by_column - by_target))[valid].sum() / (2 * count)
+    if pairs.with_slopes:
+        # a padded row or column has no loss of its own: infinity makes its softmax zero
+        by_row = (by_row + math.log(2 * count)).masked_fill_(~valid, math.inf)
+        by_column = (by_column + math.log(2 * count)).masked_fill_(~valid, math.inf)
+        for rows in reversed(logits.blocks):
+            softmaxes = _softmaxes(logits, rows, by_row[rows, None], by_column)
+            image_slope[rows].addmm_(softmaxes, text)
+            text_slope.addmm_(softmaxes.T, image[rows])
+    return loss, text_slope, image_slope
+
+
+def _log_partitions(logits: _Logits, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-sum-exp of every row [N] and column [N], each block read once."""
+    by_row, by_column = like.new_empty(len(like)), like.new_zeros(len(like))
+    if logits.exponentials:
+        for rows in logits.blocks:
+            block = logits[rows]
+            by_row[rows] = block.sum(1)
+            by_column += block.sum(0)
+        return by_row.log_(), by_column.log_()
+    by_column.fill_(-math.inf)
     for rows in logits.blocks:
         block = logits[rows]
         by_row[rows] = block.logsumexp(1)
         by_column = torch.logaddexp(by_column, block.logsumexp(0))
-    loss = ((by_row - by_target) + (by_column - by_target))[valid].sum() / (2 * count)
-    if pairs.with_slopes:
-        # a padded row or column has no loss of its own: its softmax is shifted to zero
-        by_row = (by_row + math.log(2 * count)).masked_fill_(~valid, math.inf)
-        by_column = (by_column + math.log(2 * count)).masked_fill_(~valid, math.inf)
-        for rows in reversed(logits.blocks):
-            block = logits[rows]
-            softmax = (block - by_row[rows, None]).exp_()
-            softmax += block.sub_(by_column).exp_()
-            image_slope[rows].addmm_(softmax, text)
-            text_slope.addmm_(softmax.T, image[rows])
-    return loss, text_slope, image_slope
+    return by_row, by_column
+
+
+def _softmaxes(logits: _Logits, rows: slice, by_row: Tensor, by_column: Tensor) -> Tensor:
+    """exp(s - by_row) + exp(s - by_column) of a block, in its place."""
+    block = logits[rows]
+    if logits.exponentials:
+        return block.mul_(by_row.neg().exp() + by_column.neg().exp())
+    softmaxes = (block - by_row).exp_()
+    return block.sub_(by_column).exp_().add_(softmaxes)
 
 
 def binary(
     text: Tensor, image: Tensor, scale: float, pairs: Pairs
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Loss and slopes of the BCE form: every pair as a negative, then the inside of an image."""
-    logits = _Logits(text, image, scale, pairs)
+    logits = _Logits(text, image, scale, pairs, kept=0, exp=False)
     loss, text_slope, image_slope = _inside_images(text, image, scale, pairs)
     for rows in logits.blocks:
         loss_sum, sigmoid = _softplus_sum(logits[rows])

@@ -83,6 +83,8 @@ def test_random_maps_are_near_chance_and_the_mask_itself_is_perfect() -> None:
         assert abs(difference.mean()) < 4 * difference.std() / len(difference) ** 0.5 + 0.02
     perfect = grounding_scores(masks.flatten(1)[:5].float(), (18, 20), masks[:5])
     assert all(torch.equal(metric, torch.ones(5).double()) for metric in perfect)
+    full = grounding_scores(maps[:2], (3, 4), torch.ones_like(masks[:2]))
+    assert all(torch.equal(metric, torch.ones(2).double()) for metric in full)
 
 
 def test_pointing_reads_the_centre_of_the_hottest_patch() -> None:
@@ -103,6 +105,12 @@ def test_monotone_changes_and_mask_sizes() -> None:
             torch.testing.assert_close(after, before, atol=1e-3, rtol=0)
     mixed = grounding_scores(maps, (3, 4), [masks[0], masks[1].repeat(2, 1), masks[2]])
     assert mixed.iou[0] == found.iou[0]
+
+
+def test_upsampling_by_eye() -> None:
+    # Patch centres lie at 1 and 3 of 4 pixels: constant outside them, linear in between.
+    found = upsample_map(torch.tensor([[0.0, 1.0]]), (1, 2), (2, 4))
+    torch.testing.assert_close(found, torch.tensor([[[0.0, 0.25, 0.75, 1.0]] * 2]))
 
 
 def test_cosine_map_equals_a_loop() -> None:

@@ -93,9 +93,11 @@ def test_groups_of_copies_count_as_one_item() -> None:
     assert ungrouped.high - ungrouped.low < 0.5 * (grouped.high - grouped.low)
 
 
-def test_unequal_groups_keep_the_plain_mean() -> None:
-    found = bootstrap_interval([1.0, 1.0, 1.0, 0.0], groups=[5, 5, 5, 8])
-    assert found == Interval(0.75, 0.0, 1.0)
+def test_unequal_groups_weigh_by_their_items() -> None:
+    # Two pictures are drawn: AA (1/4 of the draws), AB or BA (1/2, mean 3/4 of items), BB (1/4).
+    values, groups = [1.0, 1.0, 1.0, 0.0], [5, 5, 5, 8]
+    assert bootstrap_interval(values, groups=groups) == Interval(0.75, 0.0, 1.0)
+    assert bootstrap_interval(values, 0.2, groups=groups) == Interval(0.75, 0.75, 0.75)
 
 
 def test_pairing_cancels_what_is_common() -> None:

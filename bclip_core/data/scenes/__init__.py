@@ -16,7 +16,7 @@ from bclip_core.data.scenes.attributes import (
     SceneObject,
     get_difficulty,
 )
-from bclip_core.data.scenes.build import load_scenes, scenes_path
+from bclip_core.data.scenes.build import load_scenes, scenes_digest, scenes_path
 from bclip_core.data.scenes.language import SceneTexts, write_texts
 from bclip_core.data.scenes.layout import sample_scene, sample_scenes
 from bclip_core.data.scenes.phrasing import Phrase
@@ -48,6 +48,7 @@ __all__ = [
     "render_scenes",
     "sample_scene",
     "sample_scenes",
+    "scenes_digest",
     "scenes_path",
     "visible_boxes",
     "write_texts",

@@ -18,7 +18,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bclip_core.config import DataConfig
-from bclip_core.data.scenes.attributes import SCENES_VERSION, SPLITS, Scene, get_difficulty
+from bclip_core.data.scenes.attributes import (
+    SCENES_VERSION,
+    SPLITS,
+    Difficulty,
+    Scene,
+    get_difficulty,
+)
 from bclip_core.data.scenes.language import write_texts
 from bclip_core.data.scenes.layout import sample_scenes
 from bclip_core.data.scenes.render import render_scenes, visible_boxes
@@ -107,14 +113,13 @@ def build_rows(config: DataConfig, split: str, start: int, stop: int) -> dict[st
     return columns
 
 
-def attributes_digest(config: DataConfig, split: str, count: int) -> str:
-    """SHA-256 of attributes, geometry (rounded to 1e-6) and texts of the first scenes."""
-    difficulty = get_difficulty(config.difficulty)
+def scenes_digest(difficulty: Difficulty, seed: int, split: str, count: int) -> str:
+    """SHA-256 of attributes, geometry (to 6 decimals) and texts of the first `count` scenes."""
     digest = hashlib.sha256()
-    for scene in sample_scenes(difficulty, config.seed, split, 0, count):
+    for scene in sample_scenes(difficulty, seed, split, 0, count):
         row = _row(scene)
         for item in row["objects"]:
-            item.update({name: round(item[name], 6) for name in ("x", "y", "radius", "angle")})
+            item.update({name: f"{item[name]:.6f}" for name in ("x", "y", "radius", "angle")})
         digest.update(json.dumps(row, sort_keys=True).encode())
     return digest.hexdigest()
 

@@ -88,7 +88,7 @@ class Phrasing:
         return self.draws.pick(_PICTURE[: self._synonyms])
 
     def phrase(self, item: SceneObject, fields: Sequence[str], place: str = "") -> Phrase:
-        """A phrase that names the given attributes, and the object's place if its words are given."""
+        """A phrase of the given attributes, and of the object's place if its words are given."""
         numbers = matching(self.scene, item, fields)
         text = self.noun(item, fields)
         key = place_of(item) if place else None

@@ -10,6 +10,8 @@ from bclip_core.data.scenes.words import article, matching, relation_of
 
 _PREDICATE = 0.3  # share of "A red circle is large ..." among the sentences about an object
 _NAMED = 0.9  # probability that a sentence about an object names each attribute
+# A bare shape is true of 40 % of all other pictures: rare, so that few negatives are false ones.
+_GENERAL = 0.3
 _EXTRA_PHRASES = 2  # phrases of colour, shape and one other attribute per object
 
 
@@ -48,8 +50,7 @@ def _background(parts: Phrasing) -> Sentence:
             f"All of it is on {article(background.name)} background.",
         )
     )
-    phrases = [f"{background.colour} background", f"{background.name} background"]
-    return Sentence(text, [], [Phrase(phrase, []) for phrase in phrases])
+    return Sentence(text, [], [Phrase(f"{background.name} background", [])])
 
 
 def _object(parts: Phrasing, number: int) -> Sentence:
@@ -60,7 +61,9 @@ def _object(parts: Phrasing, number: int) -> Sentence:
     named = parts.extras
     if len(named) > _EXTRA_PHRASES:
         named = parts.draws.shuffled(named)[:_EXTRA_PHRASES]
-    fields = [["shape"], ["colour", "shape"], *(["colour", "shape", name] for name in named)]
+    fields = [["colour", "shape"], *(["colour", "shape", name] for name in named)]
+    if parts.draws.chance(_GENERAL):
+        fields.insert(0, ["shape"])
     phrases = [parts.phrase(item, names) for names in [*fields, parts.everything]]
     if place:
         phrases.append(parts.phrase(item, ["colour", "shape"], place))

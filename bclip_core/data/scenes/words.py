@@ -64,13 +64,13 @@ def article(phrase: str) -> str:
 def noun_phrase(
     item: SceneObject, fields: Sequence[str], difficulty: Difficulty, draws: Draws
 ) -> str:
-    """A phrase without article that names the given attributes, such as "large red circle"."""
+    """A phrase without article that names the shape and the given attributes: "large red disc"."""
     words = [
         word(item.value(name), difficulty, draws)
         for name in ("size", "pattern", "colour")
         if name in fields
     ]
-    words.append(word(item.shape, difficulty, draws) if "shape" in fields else "shape")
+    words.append(word(item.shape, difficulty, draws))
     if "border" in fields:
         words.append(border_phrase(item.border, difficulty, draws))
     return " ".join(words)

@@ -1,0 +1,25 @@
+"""One function per figure: plain data in, matplotlib Figure out. Nothing here computes a result.
+
+Figures are made without pyplot, so none is open behind the scenes. `publish` shows one in a
+notebook and, outside the smoke profile, writes it to figures/ with the numbers it draws.
+"""
+
+from bclip_core.plotting.curves import beta_ablation, training_curves
+from bclip_core.plotting.files import png, publish, save, show
+from bclip_core.plotting.pictures import attention_grid, scene_gallery
+from bclip_core.plotting.tables import benchmark, table_markdown
+from bclip_core.plotting.targets import beta_cal_targets
+
+__all__ = [
+    "attention_grid",
+    "benchmark",
+    "beta_ablation",
+    "beta_cal_targets",
+    "png",
+    "publish",
+    "save",
+    "scene_gallery",
+    "show",
+    "table_markdown",
+    "training_curves",
+]

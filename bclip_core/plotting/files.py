@@ -1,0 +1,80 @@
+"""From a figure to a notebook's output and to figures/."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from bclip_core.files import REPOSITORY, write_atomically, write_json
+
+FIGURES = REPOSITORY / "figures"
+DOTS_PER_INCH = 150  # of a file
+_NOTEBOOK_DOTS_PER_INCH = 100
+_COLOURS = 256  # a palette halves the size of a picture; committed notebooks have to stay small
+
+
+def png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH) -> bytes:
+    """The figure as PNG with a palette of 256 colours."""
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dots_per_inch)
+    picture = Image.open(drawn).convert("RGB")
+    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+    return packed.getvalue()
+
+
+def show(figure: Figure) -> None:
+    """Display a figure once in a notebook, whatever its backend is."""
+    from IPython.display import Image as Output
+    from IPython.display import display
+
+    display(Output(png(figure, _NOTEBOOK_DOTS_PER_INCH)))  # type: ignore[no-untyped-call]
+
+
+def save(
+    figure: Figure, name: str, numbers: Mapping[str, Any], folder: Path = FIGURES
+) -> tuple[Path, Path]:
+    """Write `name`.png, and `name`.json with the numbers that it draws.
+
+    The numbers go first: a picture without its numbers cannot be checked.
+
+    Args:
+        figure: what a function of this package returned.
+        name: lower-case words joined by underscores.
+        numbers: the plain data that the figure was drawn from.
+        folder: where to.
+
+    Returns:
+        The two files.
+
+    Raises:
+        ValueError: a name of another form, or numbers that are not JSON (NaN for example).
+    """
+    if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
+        raise ValueError(f"name={name!r}: expected lower-case words joined by underscores")
+    record = write_json(folder / f"{name}.json", numbers)
+    content = png(figure)
+    picture = write_atomically(folder / f"{name}.png", lambda path: path.write_bytes(content))
+    return picture, record
+
+
+def publish(
+    figure: Figure,
+    name: str,
+    numbers: Mapping[str, Any],
+    profile: str,
+    folder: Path = FIGURES,
+) -> None:
+    """Show a figure, and save it unless the profile is "smoke".
+
+    Committed figures are those of a real profile; a smoke run, which `make test` does too, never
+    touches them. The record says which profile it was.
+    """
+    show(figure)
+    if profile != "smoke":
+        save(figure, name, {"profile": profile, **numbers}, folder)

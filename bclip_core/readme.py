@@ -1,0 +1,116 @@
+"""README's numbers, generated from results/reference: `python -m bclip_core.readme`.
+
+A block between `<!-- NAME -->` and `<!-- /NAME -->` is replaced by what NAME's function says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bclip_core.checkpoints import SHIPPED
+from bclip_core.comparison import HEADLINES
+from bclip_core.files import REPOSITORY, read_json, write_atomically
+from bclip_core.results import load_result
+
+README = REPOSITORY / "README.md"
+
+
+def percent(value: dict[str, Any]) -> str:
+    """`mean [low, high]` in percent, one decimal."""
+    return f"{100 * value['mean']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+
+
+def benchmark_block() -> str:
+    """Methods × headline metrics, with chance, count and seeds."""
+    methods = load_result("benchmark", "cpu", reference=True)["values"]["methods"]
+    lines = ["| % [95 % interval] | chance | " + " | ".join(methods) + " |"]
+    lines.append("|---" * (len(methods) + 2) + "|")
+    for title, name in HEADLINES.items():
+        found = [summary[name] for summary in methods.values() if name in summary]
+        cells = [percent(m[name]) if name in m else "no pooler" for m in methods.values()]
+        lines.append(f"| {title} | {100 * found[0]['chance']:.1f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def difference_block() -> str:
+    """How far β-CLIP-CE is ahead of fine-tuning on long captions."""
+    gaps = load_result("benchmark", "cpu", reference=True)["values"]["differences"]
+    lines = ["| β-CLIP-CE minus clip-ft, three seeds | points [95 % interval] |", "|---|---|"]
+    return "\n".join(lines + [f"| `{name}` | {percent(gap)} |" for name, gap in gaps.items()])
+
+
+def ablation_block() -> str:
+    """Four metrics over β."""
+    values = load_result("beta_ablation", "cpu", reference=True)["values"]
+    names = ["regions, hard", "regions, medium", "pointing game, attention"]
+    names.append("long caption → image, R@1")
+    lines = ["| β | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for beta, metrics in zip(values["betas"], values["metrics"], strict=True):
+        cells = [percent(metrics[HEADLINES[name]]) for name in names]
+        lines.append(f"| {beta:g} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def attributes_block() -> str:
+    """Single-attribute accuracy of the shipped model and of the methods."""
+    methods = load_result("benchmark", "cpu", reference=True)["values"]["methods"]
+    names = [name for name in methods["clip"] if name.startswith("attributes/dense/")]
+    lines = ["| attribute | chance | " + " | ".join(methods) + " |"]
+    lines.append("|---" * (len(methods) + 2) + "|")
+    for name in names:
+        cells = [percent(summary[name]) for summary in methods.values()]
+        chance = f"{100 * methods['clip'][name]['chance']:.1f}"
+        lines.append(f"| {name.rpartition('/')[2]} | {chance} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def shipped_block() -> str:
+    """What the shipped model is, from its record."""
+    record = read_json(SHIPPED["scenes"].with_suffix(".json"))
+    config, curve = record["config"], record["training_curve"]
+    megabytes = SHIPPED["scenes"].stat().st_size / 1e6
+    return (
+        f"`{config['backbone']['name']}`, {curve[-1]['update']:,} updates of "
+        f"{config['train']['batch_size']} of {config['data']['train']:,} "
+        f"`{config['data']['difficulty']}` scenes, seed {config['train']['seed']}, "
+        f"{megabytes:.1f} MB, made on: {record['machine']['processor']}."
+    )
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "benchmark": benchmark_block,
+    "differences": difference_block,
+    "ablation": ablation_block,
+    "attributes": attributes_block,
+    "shipped": shipped_block,
+}
+
+
+def fill(text: str) -> str:
+    """README's text with every block made anew.
+
+    Raises:
+        ValueError: a block that nobody makes, or a missing end mark.
+    """
+    for name in re.findall(r"<!-- (\w+) -->", text):
+        if name not in BLOCKS:
+            raise ValueError(f"block {name!r} in README: expected one of {', '.join(BLOCKS)}")
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not pattern.search(text):
+            raise ValueError(f"block {name!r} in README has no end mark <!-- /{name} -->")
+        body = BLOCKS[name]()
+        text = pattern.sub(lambda marks, body=body: f"{marks[1]}{body}\n{marks[2]}", text)
+    return text
+
+
+def update(path: Path = README) -> None:
+    """Write README anew from results/reference."""
+    filled = fill(path.read_text(encoding="utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(filled, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    update()
