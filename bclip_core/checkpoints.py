@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from bclip_core import __version__
 from bclip_core.backbone import create_backbone
@@ -53,18 +54,31 @@ def create_model(config: RunConfig) -> BClip:
     """
     torch.manual_seed(config.train.seed)
     pooler = config.pooler if get_method(config.method).pooler else None
-    if config.backbone.pretrained not in SHIPPED:
+    weights = own_weights(config.backbone.pretrained)
+    if weights is None:
         return build_model(config.backbone, pooler)
-    shipped = load(SHIPPED[config.backbone.pretrained])
-    stored = shipped.backbone.config
-    wanted = config.backbone.replace(pretrained=stored.pretrained)
-    _refuse_mismatch(stored, wanted.replace(context_length=stored.context_length), "pretrained")
-    shipped.backbone.stretch_context(config.backbone.context_length)
-    model = BClip(shipped.backbone)
+    backbone = load(weights).backbone
+    stored, asked = backbone.config, config.backbone
+    _refuse_mismatch(stored, asked.replace(context_length=stored.context_length), str(weights))
+    backbone.stretch_context(asked.context_length)
+    model = BClip(backbone)
     if pooler is not None:
         torch.manual_seed(config.train.seed)
         model.pooler = TextConditionedPooler(model.backbone.dim, pooler.heads, pooler.init)
     return model
+
+
+def own_weights(pretrained: str) -> Path | None:
+    """The file of `save` that a backbone's `pretrained` names: "scenes" or a path to one.
+
+    None for everything else: random weights, open_clip's tags and open_clip's files.
+    """
+    if pretrained in SHIPPED:
+        return SHIPPED[pretrained]
+    path = Path(pretrained)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    return path if "bclip" in _read(path)[0] else None
 
 
 def save(model: BClip, path: Path, *, dtype: torch.dtype | None = None) -> Path:
@@ -101,14 +115,7 @@ def load(path: Path, expected: RunConfig | None = None) -> BClip:
         CheckpointError: not ours, damaged, or different from `expected` (both values are shown).
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint {path}: no such file")
-    try:
-        with safe_open(path, "pt") as handle:
-            metadata = handle.metadata() or {}
-            state = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(f"checkpoint {path}: damaged or not safetensors: {error}") from error
+    metadata, state = _read(path)
     if "bclip" not in metadata:
         raise CheckpointError(f"checkpoint {path}: no 'bclip' header; expected a file of save()")
     header = json.loads(metadata["bclip"])
@@ -117,8 +124,11 @@ def load(path: Path, expected: RunConfig | None = None) -> BClip:
     if expected is not None:
         _refuse_mismatch(backbone, expected.backbone, str(path))
         asked = expected.pooler if get_method(expected.method).pooler else None
-        if (pooler is None) != (asked is None) or (pooler and asked and pooler.heads != asked.heads):
-            raise CheckpointError(f"checkpoint {path}: pooler is {pooler}, but {asked} was asked for")
+        heads = [None if one is None else one.heads for one in (pooler, asked)]
+        if heads[0] != heads[1]:
+            raise CheckpointError(
+                f"checkpoint {path}: pooler is {pooler}, but asked for is {asked}"
+            )
     # Weights follow from the file, so nothing is fetched for the tag that they once started from.
     model = build_model(backbone.replace(pretrained=""), pooler)
     try:
@@ -130,6 +140,16 @@ def load(path: Path, expected: RunConfig | None = None) -> BClip:
     return model
 
 
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {path}: no such file")
+    try:
+        with safe_open(path, "pt") as handle:
+            return handle.metadata() or {}, {n: handle.get_tensor(n) for n in handle.keys()}
+    except SafetensorError as error:
+        raise CheckpointError(f"checkpoint {path}: damaged or not safetensors: {error}") from error
+
+
 def _refuse_mismatch(stored: BackboneConfig, asked: BackboneConfig, name: str) -> None:
     for field in dataclasses.fields(BackboneConfig):
         have, want = getattr(stored, field.name), getattr(asked, field.name)
@@ -139,4 +159,12 @@ def _refuse_mismatch(stored: BackboneConfig, asked: BackboneConfig, name: str) -
             )
 
 
-__all__ = ["CheckpointError", "ConfigError", "build_model", "create_model", "load", "save"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "build_model",
+    "create_model",
+    "load",
+    "own_weights",
+    "save",
+]

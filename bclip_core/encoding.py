@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from bclip_core.data.batches import normalise_images
+from bclip_core.data.images import normalise_images
 from bclip_core.model import BClip
 from bclip_core.tokenizer import Tokenizer
 
@@ -35,23 +35,20 @@ def encode_images(
     ):
         images = normalise_images(pixels[start : start + batch_size].to(device))
         parts.append([part.cpu() for part in model.backbone.encode_image(images)])
-    images, patches = zip(*parts, strict=True)
-    return torch.cat(images), torch.cat(patches)
+    return torch.cat([image for image, _ in parts]), torch.cat([patches for _, patches in parts])
 
 
 @torch.inference_mode()
 def encode_texts(
     model: BClip, texts: Sequence[str], *, batch_size: int = 512, progress: bool = False
 ) -> Tensor:
-    """Embeddings of texts [T, D], on the CPU, not normalised; each distinct text is encoded once."""
+    """Embeddings of texts [T, D], on the CPU, not normalised; equal texts are encoded once."""
     tokenizer = Tokenizer(model.backbone.config.context_length)
     device = next(model.parameters()).device
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
     parts = []
-    for start in tqdm(
-        range(0, len(unique), batch_size), desc="encode texts", disable=not progress
-    ):
+    for start in tqdm(range(0, len(unique), batch_size), desc="encode texts", disable=not progress):
         tokens = tokenizer(unique[start : start + batch_size]).to(device)
         parts.append(model.backbone.encode_text(tokens).cpu())
     return torch.cat(parts)[[distinct[text] for text in texts]]

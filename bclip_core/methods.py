@@ -1,4 +1,4 @@
-"""The catalogue: a method = which pooler, which loss terms, which texts. A new method is one entry."""
+"""The catalogue: a method = pooler + loss terms + texts. A new method is one entry."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def beta_cal_term(form: str) -> LossTerm:
     """β-CAL of the given form over caption, sentences and phrases, weighted."""
 
     def term(features: Features, config: LossConfig) -> Tensor:
-        assert features.conditioned is not None and features.pooler_logit_scale is not None
+        assert features.conditioned is not None
+        assert features.pooler_logit_scale is not None
         loss = beta_cal(
             features.text,
             features.conditioned,
@@ -60,7 +61,7 @@ class Method:
     parts: bool = False
 
     def texts(self, config: TextConfig) -> TextConfig:
-        """The setting `config` cut to what this method reads; the sampled caption stays the same."""
+        """`config` cut to what this method reads; the sampled caption stays the same."""
         parts = {} if self.parts else {"sentence_texts": False, "phrases": 0}
         return config.replace(caption=self.caption, **parts)
 
@@ -71,7 +72,9 @@ class Method:
 
 _ENTRIES = (
     Method("clip", "the pretrained model, untouched", {}),
-    Method("clip-pretrain", "global loss on short captions", {"global": global_term}, False, "short"),
+    Method(
+        "clip-pretrain", "global loss on short captions", {"global": global_term}, False, "short"
+    ),
     Method("clip-ft", "global loss on long captions", {"global": global_term}),
     Method(
         "beta-clip-ce",

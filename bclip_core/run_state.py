@@ -11,9 +11,35 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from bclip_core.files import write_atomically, write_json
+from bclip_core.checkpoints import CheckpointError
+from bclip_core.config import ConfigError, RunConfig
+from bclip_core.files import read_json, sha256, write_atomically, write_json
 
 KEPT_CHECKPOINTS = 2  # the latest, and the one before in case the latest is damaged
+
+
+def require_same_run(folder: Path, config: RunConfig) -> None:
+    """Refuse to mix two runs in one folder.
+
+    Raises:
+        ConfigError: `folder` holds a run with another configuration; every difference is listed.
+    """
+    if not (folder / "config.json").is_file():
+        return
+    stored = RunConfig.from_dict(read_json(folder / "config.json"))
+    differing = _differences(stored.to_dict(), config.to_dict())
+    if differing:
+        raise ConfigError(f"folder {folder}: holds another run: {'; '.join(differing)}")
+
+
+def _differences(stored: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for name, value in asked.items():
+        if isinstance(value, dict):
+            found += _differences(stored[name], value, f"{prefix}{name}.")
+        elif stored[name] != value:
+            found.append(f"{prefix}{name} is {stored[name]!r} there, but {value!r} was asked for")
+    return found
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -30,7 +56,8 @@ def save_checkpoint(folder: Path, update: int, accelerator: Accelerator) -> None
     accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        write_json(partial / "checkpoint.json", {"update": update})
+        digests = {part.name: sha256(part) for part in partial.iterdir()}
+        write_json(partial / "checkpoint.json", {"update": update, "sha256": digests})
         write_atomically(path, lambda temporary: partial.rename(temporary))
         for old in list_checkpoints(folder)[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
@@ -40,29 +67,43 @@ def save_checkpoint(folder: Path, update: int, accelerator: Accelerator) -> None
 def resume(folder: Path, accelerator: Accelerator) -> int:
     """Load the latest checkpoint that can be read; the number of updates done.
 
-    A damaged one is named and the one before it is taken; 0 when there is none at all.
+    A damaged one is named and the one before it is taken; 0 when there is none at all. What a
+    kill left of a half-written one is removed.
 
     Raises:
-        RuntimeError: there are checkpoints, but none can be read.
+        CheckpointError: there are checkpoints, but none can be read.
     """
+    if accelerator.is_main_process:
+        for partial in (folder / "checkpoints").glob(".update-*.partial"):
+            shutil.rmtree(partial)
     found = list_checkpoints(folder)
     for path in reversed(found):
         try:
-            update = int(json.loads((path / "checkpoint.json").read_text())["update"])
+            record = read_json(path / "checkpoint.json")
+            _require_undamaged(path, record.get("sha256", {}))
             accelerator.load_state(str(path))
         except Exception as error:  # whatever a damaged file raises: the one before may be whole
             print(f"checkpoint {path} cannot be read ({error}): trying the one before it")
             continue
-        return update
+        return int(record["update"])
     if found:
-        raise RuntimeError(f"none of the checkpoints of {folder} can be read; remove it to restart")
+        names = ", ".join(path.name for path in found)
+        raise CheckpointError(f"folder {folder}: no checkpoint can be read ({names}); "
+                              "remove the folder to train from the start")  # fmt: skip
     return 0
 
 
+def _require_undamaged(path: Path, digests: dict[str, str]) -> None:
+    # accelerate itself would ignore a damaged random state, and take flipped bits for weights.
+    for name, digest in digests.items():
+        if sha256(path / name) != digest:
+            raise CheckpointError(f"{name} is damaged: its SHA-256 is not the recorded one")
+
+
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """One JSON line, flushed."""
+    """One JSON line, flushed. NaN is refused: it is not JSON."""
     with path.open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps(record) + "\n")
+        handle.write(json.dumps(record, allow_nan=False) + "\n")
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

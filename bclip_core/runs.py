@@ -59,11 +59,11 @@ class Run:
 
 def find(config: RunConfig) -> Run:
     """The run of a configuration, whether it exists on disk yet or not."""
-    shipped = checkpoints.SHIPPED.get(config.backbone.pretrained)
+    weights = checkpoints.own_weights(config.backbone.pretrained)
     inputs = {
         "config": config.to_dict(),
         "scenes": SCENES_VERSION,
-        "pretrained": sha256(shipped) if shipped else "",
+        "pretrained": sha256(weights) if weights else "",
     }
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:10]
     return Run(config, runs_folder() / f"{config.method}-s{config.train.seed}-{digest}")
@@ -87,9 +87,7 @@ def complete(run: Run, progress: bool = True) -> Run:
     return run
 
 
-def obtain(
-    configs: Sequence[RunConfig], *, workers: int = 0, progress: bool = True
-) -> list[Run]:
+def obtain(configs: Sequence[RunConfig], *, workers: int = 0, progress: bool = True) -> list[Run]:
     """All runs, trained where they are missing.
 
     Args:
@@ -135,6 +133,7 @@ def _complete_in_workers(runs: list[Run], workers: int, progress: bool) -> None:
         bar.close()
         for process in active.values():
             process.terminate()
+            process.wait()
 
 
 def _start_worker(run: Run) -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bclip_core.data.batches import decode_images
+from bclip_core.data.images import decode_images
 from bclip_core.data.scenes import (
     LEVELS,
     RegionQuery,
@@ -74,11 +74,15 @@ def evaluate(model: BClip, dataset: datasets.Dataset, *, progress: bool = False)
             with torch.inference_mode():
                 own = model.pooler(patches, text[:, None])[0][:, 0]
             metrics |= _retrieval(f"own_caption/{kind}", own_caption_similarity(own, text))
+    first = dataset[0]
     for level in LEVELS:
-        metrics |= _regions(f"regions/{{}}/{level}", model, patches, region_queries(dataset, level))
-    for attribute in get_difficulty(dataset[0]["difficulty"]).varying:
-        queries = attribute_queries(dataset, attribute)
-        metrics |= _regions(f"attributes/{{}}/{attribute}", model, patches, queries)
+        asked = region_queries(dataset, level)
+        metrics |= _regions(f"regions/{{}}/{level}", model, patches, asked, first["image"].size)
+    for attribute in get_difficulty(first["difficulty"]).varying:
+        asked = attribute_queries(dataset, attribute)
+        metrics |= _regions(
+            f"attributes/{{}}/{attribute}", model, patches, asked, first["image"].size
+        )
     return metrics | _grounding(model, patches, dataset)
 
 
@@ -99,13 +103,20 @@ def _retrieval(name: str, similarity: Tensor) -> Metrics:
 
 
 def _regions(
-    name: str, model: BClip, patches: Tensor, queries: Sequence[RegionQuery]
+    name: str,
+    model: BClip,
+    patches: Tensor,
+    queries: Sequence[RegionQuery],
+    picture: tuple[int, int],
 ) -> Metrics:
-    """Region accuracy of ROI-aligned patches, and of the picture pooled with each caption."""
+    """Region accuracy of ROI-aligned patches, and of the picture pooled with each caption.
+
+    `picture` is width and height of the stored scenes, the pixels that boxes are counted in.
+    """
     captions = encode_texts(model, [text for query in queries for text in query.captions])
-    per_query = list(captions.split([len(query.captions) for query in queries]))
+    per_query = list(torch.split(captions, [len(query.captions) for query in queries]))
     rows = torch.tensor([query.row for query in queries])
-    size = torch.tensor(model.backbone.image_size[::-1]).expand(len(patches), 2)
+    size = torch.tensor(picture).expand(len(patches), 2)
     boxes = torch.tensor([query.box for query in queries])
     region = roi_features(patches, model.backbone.grid, boxes, rows, size)
     scores = {"dense": region_scores(region, per_query)}
@@ -127,7 +138,8 @@ def grounding_items(
     object of a scene are left out where the scene has others, since any object would do.
     """
     rows, phrases, masks = [], [], []
-    for row, scene in enumerate(dataset.select_columns(["phrases", "phrase_objects", "instances"])):
+    columns = ["phrases", "phrase_objects", "instances", "boxes"]
+    for row, scene in enumerate(dataset.select_columns(columns)):
         instances = torch.from_numpy(np.array(scene["instances"]))
         links = {
             phrase: objects
@@ -135,9 +147,9 @@ def grounding_items(
             for phrase, objects in zip(texts, linked, strict=True)
             if objects
         }
-        everything = int(instances.max())
-        chosen = sorted(links.items(), key=lambda item: len(item[1]) == everything)
-        for phrase, objects in chosen[:per_scene]:
+        objects_shown = len(scene["boxes"])
+        specific = {p: linked for p, linked in links.items() if len(linked) < objects_shown}
+        for phrase, objects in list((specific or links).items())[:per_scene]:
             mask = torch.isin(instances, torch.tensor(objects, dtype=instances.dtype) + 1)
             if mask.any():
                 rows.append(row)

@@ -17,15 +17,16 @@ from typing import cast
 import datasets
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
 from bclip_core.config import ConfigError, RunConfig, TrainConfig
-from bclip_core.data.batches import ImageTextDataset, StepSampler, make_loader, normalise_images
+from bclip_core.data.batches import ImageTextDataset, StepSampler, make_loader
+from bclip_core.data.images import normalise_images
 from bclip_core.data.sources import load_split
-from bclip_core.distributed import gather_features
+from bclip_core.distributed import gather_features, make_accelerator, world
 from bclip_core.files import read_json, write_json
 from bclip_core.methods import get_method
 from bclip_core.model import BClip
@@ -33,6 +34,7 @@ from bclip_core.profiles import configure
 from bclip_core.run_state import (
     append_line,
     list_checkpoints,
+    require_same_run,
     resume,
     save_checkpoint,
     truncate_history,
@@ -41,7 +43,7 @@ from bclip_core.tokenizer import Tokenizer
 
 
 class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite; the message has step, terms, batch ids and checkpoint."""
+    """Loss or gradient became NaN or infinite: step, values, batch ids and checkpoint are named."""
 
 
 def learning_rate_factor(update: int, config: TrainConfig) -> float:
@@ -94,29 +96,24 @@ def train(
         The trained model, on the CPU.
 
     Raises:
-        ConfigError: unknown method or backbone, or `folder` holds a run of another configuration;
-            before anything is written.
-        NonFiniteLossError: the loss is not finite; earlier checkpoints are kept.
+        ConfigError: unknown method or backbone, pictures of another size than the backbone's, or
+            `folder` holds a run of another configuration; before anything is written.
+        CheckpointError: the run was begun, but none of its checkpoints can be read.
+        NonFiniteLossError: loss or gradient is not finite; earlier checkpoints are kept.
     """
     method, settings = get_method(config.method), config.train
     require_same_run(folder, config)
     model = checkpoints.create_model(config)
+    size = config.data.image_size
+    if model.backbone.image_size != (size, size):
+        name, expected = config.backbone.name, model.backbone.image_size
+        raise ConfigError(f"data.image_size={size}: expected {expected} pixels, as {name!r} reads")
     if not method.terms:
         return _finish(model, config, folder)
-    accelerator = Accelerator(
-        cpu=device == "cpu",
-        mixed_precision={"fp32": "no"}.get(settings.precision, settings.precision),
-        gradient_accumulation_steps=settings.accumulation,
-    )
-    data = ImageTextDataset(
-        dataset, method.texts(config.texts), config.data.image_size, settings.seed
-    )
+    accelerator = make_accelerator(settings, device)
+    data = ImageTextDataset(dataset, method.texts(config.texts), size, settings.seed)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
-    if accelerator.is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", config.to_dict())
-        truncate_history(folder / "history.jsonl", start)
     sampler = StepSampler(
         len(data),
         settings.batch_size,
@@ -126,6 +123,10 @@ def train(
         accelerator.process_index,
         accelerator.num_processes,
     )
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", config.to_dict())
+        truncate_history(folder / "history.jsonl", start)
     tokenizer = Tokenizer(config.backbone.context_length)
     last = settings.steps if stop_after is None else min(stop_after, settings.steps)
     show = progress and accelerator.is_main_process
@@ -151,6 +152,8 @@ def train(
                 accelerator.backward(total)
                 if accelerator.sync_gradients:
                     norm = clip_gradients(accelerator, model, settings.clip_norm)
+                    if settings.precision != "fp16":  # there the loss scaler skips such an update
+                        require_finite({"gradient_norm": norm}, update, batch.ids, folder)
                 optimizer.step()
                 optimizer.zero_grad()
             if not accelerator.sync_gradients:
@@ -162,7 +165,8 @@ def train(
             if accelerator.is_main_process and update % settings.log_every == 0:
                 record = {"update": update, "loss": sum(values.values()), **values}
                 record |= {"lr_factor": learning_rate_factor(update - 1, settings)}
-                record |= {"gradient_norm": float(norm), "logit_scale": float(features.logit_scale.detach())}
+                record |= {"gradient_norm": norm} if math.isfinite(norm) else {}
+                record |= {"logit_scale": float(features.logit_scale.detach())}
                 if features.pooler_logit_scale is not None:
                     record |= {"pooler_logit_scale": float(features.pooler_logit_scale.detach())}
                 record |= {"seconds": now - began, "loader_share": waited / (now - began)}
@@ -173,27 +177,11 @@ def train(
                 save_checkpoint(folder, update, accelerator)
             if callback is not None:
                 callback(update, model)
-    if update < settings.steps:
-        return model
     accelerator.wait_for_everyone()
     model = cast(BClip, accelerator.unwrap_model(parallel, keep_fp32_wrapper=False))
+    if update < settings.steps:
+        return model.cpu().eval()
     return _finish(model, config, folder, accelerator.is_main_process)
-
-
-def require_same_run(folder: Path, config: RunConfig) -> None:
-    """Refuse to mix two runs in one folder.
-
-    Raises:
-        ConfigError: `folder` holds a run with another configuration; the differences are listed.
-    """
-    if not (folder / "config.json").is_file():
-        return
-    stored, asked = read_json(folder / "config.json"), config.to_dict()
-    stored = RunConfig.from_dict(stored).to_dict()  # tuples come back from JSON as lists
-    differing = [key for key in asked if stored[key] != asked[key]]
-    if differing:
-        pairs = "; ".join(f"{key}: {stored[key]} there, {asked[key]} asked" for key in differing)
-        raise ConfigError(f"folder {folder}: holds another run: {pairs}")
 
 
 def _finish(model: BClip, config: RunConfig, folder: Path, main: bool = True) -> BClip:
@@ -205,23 +193,22 @@ def _finish(model: BClip, config: RunConfig, folder: Path, main: bool = True) ->
     return model
 
 
-def clip_gradients(accelerator: Accelerator, model: BClip, limit: float) -> Tensor:
-    """Clip to a total norm of `limit` (0: do not clip); the norm before clipping, scalar."""
-    norm = accelerator.clip_grad_norm_(model.parameters(), limit if limit > 0 else math.inf)
-    return torch.as_tensor(norm)
+def clip_gradients(accelerator: Accelerator, model: BClip, limit: float) -> float:
+    """Clip to a total norm of `limit` (0: do not clip); the norm before clipping."""
+    return float(accelerator.clip_grad_norm_(model.parameters(), limit if limit > 0 else math.inf))
 
 
-def require_finite(terms: dict[str, float], update: int, ids: list[str], folder: Path) -> None:
-    """Stop before a NaN or infinite loss touches the weights.
+def require_finite(values: dict[str, float], update: int, ids: list[str], folder: Path) -> None:
+    """Stop before a NaN or infinite loss term or gradient touches the weights.
 
     Raises:
-        NonFiniteLossError: with the step, the terms, the batch's ids and the last checkpoint.
+        NonFiniteLossError: with the step, the values, the batch's ids and the last checkpoint.
     """
-    if all(math.isfinite(value) for value in terms.values()):
+    if all(math.isfinite(value) for value in values.values()):
         return
     kept = list_checkpoints(folder)
     raise NonFiniteLossError(
-        f"loss is not finite at update {update + 1}: {terms}; batch ids {ids}; "
+        f"loss is not finite at update {update + 1}: {values}; batch ids {ids}; "
         f"last good checkpoint: {kept[-1] if kept else 'none yet'}"
     )
 
@@ -244,7 +231,10 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         config = configure(given.profile, given.method, given.set)
     train(config, load_split(config.data, "train"), given.folder, device=given.device)
-    print(f"trained: {given.folder / 'model.safetensors'}")
+    if world()[0] == 0:
+        print(f"trained: {given.folder / 'model.safetensors'}")
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -12,69 +12,69 @@ def _words(text: str) -> frozenset[str]:
 
 
 DETERMINERS = _words(
-    "the a an this these those each every another some any no all both either neither "
+    "the a an this these those each every another some any no all both either neither"
 )
-POSSESSIVES = _words("its their his my your our whose ")
+POSSESSIVES = _words("its their his my your our whose")
 PRONOUNS = _words(
     "it they them he him she her we us you i me itself themselves himself herself someone "
     "somebody something anyone anything everyone everything nothing none which who whom what that "
-    "there "
+    "there"
 )
 AUXILIARIES = _words(
     "is are was were be been being am isn't aren't wasn't weren't 's 're 'm ’s ’re do does did "
-    "don't doesn't didn't "
+    "don't doesn't didn't"
 )
 MODALS = _words(
-    "can could may might must shall should will would can't cannot couldn't won't wouldn't 'll 'd "
+    "can could may might must shall should will would can't cannot couldn't won't wouldn't 'll 'd"
 )
 PREPOSITIONS = _words(
     "of on with at from over between towards toward for into onto against than during beside "
     "within alongside atop among amongst via off up down out upon amid amidst per despite without "
-    "like as except besides till until due across along through under in by around about "
+    "like as except besides till until due across along through under in by around about"
 )
 # Prepositions where a noun phrase follows, adverbs or nouns elsewhere: "seen below", "the inside".
 LOOSE_PREPOSITIONS = _words(
     "above below underneath inside outside behind near beneath throughout before after opposite "
-    "past beyond "
+    "past beyond"
 )
-CONJUNCTIONS = _words("and or but nor & / yet ")
-SUBORDINATORS = _words("while where because if when although though since whereas whether so ")
+CONJUNCTIONS = _words("and or but nor & / yet")
+SUBORDINATORS = _words("while where because if when although though since whereas whether so")
 ADVERBS = _words(
     "also very well not then just too almost still here away together apart ahead forward "
     "forwards backward backwards upward upwards downward downwards outward outwards inward "
     "inwards sideways halfway indoors outdoors however instead rather quite somewhat perhaps "
     "maybe often always sometimes again once twice aside upright forth elsewhere somewhere "
-    "everywhere nowhere least ever never already soon now later thus hence likewise alike afar "
+    "everywhere nowhere least ever never already soon now later thus hence likewise alike afar"
 )
 # Adverbs that are adjectives where a noun follows.
 ADVERB_ADJECTIVES = _words(
     "far overhead more most less only nearby close straight much further farther even next early "
-    "late "
+    "late"
 )
 LY_ADJECTIVES = _words(
     "friendly curly lively daily ugly likely elderly hilly oily bubbly lovely lonely deadly "
-    "orderly wrinkly prickly scaly leisurely "
+    "orderly wrinkly prickly scaly leisurely"
 )
 LY_NOUNS = _words(
-    "family fly assembly butterfly lily belly jelly gully dragonfly trolley reply italy "
+    "family fly assembly butterfly lily belly jelly gully dragonfly trolley reply italy"
 )
 NUMBERS = _words(
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
-    "hundred thousand "
+    "hundred thousand"
 )
-SIDES = _words("left right top bottom front back middle center centre rear ")
+SIDES = _words("left right top bottom front back middle center centre rear")
 COLOURS = _words(
     "white black blue green red gray grey brown yellow pink purple beige teal maroon turquoise "
     "golden crimson navy magenta cyan violet lavender khaki burgundy peach ivory scarlet olive "
-    "aqua indigo "
+    "aqua indigo"
 )
 # Adjectives where a noun follows, else nouns.
 ADJECTIVE_NOUNS = _words(
     "light dark square tan silver gold orange cream bronze concrete daytime nighttime half "
     "outdoor indoor medium interior exterior public male female human adult african american "
     "japanese chinese english french german italian mexican indian roman greek british asian "
-    "european plain present "
+    "european plain present"
 )
 ADJECTIVES = COLOURS | _words(
     "several many few multiple various other such same own certain different similar large small "
@@ -102,35 +102,32 @@ ADJECTIVES = COLOURS | _words(
     "random uniform abstract bent crooked lone solitary asleep awake ajar multi semi mid ripe raw "
     "quaint creamy wiry sturdy bulky hefty leftmost rightmost topmost lowermost uppermost true "
     "false focal facial dental sketchy wrought naked wicked jagged rugged broad lush bold ambient "
-    "diverse solar military metropolitan tranquil stationary stern commercial "
+    "diverse solar military metropolitan tranquil stationary stern commercial"
 )
-NOUNS = (
-    _words(
-        # in -ing
-        "building parking ceiling setting writing railing painting crossing lighting opening "
-        "lettering awning drawing clothing evening ring string weathering shopping advertising wing "
-        "seating morning fencing branding flooring siding carving warning beginning detailing framing "
-        "landing scaffolding coloring gathering outing king thing spring sling swing bedding stocking "
-        "frosting icing dressing topping stuffing roofing wiring paving plating piping tubing netting "
-        "padding lining backing coating covering casing housing dwelling molding moulding trimming "
-        "shelving rigging wedding meeting greeting earring pudding duckling seedling sibling herring "
-        "marking bunting wording shading stitching edging banding spacing cladding "
-        # in -ed, -ic, -ive, -ish and other endings of adjectives
-        "bed shed sled seed weed reed speed feed thread bread steed breed watershed moped deed need "
-        "bush fabric traffic music mosaic graphic comic clinic plastic ceramic picnic logistic topic "
-        "critic attic arctic mechanic panic relic tunic archive objective perspective relative "
-        "detective olive motive dish fish radish rubbish table cable stable vegetable pattern lantern "
-        "fern stern tavern cavern octopus cactus campus lens glass grass dress canvas bus vehicle "
-        "territorial memorial dial trial material official professional "
-    )
-    - ADJECTIVE_NOUNS
+NOUNS = _words(
+    # in -ing
+    "building parking ceiling setting writing railing painting crossing lighting opening "
+    "lettering awning drawing clothing evening ring string weathering shopping advertising wing "
+    "seating morning fencing branding flooring siding carving warning beginning detailing framing "
+    "landing scaffolding coloring gathering outing king thing spring sling swing bedding stocking "
+    "frosting icing dressing topping stuffing roofing wiring paving plating piping tubing netting "
+    "padding lining backing coating covering casing housing dwelling molding moulding trimming "
+    "shelving rigging wedding meeting greeting earring pudding duckling seedling sibling herring "
+    "marking bunting wording shading stitching edging banding spacing cladding"
+    # in -ed, -ic, -ive, -ish and other endings of adjectives
+    "bed shed sled seed weed reed speed feed thread bread steed breed watershed moped deed need "
+    "bush fabric traffic music mosaic graphic comic clinic plastic ceramic picnic logistic topic "
+    "critic attic arctic mechanic panic relic tunic archive objective perspective relative "
+    "detective motive dish fish radish rubbish table cable stable vegetable pattern lantern "
+    "fern tavern cavern octopus cactus campus lens glass grass dress canvas bus vehicle "
+    "territorial memorial dial trial material official professional"
 )
 # Participles that do not end in -ed.
 PARTICIPLES = _words(
     "made seen written cast cut held taken spread drawn broken worn built given shown hung laid "
     "stuck fallen grown torn bound hidden woven blown thrown sewn driven frozen put found known "
     "kept caught split bent strung wound swept spun sunk told lit eaten chosen ridden risen won "
-    "meant kneeling gone lain set backlit inlaid clad strewn "
+    "meant kneeling gone lain set backlit inlaid clad strewn"
 )
 # Base forms that are rarely anything but verbs.
 VERBS = _words(
@@ -148,7 +145,7 @@ VERBS = _words(
     "think believe feel tell spell identify allow enable prevent seek advertise promote portray "
     "represent symbolize illustrate describe constitute descend ascend exist sell buy allude "
     "decorate underline walk rest lean start stretch span drape separate sleep reflect crisscross "
-    "slope "
+    "slope"
 )
 # Base forms that are nouns as often: verbs only where an object or a place follows.
 NOUN_VERBS = _words(
@@ -160,7 +157,7 @@ NOUN_VERBS = _words(
     "print call help offer slant angle curl view drive drift float sail show line outline accent "
     "trail point rush value shadow close crouch squat travel overhang overlap color block turn "
     "move live leave need park drop track stand walk run span rest start stretch slope sleep lead "
-    "reflect separate double crowd exhibit "
+    "reflect separate double crowd exhibit"
 )
 # Third persons that are plural nouns as often: verbs only before an object.
 PLURAL_NOUN_VERBS = _words(
@@ -169,16 +166,16 @@ PLURAL_NOUN_VERBS = _words(
     "splash spray wrap brush track drink view sail float blossom bloom sprout dot angle slant "
     "bite stick arch pose roll offer support need project value smile sense dance race call pass "
     "drive match bend twist spin leave color face use fit crowd exhibit state head highlight "
-    "cross "
+    "cross"
 )
 ALL_VERBS = VERBS | NOUN_VERBS | PLURAL_NOUN_VERBS
 # Nouns that describe like adjectives when joined: "a metal and glass building".
 MATERIALS = _words(
     "metal brick stone concrete glass wood plastic marble tile steel iron leather gold silver "
     "grass dirt sand gravel asphalt cement rubber paper cotton clay copper brass granite light "
-    "medium cream tan orange "
+    "medium cream tan orange"
 )
-IRREGULAR_PLURALS = _words("people men women children feet teeth geese mice sheep deer fish ")
+IRREGULAR_PLURALS = _words("people men women children feet teeth geese mice sheep deer fish")
 
 
 def third_person(base: str) -> str:

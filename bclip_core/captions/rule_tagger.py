@@ -76,12 +76,13 @@ class _Tagger:
 
     def __init__(self, words: list[str]) -> None:
         self.words = [*(word.lower() for word in words), "", ""]
-        self.classes = [*(_coarse(word) for word in self.words[:-2]), ".", "."]
+        self.classes = [*map(_coarse, self.words[:-2]), ".", "."]
         for at in range(1, len(words)):
             if words[at][0].isupper() and self.classes[at] in "JEGVvBbA":
                 self.classes[at] = "N"
         self.tags: list[str] = []
         self._join_neighbours()
+        self.noun_ahead = self._noun_ahead()
         for at in range(len(words)):
             self.tags.append(self._tag(at))
 
@@ -94,13 +95,14 @@ class _Tagger:
             if (first, second) == ("close", "up") and (at == 1 or self.classes[at - 2] in "DJj,."):
                 self.classes[at - 1 : at + 1] = "J", "j"
 
-    def _leads_to_noun(self, at: int) -> bool:
-        """Whether adjectives and the like from here on end in a noun."""
-        while self.classes[at] in "JUWEGa" or (
-            self.classes[at] == "A" and self.words[at].endswith("ly")
-        ):
-            at += 1
-        return self.classes[at] in "Njvb"
+    def _noun_ahead(self) -> list[bool]:
+        """For every place, whether adjectives and the like from there on end in a noun."""
+        ahead = [False] * (len(self.classes) + 2)
+        for at in range(len(self.classes) - 1, -1, -1):
+            kind = self.classes[at]
+            through = kind in "JUWEGa" or (kind == "A" and self.words[at].endswith("ly"))
+            ahead[at] = kind in "Njvb" or (through and ahead[at + 1])
+        return ahead
 
     def _tag(self, at: int) -> str:
         kind, before = self.classes[at], self.tags[at - 1] if at else ""
@@ -121,7 +123,7 @@ class _Tagger:
         return self._side(at, before) if kind == "W" else self._adjective(at, kind, before)
 
     def _determiner(self, at: int, kind: str, before: str) -> str:
-        word, after, noun = self.words[at], self.classes[at + 1], self._leads_to_noun(at + 1)
+        word, after, noun = self.words[at], self.classes[at + 1], self.noun_ahead[at + 1]
         if kind == "R":
             determines = word == "her" or (word == "that" and before == "ADP")
             return "DET" if determines and noun else "PRON"
@@ -133,7 +135,7 @@ class _Tagger:
         return "DET" if always or noun or after in "DPJW" else "PRON"
 
     def _preposition(self, at: int, kind: str, before: str) -> str:
-        after, noun = self.classes[at + 1], self._leads_to_noun(at + 1)
+        after, noun = self.classes[at + 1], self.noun_ahead[at + 1]
         if kind == "T":
             phrase = after == "b" and self.classes[at + 2] in "DPRIL"
             return "PART" if after in "BX" or phrase else "ADP"
@@ -144,12 +146,12 @@ class _Tagger:
         return "ADP" if noun or after in "DPRTUJW" else "ADV"
 
     def _adjective(self, at: int, kind: str, before: str) -> str:
-        word, after, noun = self.words[at], self.classes[at + 1], self._leads_to_noun(at + 1)
+        word, after, noun = self.words[at], self.classes[at + 1], self.noun_ahead[at + 1]
         if kind == "a":
             return "ADJ" if noun or (after in "JW" and before in _MODIFIERS) else "ADV"
         if noun or after in "JE":
             return "ADJ"
-        if after == "C" and self._leads_to_noun(at + 2):
+        if after == "C" and self.noun_ahead[at + 2]:
             return "ADJ"
         if kind == "j":
             predicate = before in ("AUX", "ADV", "CCONJ", "PUNCT") and after not in "VB"
@@ -157,9 +159,9 @@ class _Tagger:
         return "NOUN" if before == "ADP" and word in lex.COLOURS else "ADJ"
 
     def _participle(self, at: int, before: str) -> str:
-        noun = self._leads_to_noun(at + 1)
+        noun = self.noun_ahead[at + 1]
         if self.classes[at + 1] == "C" and self.classes[at + 2] in "EJ":
-            noun = self._leads_to_noun(at + 2)  # "dried and green grass"
+            noun = self.noun_ahead[at + 2]  # "dried and green grass"
         if self.words[at + 1] in ("up", "down", "by") and before != "DET":
             return "VERB"
         if before in _MODIFIERS:
@@ -173,24 +175,21 @@ class _Tagger:
         return "ADJ" if noun and leading != "PRON" else "VERB"
 
     def _ing(self, at: int, before: str) -> str:
-        noun, after = self._leads_to_noun(at + 1), self.classes[at + 1]
+        noun, after = self.noun_ahead[at + 1], self.classes[at + 1]
         listed = self.classes[at] == "N"
         counted = before == "NUM" and (not noun or self.words[at - 1] == "one")
         if before in _MODIFIERS and not counted:
             return "ADJ" if noun and not listed else "NOUN"
-        if listed:
-            return (
-                "VERB"
-                if after in "DPRa" and before in ("NOUN", "AUX", "PUNCT", "CCONJ")
-                else "NOUN"
-            )
+        if listed:  # "trees lining the road", but "the lining of"
+            acts = after in "DPRa" and before in ("NOUN", "AUX", "PUNCT", "CCONJ")
+            return "VERB" if acts else "NOUN"
         qualifies = before == "ADP" and self.words[at - 1] in ("with", "of", "in")
         return "ADJ" if qualifies and noun else "VERB"
 
     def _side(self, at: int, before: str) -> str:
         word, after = self.words[at], self.classes[at + 1]
         pair = after == "C" and self.classes[at + 2] == "W"
-        if after == "W" or (pair and self._leads_to_noun(at + 3)) or self._leads_to_noun(at + 1):
+        if after == "W" or (pair and self.noun_ahead[at + 3]) or self.noun_ahead[at + 1]:
             return "ADJ"
         adverb = word in ("right", "back") and after in "ILa" and self.words[at + 1] != "of"
         joined = before == "CCONJ" and self.classes[at - 2] == "W"

@@ -13,7 +13,16 @@ _LONGEST_QUOTE = 8  # words and marks of a name inside a noun chunk: 'a "NO PARK
 class RuleBasedExtractor:
     """Phrases of English captions by word lists and endings alone: no model, no download.
 
-    DOC
+    On captions of Urban-1K, DCI and DOCCI that were not looked at while the rules were written (150
+    each), its phrases agree with those of spaCy 3.8's small English model with F1 = 0.92, 0.95 and
+    0.94; `tests/test_captions.py` measures that again wherever the model is installed.
+
+    What it misses: a verb that is not in the lexicon is taken for a noun ("an acrobat entangles"),
+    and so is a plural verb after a singular noun ("a man and a woman stand"); without a comma, two
+    noun phrases in a row become one ("in the background trees"); an -ed form before a noun is taken
+    for an adjective ("faces placed side by side"). Other languages give poor phrases, no error.
+
+    `name` is a version: whoever changes any output of the rules or of the lexicon raises it.
     """
 
     name = "rules-v1"
@@ -36,17 +45,17 @@ def noun_chunks(words: list[str], tags: list[str]) -> list[Span]:
     """Pronouns, and determiner + modifiers + nouns up to the last noun; in words [start, end)."""
     spans, at = [], 0
     while at < len(words):
-        end = _chunk_end(words, tags, at)
+        end, stopped = _chunk_end(words, tags, at)
         if end:
             spans.append((at, end))
-        at = end or at + 1
+        at = end or max(stopped, at + 1)
     return spans
 
 
-def _chunk_end(words: list[str], tags: list[str], start: int) -> int:
-    """Where the chunk that starts here ends; 0 when none starts here."""
+def _chunk_end(words: list[str], tags: list[str], start: int) -> tuple[int, int]:
+    """Where the chunk that starts here ends (0: none does), and where the search for it stopped."""
     if tags[start] == "PRON":
-        return 0 if words[start] == "there" else start + 1
+        return (0 if words[start] == "there" else start + 1), start + 1
     end, at = 0, start
     while at < len(words):
         after_quote = _after_quote(words, tags, at) if at > start and not end else 0
@@ -58,16 +67,15 @@ def _chunk_end(words: list[str], tags: list[str], start: int) -> int:
         at = after_quote or at + 1
     headless = not end and at > start + 1 and tags[start] == "DET" and tags[at - 1] == "ADJ"
     if headless and (words[start] == "the" or words[at - 1] in lex.COLOURS):
-        return at  # "the other", "a dark red"
-    return end
+        end = at  # "the other", "a dark red"
+    return end, at
 
 
 def _continues(words: list[str], tags: list[str], start: int, at: int, end: int) -> bool:
     """Whether the word belongs to the chunk [start, at); `end` is after its last noun, or 0."""
     following = tags[at + 1] if at + 1 < len(tags) else ""
     if tags[at] == "DET":
-        first = all(earlier == "DET" for earlier in tags[start:at])
-        return first and (at == start or words[at] not in ("a", "an"))
+        return at == start or (tags[at - 1] == "DET" and words[at] not in ("a", "an"))
     if tags[at] == "PART":
         return at == end > start and words[at] != "to"
     if tags[at] == "ADV":

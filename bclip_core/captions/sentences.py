@@ -12,7 +12,7 @@ _CLOSERS = "\"'”’»)]}」』）】"
 _OPENERS = "\"'“‘«([{「『（【„"
 _CLOSING = f"[{re.escape(_CLOSERS)}]*"
 # A quote may stand one space after the stop ('reads "STOP! " The dog'): real captions do that.
-_STOP = re.compile(rf"([。！？]+|[.!?…]+)((?:{_CLOSING})(?:[ ][\"'”’](?=[\s.,;]|$))?)")
+_STOP = re.compile(rf"([。！？]+|[.!?…]+)((?:{_CLOSING})(?:[ \u00a0\u202f][\"'”’»](?=[\s.,;]|$))?)")
 _WORD_BEFORE = re.compile(rf"[^\s{re.escape(_OPENERS)}]*$")
 _LONGEST_WORD = 40  # how far a stop looks around itself: keeps the time linear
 _LIST_NUMBER = re.compile(r"\d{1,3}|[a-zA-Z]|[ivxIVX]{2,4}")

@@ -13,15 +13,11 @@ from typing import Any, NamedTuple
 import datasets
 import numpy as np
 import torch
-
-# Mean and standard deviation of CLIP's training images, per channel, on the scale 0..1
-# (Radford et al., 2021; open_clip.constants has the same numbers).
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from bclip_core.captions import SampledTexts, sample_texts
 from bclip_core.config import TextConfig
+from bclip_core.data.images import decode_images
 from bclip_core.tokenizer import Tokenizer
 
 REQUIRED_COLUMNS = ("id", "image", "caption", "short_captions", "sentences", "phrases")
@@ -51,66 +47,6 @@ class Batch(NamedTuple):
     ids: list[str]
     images: Tensor
     texts: TextBatch
-
-
-def normalise_images(images: Tensor) -> Tensor:
-    """uint8 pixels [B, 3, H, W] to CLIP's normalised float32."""
-    mean = torch.tensor(OPENAI_DATASET_MEAN, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(OPENAI_DATASET_STD, device=images.device).view(1, 3, 1, 1)
-    return (images.float() / 255.0 - mean) / std
-
-
-def image_to_pixels(image: Image.Image, image_size: int) -> Tensor:
-    """A picture as uint8 [3, S, S]: upright by its EXIF tag, RGB, short side to S, centre crop.
-
-    A picture that already is S × S is passed through unchanged.
-    """
-    image = ImageOps.exif_transpose(image).convert("RGB")
-    if image.size != (image_size, image_size):
-        image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-
-
-class BrokenImageError(ValueError):
-    """A picture of the data set cannot be decoded; the message names its row and id."""
-
-
-def decode_images(
-    dataset: datasets.Dataset, image_size: int, *, on_error: str = "raise"
-) -> tuple[Tensor, list[int]]:
-    """All pictures of a data set, decoded once.
-
-    Args:
-        dataset: with columns `id` and `image`.
-        image_size: S, side in pixels.
-        on_error: "raise" stops at the first broken picture; "skip" leaves it out and says so.
-
-    Returns:
-        pixels uint8 [N', 3, S, S] and the rows they belong to (all rows unless some were skipped).
-
-    Raises:
-        BrokenImageError: a picture cannot be decoded and `on_error` is "raise".
-    """
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
-    # One undecoded row at a time, so that a broken file is caught where it is named.
-    images = dataset.cast_column("image", datasets.Image(decode=False))["image"]
-    decoder, ids = datasets.Image(), dataset["id"]
-    pixels, rows, broken = [], [], []
-    for row, stored in enumerate(images):
-        try:
-            pixels.append(image_to_pixels(decoder.decode_example(stored), image_size))
-            rows.append(row)
-        except Exception as error:  # damaged files raise many kinds: zlib, struct, OSError, ...
-            name = f"row {row}, id {ids[row]!r}, file {(stored or {}).get('path')!r}"
-            if on_error == "raise":
-                raise BrokenImageError(f"image cannot be decoded: {name}: {error}") from error
-            broken.append(name)
-    if broken:
-        print(f"skipped {len(broken)} of {len(dataset)} images: " + "; ".join(broken[:5]))
-    if not pixels:
-        raise BrokenImageError(f"none of the {len(dataset)} images can be decoded")
-    return torch.stack(pixels), rows
 
 
 def item_generator(seed: int, step: int, row: int) -> torch.Generator:

@@ -49,14 +49,12 @@ def boxes_to_patches(
             area or leaves its picture by more than half a pixel (the message names the box).
     """
     _check_boxes(boxes, image_index, image_size)
-    image_index = image_index.to(boxes.device)
-    size = image_size.to(boxes.device).double()[image_index]
-    _check_inside(boxes.double(), size)
-    rows, columns = grid
-    patches_per_pixel = torch.tensor([columns, rows], device=boxes.device).double() / size
-    top_left = boxes[:, :2].double() * patches_per_pixel
-    bottom_right = boxes.double()[:, :2].add(boxes[:, 2:]) * patches_per_pixel
-    return torch.cat([image_index.double().unsqueeze(1), top_left, bottom_right], dim=1)
+    image_index, boxes = image_index.to(boxes.device), boxes.double()
+    size = image_size.to(boxes)[image_index]
+    _check_inside(boxes, size)
+    patches_per_pixel = torch.tensor([grid[1], grid[0]]).to(boxes) / size
+    low, extent = boxes[:, :2] * patches_per_pixel, boxes[:, 2:] * patches_per_pixel
+    return torch.cat([image_index.double().unsqueeze(1), low, low + extent], dim=1)
 
 
 def roi_features(

@@ -2,13 +2,19 @@ r"""β-CAL: β-contextualised contrastive alignment of text-conditioned images a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from bclip_core.losses._streaming import Pairs, StreamedLoss, binary, cross_entropy
-from bclip_core.losses.global_contrastive import as_scalar
+from bclip_core.losses.global_contrastive import as_scalar, at_least_float32
+from bclip_core.losses.logits import Pairs
+from bclip_core.losses.streamed import binary, cross_entropy
 
-_OBJECTIVES = {"ce": cross_entropy, "bce": binary}
+_Form = Callable[[Tensor, Tensor, float, Pairs], tuple[Tensor, Tensor, Tensor]]
+_FORMS: dict[str, _Form] = {"ce": cross_entropy, "bce": binary}
 
 
 def beta_cal(
@@ -80,14 +86,14 @@ def beta_cal(
         with_slopes=torch.is_grad_enabled() and any(x.requires_grad for x in (text, image, scale)),
     )
     with torch.autocast(text.device.type, enabled=False):
-        return StreamedLoss.apply(text, image, scale, _OBJECTIVES[form], pairs)
+        return _BetaCal.apply(text, image, scale, _FORMS[form], pairs)
 
 
 def _check_options(beta: float, form: str, chunk_size: int | None) -> None:
     if not 0.0 <= beta <= 1.0:
         raise ValueError(f"beta={beta!r}: expected a number in [0, 1]")
-    if form not in _OBJECTIVES:
-        raise ValueError(f"form={form!r}: expected one of {', '.join(_OBJECTIVES)}")
+    if form not in _FORMS:
+        raise ValueError(f"form={form!r}: expected one of {', '.join(_FORMS)}")
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size={chunk_size!r}: expected None or a number of rows >= 1")
 
@@ -105,3 +111,50 @@ def _check_tensors(text: Tensor, image: Tensor, mask: Tensor, duplicates: Tensor
         raise ValueError(f"mask of dtype {mask.dtype}: expected torch.bool")
     if duplicates is not None and duplicates.dtype != torch.int64:
         raise ValueError(f"duplicates of dtype {duplicates.dtype}: expected torch.int64")
+
+
+class _BetaCal(torch.autograd.Function):
+    """Normalises, runs a form and carries its slopes back to the embeddings."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, text: Tensor, image: Tensor, scale: Tensor, form: _Form, pairs: Pairs
+    ) -> Tensor:
+        dtype = at_least_float32(text, image)
+        text_rows, text_norm = _unit_rows(pairs.compact(text).to(dtype))
+        image_rows, image_norm = _unit_rows(pairs.compact(image).to(dtype))
+        multiplier = float(scale)
+        loss, text_slope, image_slope = form(text_rows, image_rows, multiplier, pairs)
+        if pairs.with_slopes:
+            by_scale = _off_sphere(image_slope, image_rows, multiplier / image_norm)
+            _off_sphere(text_slope, text_rows, multiplier / text_norm)
+            ctx.save_for_backward(text_slope, image_slope, by_scale)
+            ctx.inputs = text.dtype, image.dtype, scale.dtype, scale.device
+            ctx.pairs = pairs
+        return loss
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        by_text, by_image, by_scale = (saved * grad for saved in ctx.saved_tensors)
+        text_dtype, image_dtype, scale_dtype, scale_device = ctx.inputs
+        return (
+            ctx.pairs.padded(by_text.to(text_dtype)),
+            ctx.pairs.padded(by_image.to(image_dtype)),
+            by_scale.to(scale_device, scale_dtype),
+            None,
+            None,
+        )
+
+
+def _unit_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of length 1 and their former lengths [N, 1], floored as functional.normalize does."""
+    norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_(min=1e-12)
+    return rows / norm, norm
+
+
+def _off_sphere(slope: Tensor, rows: Tensor, factor: Tensor) -> Tensor:
+    """In place: the slope by unit rows becomes that by the rows; returns Σ slope · rows."""
+    radial = torch.einsum("nd,nd->n", slope, rows)[:, None]
+    slope.addcmul_(rows, radial, value=-1).mul_(factor)
+    return radial.sum()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,7 +18,7 @@ Records = Sequence[Mapping[str, Any]]
 
 _TERMS = {"global": "global loss", "beta_cal": "β-CAL loss"}
 _SMOOTHED_FROM = 40  # records; shorter curves are drawn as they are
-_LOG_FROM = 10.0  # ratio of the largest to the smallest value that calls for a logarithmic axis
+_APART_FROM = 10.0  # ratio of first values from which runs share no axis: the two forms of β-CAL
 BETA_PANELS = (
     "regions, hard",
     "regions, medium",
@@ -29,52 +30,60 @@ BETA_PANELS = (
 
 
 def training_curves(histories: Mapping[str, Records], batch_size: int | None = None) -> Figure:
-    """The loss terms of runs over their updates: one panel per term that any run has.
+    """The loss terms of runs over their updates: a panel per term that any run has.
 
     Long curves are drawn raw and pale, with their running mean on top.
 
     Args:
         histories: for each label the records of a run, see `run_state.read_history`.
         batch_size: B; draws the loss of guessing, ln B, into the global panel.
+
+    Raises:
+        ValueError: no run has any record of a loss term.
     """
-    terms = [term for term in _TERMS if any(h and term in h[0] for h in histories.values())]
+    labels = list(histories)
     with style():
-        figure = Figure(figsize=(3.6 * max(1, len(terms)) + 0.4, 3.0), layout="constrained")
-        axes = figure.subplots(1, max(1, len(terms)), squeeze=False)[0]
-        for panel, term in zip(axes, terms, strict=False):
-            for number, (label, history) in enumerate(histories.items()):
-                points = [(r["update"], r[term]) for r in history if term in r]
-                _curve(panel, points, number, label)
-            panel.set(xlabel="update", ylabel=_TERMS[term])
+        panels = _panels(histories)
+        figure = Figure(figsize=(3.1 * len(panels) + 0.6, 3.0), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for panel, (term, drawn) in zip(axes, panels, strict=True):
+            for label in drawn:
+                points = [(r["update"], r[term]) for r in histories[label] if term in r]
+                _curve(panel, points, labels.index(label), label)
+            panel.set(xlabel="update", title=_TERMS[term])
             if term == "global" and batch_size:
-                panel.axhline(
-                    math.log(batch_size), color=GUIDE, linewidth=1, label="guessing, ln B"
-                )
-            elif term == "beta_cal":
-                _log_if_wide(panel)
-        axes[0].legend(frameon=False)
+                guess = math.log(batch_size)
+                panel.axhline(guess, color=GUIDE, linewidth=1, label="guessing, ln B")
+            panel.legend(frameon=False)
+        axes[0].set_ylabel("loss")
     return figure
 
 
+def _panels(histories: Mapping[str, Records]) -> list[tuple[str, list[str]]]:
+    """(term, labels of its runs) of each panel; runs of very different size get panels apart."""
+    panels = []
+    for term in _TERMS:
+        starts = {label: h[0][term] for label, h in histories.items() if h and term in h[0]}
+        if starts and min(starts.values()) * _APART_FROM < max(starts.values()):
+            panels += [(term, [label]) for label in starts]
+        elif starts:
+            panels.append((term, list(starts)))
+    if not panels:
+        raise ValueError(f"runs {list(histories)}: expected one that has {' or '.join(_TERMS)}")
+    return panels
+
+
 def _curve(panel: Axes, points: Sequence[tuple[int, float]], number: int, label: str) -> None:
-    if not points:
-        return
     updates, values = np.array(points, dtype=float).T
-    look = {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)]}
+    colour, line = COLOURS[number % len(COLOURS)], LINES[number % len(LINES)]
     if len(values) >= _SMOOTHED_FROM:
-        panel.plot(updates, values, color=look["color"], alpha=0.25, linewidth=0.8)
+        panel.plot(updates, values, color=colour, alpha=0.25, linewidth=0.8)
         window = len(values) // 20
         kernel = np.ones(window) / window
         # Only where the window is full: a mean over a cut window would bend the ends.
         updates = np.convolve(updates, kernel, mode="valid")
         values = np.convolve(values, kernel, mode="valid")
-    panel.plot(updates, values, linewidth=1.6, label=label, **look)
-
-
-def _log_if_wide(panel: Axes) -> None:
-    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in panel.lines])
-    if len(drawn) and drawn.min() > 0 and drawn.max() / drawn.min() >= _LOG_FROM:
-        panel.set_yscale("log")
+    panel.plot(updates, values, color=colour, linestyle=line, linewidth=1.6, label=label)
 
 
 def beta_ablation(
@@ -117,7 +126,7 @@ def beta_ablation(
             panel.set_axis_off()
         figure.supxlabel("β", fontsize=9)
         figure.supylabel("%, 95 % interval", fontsize=9)
-        _legend_below(figure, axes[: len(drawn)])
+        _legend_above(figure, axes[: len(drawn)])
     return figure
 
 
@@ -139,12 +148,12 @@ def _metric_over_beta(panel: Axes, values: Mapping[float, Estimate]) -> None:
     panel.set_xticks(betas)
 
 
-def _legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
+def _legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
     """One legend for all panels, whichever of them has the entry."""
-    entries = {}
+    entries: dict[str, Artist] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(
-        entries.values(), entries.keys(), loc="outside upper center", ncols=4, frameon=False
-    )
+    labels = list(entries)[::-1]  # matplotlib lists bars last, and they are what matters
+    handles = [entries[label] for label in labels]
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)

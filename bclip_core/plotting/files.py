@@ -16,24 +16,30 @@ from bclip_core.files import REPOSITORY, write_atomically, write_json
 FIGURES = REPOSITORY / "figures"
 DOTS_PER_INCH = 150  # of a file
 _NOTEBOOK_DOTS_PER_INCH = 100
-_COLOURS = 256  # a palette halves the size of a picture; committed notebooks have to stay small
+_LARGEST_OUTPUT = 150_000  # bytes; larger ones lose colours, since committed notebooks stay small
 
 
-def png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH) -> bytes:
-    """The figure as PNG with a palette of 256 colours."""
+def png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH, *, small: bool = False) -> bytes:
+    """The figure as PNG; `small` reduces it to 256 colours, to a fifth of the size or so."""
     drawn, packed = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=dots_per_inch)
     picture = Image.open(drawn).convert("RGB")
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+    if small:
+        # Maximum coverage keeps rare colours; the usual median cut turns a small red disc orange.
+        picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE)
+    picture.save(packed, "PNG", optimize=True)
     return packed.getvalue()
 
 
 def show(figure: Figure) -> None:
-    """Display a figure once in a notebook, whatever its backend is."""
+    """Display a figure once in a notebook, small enough to be committed in its output."""
     from IPython.display import Image as Output
     from IPython.display import display
 
-    display(Output(png(figure, _NOTEBOOK_DOTS_PER_INCH)))  # type: ignore[no-untyped-call]
+    content = png(figure, _NOTEBOOK_DOTS_PER_INCH)
+    if len(content) > _LARGEST_OUTPUT:
+        content = png(figure, _NOTEBOOK_DOTS_PER_INCH, small=True)
+    display(Output(content))  # type: ignore[no-untyped-call]
 
 
 def save(

@@ -16,7 +16,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 GUIDE = "0.45"  # grey of guessing and baselines
 SEQUENTIAL = "viridis"  # brightness rises evenly, in grey too
 
-_RC = {
+_RC: Any = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
     "axes.labelsize": 9.0,

@@ -32,8 +32,10 @@ def benchmark(
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
         for panel, (title, name) in zip(axes, drawn.items(), strict=False):
-            for row, (method, values) in enumerate(methods.items()):
-                if name in values:
+            for row, values in enumerate(methods.values()):
+                if name not in values:
+                    panel.text(0, row, "  does not apply", va="center", color=GUIDE, fontsize=8)
+                else:
                     mean, (below, above) = percent(values[name])
                     look = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % 6]}
                     panel.errorbar(mean, row, xerr=[[below], [above]], capsize=3, ms=5, **look)

@@ -55,7 +55,7 @@ def beta_cal_targets(
 
 
 def _matrix(panel: Axes, values: Matrix, names: Sequence[str]) -> None:
-    panel.imshow(values, cmap="Blues", vmin=0, vmax=1.4)  # dark ink stays readable on every cell
+    panel.imshow(values, cmap="Blues", vmin=0, vmax=1.7)  # dark ink stays readable on every cell
     for row, line in enumerate(values):
         for column, value in enumerate(line):
             text = "0" if value == 0 else str(Fraction(value).limit_denominator(60))

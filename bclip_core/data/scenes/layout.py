@@ -98,7 +98,10 @@ def _try_places(
         reach = radius + border
         for _ in range(_TRIES_PER_OBJECT):
             x, y = draws.uniform(edge, 1 - edge), draws.uniform(edge, 1 - edge)
-            if all(math.hypot(x - u, y - v) >= SEPARATION * (reach + r) for u, v, r in taken):
+            for u, v, other in taken:
+                if math.hypot(x - u, y - v) < SEPARATION * (reach + other):
+                    break
+            else:
                 taken.append((x, y, reach))
                 placed.append(SceneObject(**values, x=x, y=y, radius=radius, angle=angle))
                 break

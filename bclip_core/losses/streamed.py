@@ -1,0 +1,127 @@
+"""The two forms of β-CAL over blocks of logits, each with its gradient.
+
+The gradient needs nothing that the loss does not, so both are computed while a block of logits is
+at hand. A form takes unit rows text and image [N, D] and returns the loss and two slopes [N, D]:
+the derivatives by those rows, divided by the scale.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bclip_core.losses.logits import Logits, Pairs
+
+_LARGEST_EXPONENT = 60.0  # exp(±60), and sums of it, need no shift in float32
+
+
+def cross_entropy(
+    text: Tensor, image: Tensor, scale: float, pairs: Pairs
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The CE form: rows and columns from the same block; a second visit for the gradient."""
+    logits = Logits(text, image, scale, pairs, keep=pairs.with_slopes)
+    columns, own, share = pairs.own_image(text.dtype)
+    target = share / share.sum(1, keepdim=True).clamp_(min=1)
+    valid = pairs.compact(pairs.mask)
+    count = int(valid.sum())
+    partition = _Unshifted(text) if abs(scale) <= _LARGEST_EXPONENT else _Shifted(text)
+    by_target = text.new_empty(len(text))
+    for rows in logits.blocks:
+        block, _ = logits[rows]
+        positives = block.gather(1, columns[rows]).where(own[rows], 0)
+        by_target[rows] = (positives * target[rows]).sum(1)
+        partition.add(rows, block)
+    by_row, by_column = partition.logarithms()
+    loss = ((by_row - by_target) + (by_column - by_target))[valid].sum() / (2 * count)
+    image_slope, text_slope = torch.zeros_like(image), torch.zeros_like(text)
+    if pairs.with_slopes:
+        # a padded row or column has no loss of its own: infinity makes its softmax zero
+        by_row = (by_row + math.log(2 * count)).masked_fill_(~valid, math.inf)
+        by_column = (by_column + math.log(2 * count)).masked_fill_(~valid, math.inf)
+        target /= count
+        for rows in reversed(logits.blocks):
+            slope = partition.softmaxes(*logits[rows], by_row[rows, None], by_column)
+            in_window = slope.gather(1, columns[rows]) - target[rows]
+            slope.scatter_(1, columns[rows], in_window)
+            image_slope[rows].addmm_(slope, text)
+            text_slope.addmm_(slope.T, image[rows])
+    return loss, text_slope, image_slope
+
+
+class _Shifted:
+    """Log-sum-exp of rows and columns at any scale: the largest logit is taken out first."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._row = like.new_empty(len(like))
+        self._column = like.new_full((len(like),), -math.inf)
+
+    def add(self, rows: slice, block: Tensor) -> None:
+        self._row[rows] = block.logsumexp(1)
+        self._column = torch.logaddexp(self._column, block.logsumexp(0))
+
+    def logarithms(self) -> tuple[Tensor, Tensor]:
+        return self._row, self._column
+
+    def softmaxes(self, block: Tensor, _: bool, by_row: Tensor, by_column: Tensor) -> Tensor:
+        """exp(s - by_row) + exp(s - by_column), in the block's place."""
+        rows = (block - by_row).exp_()
+        return block.sub_(by_column).exp_().add_(rows)
+
+
+class _Unshifted:
+    """The same for small scales: one exponential serves row and column, and stays in the block."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._row, self._column = like.new_empty(len(like)), like.new_zeros(len(like))
+
+    def add(self, rows: slice, block: Tensor) -> None:
+        torch.sum(block.exp_(), 1, out=self._row[rows])
+        self._column += block.sum(0)
+
+    def logarithms(self) -> tuple[Tensor, Tensor]:
+        return self._row.log(), self._column.log()
+
+    def softmaxes(self, block: Tensor, new: bool, by_row: Tensor, by_column: Tensor) -> Tensor:
+        """exp(s) (exp(-by_row) + exp(-by_column)), in the block's place."""
+        exponentials = block.exp_() if new else block
+        return exponentials.mul_(by_row.neg().exp() + by_column.neg().exp())
+
+
+def binary(
+    text: Tensor, image: Tensor, scale: float, pairs: Pairs
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The BCE form: pairs of different images while streaming, those inside an image apart."""
+    logits = Logits(text, image, scale, pairs)
+    columns, own, share = pairs.own_image(text.dtype)
+    loss = text.new_zeros(())
+    image_slope, text_slope = torch.zeros_like(image), torch.zeros_like(text)
+    for rows in logits.blocks:
+        block, _ = logits[rows]
+        in_window = block.gather(1, columns[rows])
+        block.scatter_(1, columns[rows], in_window.masked_fill(own[rows], -math.inf))
+        positives = in_window.where(own[rows], math.inf)
+        pull = -share[rows] * torch.sigmoid(-positives)
+        loss -= (share[rows] * functional.logsigmoid(positives)).sum() / pairs.normaliser
+        negatives, slope = _softplus_sum(block)
+        loss += negatives / pairs.normaliser
+        if pairs.with_slopes:
+            slope.scatter_(1, columns[rows], slope.gather(1, columns[rows]) + pull)
+            slope /= pairs.normaliser
+            image_slope[rows].addmm_(slope, text)
+            text_slope.addmm_(slope.T, image[rows])
+    return loss, text_slope, image_slope
+
+
+def _softplus_sum(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ softplus(s) and sigmoid(s); the logits are overwritten."""
+    sigmoid = logits.sigmoid()
+    total = logits.clamp_(min=0).sum()
+    # softplus(s) = max(s, 0) - log(1 - q) with q = sigmoid(-|s|), and -log(1 - q) =
+    # 2 atanh(q / (2 - q)): as exact as log1p, which is ten times slower on some CPUs
+    small = torch.sub(1, sigmoid, out=logits)
+    torch.minimum(small, sigmoid, out=small)
+    small.div_(2 - small).atanh_()
+    return total + 2 * small.sum(), sigmoid

@@ -1,0 +1,53 @@
+"""Shared by all tests: folders of their own, one thread, a tiny run and its scenes."""
+
+import os
+
+import datasets
+import pytest
+import torch
+
+from bclip_core.config import BackboneConfig, DataConfig, RunConfig, TextConfig, TrainConfig
+from bclip_core.data.sources import load_split
+
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+datasets.disable_progress_bars()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory):
+    """No test reads or writes the caches and runs of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BCLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("BCLIP_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """The subprocesses of these tests get one thread too, so that sums keep their order."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> RunConfig:
+    """Six updates on 20 scenes; a batch of 6 does not divide an epoch."""
+    return RunConfig(
+        "beta-clip-ce",
+        BackboneConfig("scene-tiny"),
+        texts=TextConfig(sentences=2, phrases=4),
+        data=DataConfig(train=20, validation=4, test=24),
+        train=TrainConfig(steps=6, batch_size=6, warmup_steps=2, checkpoint_every=2),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_scenes(tiny_config, own_folders) -> datasets.Dataset:
+    return load_split(tiny_config.data, "train")
+
+
+@pytest.fixture(scope="session")
+def held_out_scenes(tiny_config, own_folders) -> datasets.Dataset:
+    return load_split(tiny_config.data, "test")

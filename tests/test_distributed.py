@@ -1,0 +1,140 @@
+"""Two processes give the loss and the gradients of one with the joined batch, and train alike.
+
+Run as a program, this file is one of the processes (see `main`).
+"""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from bclip_core.checkpoints import build_model, create_model, load
+from bclip_core.config import BackboneConfig, LossConfig, PoolerConfig
+from bclip_core.data.batches import collate_texts
+from bclip_core.distributed import gather_features, world
+from bclip_core.files import REPOSITORY, write_json
+from bclip_core.methods import get_method
+from bclip_core.run_state import read_history
+from bclip_core.tokenizer import Tokenizer
+from bclip_core.train import train
+
+METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce")
+ROWS = (  # one to four texts per image; one text is repeated across images and ranks
+    ("A red circle and a blue square.", "a red circle", "a blue square", "next to"),
+    ("Two shapes.", None, None, None),
+    ("A green star on the left of a red circle.", "a red circle", None, "a green star"),
+    ("The background is plain grey.", "a grey background", None, None),
+    ("A tiny triangle at the top.", None, "a tiny triangle", None),
+    ("A heart with a cyan border.", "a heart", "a red circle", "a cyan border"),
+)
+
+
+def loss_and_model(name: str, rows: slice, parallel: bool) -> tuple[torch.Tensor, torch.nn.Module]:
+    """The method's loss in float64 over some of the images, gathered where there are more."""
+    method = get_method(name)
+    torch.manual_seed(0)
+    pooler = PoolerConfig(init="xavier") if method.pooler else None
+    model = build_model(BackboneConfig("scene-tiny"), pooler).double()
+    images = torch.randn(len(ROWS), 3, 64, 64, dtype=torch.float64)[rows]
+    texts = collate_texts(ROWS[rows], Tokenizer())
+    forward = DistributedDataParallel(model) if parallel else model
+    features = gather_features(forward(images, texts))
+    terms = method.loss_terms(features, LossConfig(beta=0.25, duplicates="ignore"))
+    return torch.stack(list(terms.values())).sum(), model
+
+
+def gradients(name: str, rows: slice, parallel: bool = False) -> dict[str, torch.Tensor]:
+    loss, model = loss_and_model(name, rows, parallel)
+    loss.backward()
+    found = {parameter: p.grad for parameter, p in model.named_parameters()}
+    return found | {"loss": loss.detach()}
+
+
+def main(rank: int, folder: Path) -> None:
+    """One of two processes: the gradients of every method, from every other image."""
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2,
+        timeout=timedelta(seconds=120),
+    )  # fmt: skip
+    assert world() == (rank, 2)
+    torch.set_num_threads(1)
+    for name in METHODS:
+        save_file(
+            gradients(name, slice(rank, None, 2), True), folder / f"{name}-{rank}.safetensors"
+        )
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    commands = [[sys.executable, __file__, str(rank), str(folder)] for rank in range(2)]
+    processes = [
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for command in commands
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors.decode()[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_loss_and_every_gradient_are_those_of_one_process(two_processes, name):
+    expected = gradients(name, slice(None))
+    assert all(value is not None for value in expected.values())
+    for rank in range(2):
+        found = load_file(two_processes / f"{name}-{rank}.safetensors")
+        assert found.keys() == expected.keys()
+        for parameter, gradient in expected.items():
+            limit = 1e-10 * max(1.0, gradient.abs().max().item())
+            difference = (found[parameter] - gradient).abs().max().item()
+            assert difference < limit, (rank, parameter, difference)
+
+
+def test_one_process_gets_back_what_it_gave():
+    assert world() == (0, 1)
+    method = get_method("clip-ft")
+    model = build_model(BackboneConfig("scene-tiny"), None)
+    features = model(torch.randn(6, 3, 64, 64), collate_texts(ROWS, Tokenizer()))
+    assert gather_features(features) is features
+    assert method.loss_terms(features, LossConfig())["global"].isfinite()
+
+
+def test_accelerate_launch_trains_like_one_process(tiny_config, tiny_scenes, tmp_path):
+    settings = tiny_config.train.replace(steps=3, lr=2e-4, pooler_lr=5e-4, accumulation=2)
+    config = tiny_config.replace(train=settings)
+    single = train(config, tiny_scenes, tmp_path / "one", device="cpu", progress=False)
+    write_json(tmp_path / "config.json", config.to_dict())
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
+    launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+    launcher += ["--main_process_port=0", "-m", "bclip_core.train"]
+    arguments = ["--config", str(tmp_path / "config.json"), "--folder", str(tmp_path / "two")]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [*launcher, *arguments], env=environment, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("trained: ") == 1
+    histories = [read_history(tmp_path / name / "history.jsonl") for name in ("one", "two")]
+    for one, two in zip(*histories, strict=True):
+        for name in ("loss", "global", "beta_cal", "gradient_norm", "pooler_logit_scale"):
+            assert two[name] == pytest.approx(one[name], rel=1e-3), name
+    start = create_model(config).state_dict()
+    both = load(tmp_path / "two" / "model.safetensors", config).state_dict()
+    moved = sum((value - start[name]).square().sum() for name, value in single.state_dict().items())
+    apart = sum((value - both[name]).square().sum() for name, value in single.state_dict().items())
+    assert apart < 1e-3 * moved  # of AdamW's steps where a gradient is rounding alone
+    states = [path.name for path in (tmp_path / "two" / "checkpoints").glob("*/random_states_*")]
+    assert sorted(set(states)) == ["random_states_0.pkl", "random_states_1.pkl"]
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
