@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from bclip_core.data.images import normalise_images
 from bclip_core.model import BClip
+from bclip_core.progress import progress_bar
 from bclip_core.tokenizer import Tokenizer
 
 
@@ -30,8 +30,8 @@ def encode_images(
     """
     device = next(model.parameters()).device
     parts = []
-    for start in tqdm(
-        range(0, len(pixels), batch_size), desc="encode images", disable=not progress
+    for start in progress_bar(
+        range(0, len(pixels), batch_size), desc="encode images", progress=progress
     ):
         images = normalise_images(pixels[start : start + batch_size].to(device))
         parts.append([part.cpu() for part in model.backbone.encode_image(images)])
@@ -48,7 +48,8 @@ def encode_texts(
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
     parts = []
-    for start in tqdm(range(0, len(unique), batch_size), desc="encode texts", disable=not progress):
+    batches = range(0, len(unique), batch_size)
+    for start in progress_bar(batches, desc="encode texts", progress=progress):
         tokens = tokenizer(unique[start : start + batch_size]).to(device)
         parts.append(model.backbone.encode_text(tokens).cpu())
     return torch.cat(parts)[[distinct[text] for text in texts]]

@@ -101,8 +101,8 @@ def fill(text: str) -> str:
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise ValueError(f"block {name!r} in README has no end mark <!-- /{name} -->")
-        body = BLOCKS[name]()
-        text = pattern.sub(lambda marks, body=body: f"{marks[1]}{body}\n{marks[2]}", text)
+        body = BLOCKS[name]().replace("\\", r"\\")
+        text = pattern.sub(rf"\g<1>{body}\n\g<2>", text)
     return text
 
 

@@ -34,14 +34,17 @@ def runs_folder() -> Path:
 
 @functools.cache
 def code_version() -> dict[str, Any]:
-    """Commit of the repository and whether the package differs from it; empty outside git."""
+    """Commit of the repository and whether the package differs from it; empty outside git.
+
+    Asked once per process: call it before long work, so that it tells which code did the work.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(REPOSITORY), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--", "bclip_core")
+        changed = git("status", "--porcelain", "--", "bclip_core", ":!bclip_core/pretrained")
         return {"commit": git("rev-parse", "HEAD"), "modified": bool(changed)}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "", "modified": False}

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from tqdm import tqdm
 
 from bclip_core import checkpoints, scene_benchmark
 from bclip_core.config import RunConfig
@@ -26,7 +25,8 @@ from bclip_core.data.scenes import SCENES_VERSION
 from bclip_core.data.sources import load_split
 from bclip_core.files import read_json, sha256, write_json
 from bclip_core.model import BClip
-from bclip_core.results import runs_folder
+from bclip_core.progress import progress_bar
+from bclip_core.results import code_version, runs_folder
 from bclip_core.run_state import read_history
 from bclip_core.train import train
 
@@ -76,6 +76,7 @@ def complete(run: Run, progress: bool = True) -> Run:
     """
     if run.finished:
         return run
+    code_version()  # of the code that trains, before somebody edits it meanwhile
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(run.folder.with_suffix(".lock")):
         data = run.config.data
@@ -114,7 +115,7 @@ def obtain(configs: Sequence[RunConfig], *, workers: int = 0, progress: bool = T
 def _complete_in_workers(runs: list[Run], workers: int, progress: bool) -> None:
     waiting, active = list(runs), dict[Path, subprocess.Popen[bytes]]()
     total = sum(run.config.train.steps for run in runs)
-    bar = tqdm(total=total, desc=f"{len(runs)} runs", disable=not progress or not runs)
+    bar = progress_bar(total=total, desc=f"{len(runs)} runs", progress=progress and bool(runs))
     try:
         while waiting or active:
             while waiting and len(active) < workers:

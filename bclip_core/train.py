@@ -18,7 +18,6 @@ import datasets
 import torch
 from accelerate import Accelerator
 from torch import nn
-from tqdm import tqdm
 
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
@@ -31,6 +30,7 @@ from bclip_core.files import read_json, write_json
 from bclip_core.methods import get_method
 from bclip_core.model import BClip
 from bclip_core.profiles import configure
+from bclip_core.progress import progress_bar
 from bclip_core.run_state import (
     append_line,
     list_checkpoints,
@@ -130,7 +130,7 @@ def train(
     tokenizer = Tokenizer(config.backbone.context_length)
     last = settings.steps if stop_after is None else min(stop_after, settings.steps)
     show = progress and accelerator.is_main_process
-    bar = tqdm(total=settings.steps, initial=start, desc=config.method, disable=not show)
+    bar = progress_bar(total=settings.steps, initial=start, desc=config.method, progress=show)
     kernel = attention_kernel(accelerator.device.type, settings.precision)
     parallel.train()
     update, waited, began = start, 0.0, time.perf_counter()

@@ -3,9 +3,10 @@
 Three versions of one loss, forward and backward, K = 36 texts and width 512 as in the paper:
 `equations` writes the definition down with every [N, N] matrix in it, `autograd` leaves the
 target matrices out and lets PyTorch differentiate, `streamed` is `bclip_core.losses.beta_cal`.
-Repeats are interleaved, so that another load on the machine slows all three; the ratios are those
-of the fastest repeats. Memory is the peak of PyTorch's allocator above the inputs. The full run
-writes results/reference/benchmark_beta_cal.json.
+One thread. Repeats are interleaved and their CPU time is taken, so that another load on the
+machine disturbs little and all versions alike; a time is the fastest repeat's. Memory is the peak
+of PyTorch's allocator above the inputs. The full run takes about three minutes on an idle core and
+writes results/reference/benchmark_beta_cal.json; `--quick` stops at 32 images and writes nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +29,8 @@ from bclip_core.losses import beta_cal
 from bclip_core.results import REFERENCE_FOLDER, provenance
 
 TEXTS, WIDTH, BETA, SCALE = 36, 512, 0.5, 1 / 0.07
+COMPARED, STREAMED_ONLY, REPEATS = (16, 32, 64, 128), (256, 512), {16: 9, 32: 9, 64: 5, 128: 3}
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor, str], Tensor]
 
 
@@ -45,9 +49,12 @@ def equations(text: Tensor, image: Tensor, mask: Tensor, scale: Tensor, form: st
         columns = -(targets * by_text.log_softmax(1)).sum(1).mean()
         return (rows + columns) / 2
     weights = 1 - same_image + shared
-    rows = functional.binary_cross_entropy_with_logits(by_image, same_image, weights)
-    columns = functional.binary_cross_entropy_with_logits(by_text, same_image, weights)
-    return (rows + columns) / 2
+    return (_binary(by_image, same_image, weights) + _binary(by_text, same_image, weights)) / 2
+
+
+def _binary(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    positive, negative = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+    return -(weights * (labels * positive + (1 - labels) * negative)).mean()
 
 
 def autograd(text: Tensor, image: Tensor, mask: Tensor, scale: Tensor, form: str) -> Tensor:
@@ -69,3 +76,96 @@ def autograd(text: Tensor, image: Tensor, mask: Tensor, scale: Tensor, form: str
 def streamed(text: Tensor, image: Tensor, mask: Tensor, scale: Tensor, form: str) -> Tensor:
     """The library's."""
     return beta_cal(text, image, mask, scale, beta=BETA, form=form)
+
+
+def make_inputs(batch: int) -> Inputs:
+    generator = torch.Generator().manual_seed(0)
+    text, image = (
+        torch.randn(batch, TEXTS, WIDTH, generator=generator).requires_grad_() for _ in range(2)
+    )
+    mask = torch.ones(batch, TEXTS, dtype=torch.bool)
+    return text, image, mask, torch.tensor(SCALE, requires_grad=True)
+
+
+def step(version: Loss, inputs: Inputs, form: str) -> Tensor:
+    """Loss and gradients from nothing; returns the loss."""
+    loss = version(*inputs, form)
+    loss.backward()
+    for tensor in inputs:
+        tensor.grad = None
+    return loss.detach()
+
+
+def seconds(version: Loss, inputs: Inputs, form: str) -> float:
+    start = time.process_time()
+    step(version, inputs, form)
+    return time.process_time() - start
+
+
+def peak_megabytes(version: Loss, inputs: Inputs, form: str) -> float:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step(version, inputs, form)
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    events = sorted((e for e in events if e["name"] == "[memory]"), key=lambda e: e["ts"])
+    allocated = peak = 0
+    for event in events:
+        allocated += event["args"]["Bytes"]
+        peak = max(peak, allocated)
+    return peak / 1e6
+
+
+def measure(batch: int, form: str, versions: Sequence[Loss]) -> list[dict[str, Any]]:
+    """One row per version."""
+    inputs = make_inputs(batch)
+    losses = [step(version, inputs, form) for version in versions]  # also the warm-up
+    torch.testing.assert_close(losses, losses[:1] * len(losses))
+    repeats = [[seconds(v, inputs, form) for v in versions] for _ in range(REPEATS.get(batch, 1))]
+    fastest = [min(column) for column in zip(*repeats, strict=True)]
+    return [
+        {
+            "form": form,
+            "images": batch,
+            "version": version.__name__,
+            "cpu_seconds": cpu_seconds,
+            "peak_megabytes": peak_megabytes(version, inputs, form),
+        }
+        for version, cpu_seconds in zip(versions, fastest, strict=True)
+    ]
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    streamed_row = rows[-1]
+    for row in rows:
+        faster = row["cpu_seconds"] / streamed_row["cpu_seconds"]
+        leaner = row["peak_megabytes"] / streamed_row["peak_megabytes"]
+        print(
+            f"{row['form']:4}{row['images']:5}  {row['version']:10}{row['cpu_seconds']:9.3f} s"
+            f"{faster:6.1f}x{row['peak_megabytes']:9.1f} MB{leaner:6.1f}x",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="up to 32 images, nothing written")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(1)
+    print("form images version   CPU time, over streamed;  peak memory, over streamed")
+    rows = []
+    for form in ("ce", "bce"):
+        for batch in COMPARED[:2] if quick else COMPARED + STREAMED_ONLY:
+            others = (equations, autograd) if batch in COMPARED else ()
+            found = measure(batch, form, (*others, streamed))
+            show(found)
+            rows += found
+    if not quick:
+        settings = {"texts": TEXTS, "width": WIDTH, "beta": BETA, "scale": SCALE, "threads": 1}
+        record = {"name": "benchmark_beta_cal", **provenance(), "settings": settings, "rows": rows}
+        print(write_json(REFERENCE_FOLDER / "benchmark_beta_cal.json", record))
+
+
+if __name__ == "__main__":
+    main()

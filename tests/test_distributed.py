@@ -36,8 +36,8 @@ ROWS = (  # one to four texts per image; one text is repeated across images and 
 )
 
 
-def loss_and_model(name: str, rows: slice, parallel: bool) -> tuple[torch.Tensor, torch.nn.Module]:
-    """The method's loss in float64 over some of the images, gathered where there are more."""
+def gradients(name: str, rows: slice, parallel: bool = False) -> dict[str, torch.Tensor]:
+    """The method's loss and gradients in float64 over some of the images, joined with the rest."""
     method = get_method(name)
     torch.manual_seed(0)
     pooler = PoolerConfig(init="xavier") if method.pooler else None
@@ -47,14 +47,11 @@ def loss_and_model(name: str, rows: slice, parallel: bool) -> tuple[torch.Tensor
     forward = DistributedDataParallel(model) if parallel else model
     features = gather_features(forward(images, texts))
     terms = method.loss_terms(features, LossConfig(beta=0.25, duplicates="ignore"))
-    return torch.stack(list(terms.values())).sum(), model
-
-
-def gradients(name: str, rows: slice, parallel: bool = False) -> dict[str, torch.Tensor]:
-    loss, model = loss_and_model(name, rows, parallel)
+    loss = torch.stack(list(terms.values())).sum()
     loss.backward()
-    found = {parameter: p.grad for parameter, p in model.named_parameters()}
-    return found | {"loss": loss.detach()}
+    return {parameter: p.grad for parameter, p in model.named_parameters()} | {
+        "loss": loss.detach()
+    }
 
 
 def main(rank: int, folder: Path) -> None:
@@ -66,9 +63,8 @@ def main(rank: int, folder: Path) -> None:
     assert world() == (rank, 2)
     torch.set_num_threads(1)
     for name in METHODS:
-        save_file(
-            gradients(name, slice(rank, None, 2), True), folder / f"{name}-{rank}.safetensors"
-        )
+        found = gradients(name, slice(rank, None, 2), parallel=True)
+        save_file(found, folder / f"{name}-{rank}.safetensors")
     distributed.destroy_process_group()
 
 
@@ -108,19 +104,17 @@ def test_one_process_gets_back_what_it_gave():
     assert method.loss_terms(features, LossConfig())["global"].isfinite()
 
 
-def test_accelerate_launch_trains_like_one_process(tiny_config, tiny_scenes, tmp_path):
+def test_torchrun_trains_like_one_process(tiny_config, tiny_scenes, tmp_path):
     settings = tiny_config.train.replace(steps=3, lr=2e-4, pooler_lr=5e-4, accumulation=2)
     config = tiny_config.replace(train=settings)
     single = train(config, tiny_scenes, tmp_path / "one", device="cpu", progress=False)
     write_json(tmp_path / "config.json", config.to_dict())
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
-    launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-    launcher += ["--main_process_port=0", "-m", "bclip_core.train"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     arguments = ["--config", str(tmp_path / "config.json"), "--folder", str(tmp_path / "two")]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "HF_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
-        [*launcher, *arguments], env=environment, capture_output=True, text=True, timeout=400
-    )
+    arguments = ["-m", "bclip_core.train", *arguments, "--device", "cpu"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [*launcher, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("trained: ") == 1
     histories = [read_history(tmp_path / name / "history.jsonl") for name in ("one", "two")]

@@ -24,9 +24,9 @@ def line_figure() -> Figure:
 
 
 def noisy_figure() -> Figure:
-    """A large noisy grey picture with one small red disc's worth of pixels, as scenes have it."""
-    pixels = np.random.default_rng(0).integers(90, 160, (200, 200, 1)).repeat(3, 2)
-    pixels[20:26, 20:26] = (222, 28, 32)
+    """A large noisy picture with a small red patch, as scenes have it."""
+    pixels = np.random.default_rng(0).integers(90, 160, (400, 400, 3))
+    pixels[40:52, 40:52] = (222, 28, 32)
     figure = Figure(figsize=(4, 4))
     panel = figure.add_axes((0, 0, 1, 1))
     panel.imshow(pixels.astype(np.uint8), interpolation="nearest")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bclip_core.captions import SampledTexts, sample_texts
+from bclip_core.captions import SampledTexts, sample_texts, text_key
 from bclip_core.config import TextConfig
 from bclip_core.data.images import decode_images
 from bclip_core.tokenizer import Tokenizer
@@ -142,7 +142,7 @@ def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) ->
     for b, row in enumerate(rows):
         for k, text in enumerate(row):
             if text is not None:
-                key = " ".join(text.lower().split())
+                key = text_key(text)
                 index[b, k] = distinct.setdefault(key, len(distinct))
                 mask[b, k] = True
     if not distinct:

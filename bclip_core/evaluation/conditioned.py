@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from bclip_core.evaluation.retrieval import similarity_matrix
+from bclip_core.progress import progress_bar
 
 MEMORY_BUDGET = 64 * 2**20
 """Default working memory of one block of pairs in bytes: about 1200 pairs at D = 512, P = 196."""
@@ -65,7 +65,7 @@ def conditioned_similarity(
     _check_inputs(model, patches, text)
     images, texts = _block(patches, len(text), memory_budget)
     similarity = text.new_empty(len(text), len(patches))
-    with torch.no_grad(), tqdm(total=len(patches), unit="image", disable=not progress) as bar:
+    with torch.no_grad(), progress_bar(total=len(patches), unit="image", progress=progress) as bar:
         for image in _slices(len(patches), images):
             maps = patches[image].to(text.device)
             for query in _slices(len(text), texts):

@@ -1,4 +1,4 @@
-r"""β-CAL: β-contextualised contrastive alignment of text-conditioned images and texts."""
+"""β-CAL: β-contextualised contrastive alignment of text-conditioned images and texts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def beta_cal(
     mask_padding: bool = True,
     duplicates: Tensor | None = None,
 ) -> Tensor:
-    r"""The β-CAL loss of β-CLIP (arXiv 2512.12678), streamed.
+    """The β-CAL loss of β-CLIP (arXiv 2512.12678), streamed.
 
     Every text k of image i is a query; its image embedding is the image pooled under that text.
     Over the N valid pairs a = (i, k), with unit rows and s_ab = scale · ⟨image_a, text_b⟩:
@@ -41,10 +41,11 @@ def beta_cal(
               L = 1/N² Σ_ab w_ab [softplus(s_ab) - y_ab s_ab]
 
     The two forms differ at β = 0: CE then pushes the other texts of an image away as negatives,
-    BCE ignores them. No [N, N] tensor exists: Σ T s needs sums per image only, the rest is one
-    pass over blocks of rows (a second one for the gradient of CE, whose column sums come last).
-    Sums are float32 for half-precision input, also under autocast; the gradients have the
-    dtype of their input. The result does not depend on the run (no atomic additions).
+    BCE ignores them. No [N, N] tensor exists: T and y differ from zero only in the columns of a
+    row's own image, and the rest is one pass over blocks of rows (a second one for the gradient
+    of CE, whose column sums are complete only at the end of the first). Computed in float32 for
+    half-precision input, also under autocast; gradients have the dtype of their input. Nothing
+    depends on an order of additions that changes from run to run.
 
     Args:
         text: text embeddings [B, K, D], normalised inside.
@@ -53,7 +54,7 @@ def beta_cal(
         logit_scale: the multiplier itself (already exponentiated), a number or scalar tensor.
         beta: how far other texts of the same image count as positives, in [0, 1].
         form: "ce" or "bce".
-        chunk_size: rows of a block; None keeps the memory of a block constant.
+        chunk_size: rows of a block; None: as many as keep the memory of a block constant.
         mask_padding: True leaves padded rows out altogether. False reproduces the authors' code:
             CE keeps padded columns in the softmax as negatives, BCE divides by (B·K)².
         duplicates: [B, K] int64 ids of equal texts. Pairs of different images with one id are
@@ -86,7 +87,8 @@ def beta_cal(
         with_slopes=torch.is_grad_enabled() and any(x.requires_grad for x in (text, image, scale)),
     )
     with torch.autocast(text.device.type, enabled=False):
-        return _BetaCal.apply(text, image, scale, _FORMS[form], pairs)
+        loss: Tensor = _BetaCal.apply(text, image, scale, _FORMS[form], pairs)
+    return loss
 
 
 def _check_options(beta: float, form: str, chunk_size: int | None) -> None:
@@ -134,7 +136,7 @@ class _BetaCal(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         by_text, by_image, by_scale = (saved * grad for saved in ctx.saved_tensors)
         text_dtype, image_dtype, scale_dtype, scale_device = ctx.inputs

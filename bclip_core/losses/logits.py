@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_BLOCK_ELEMENTS = 2**21  # of one block, unless a chunk size is given
+_BLOCK_ELEMENTS = 2**20  # of one block, unless a chunk size is given
 _FEWEST_ROWS = 128  # of one block; matrix products are slow below
-_KEPT_ELEMENTS = 6 * 2**20  # of the blocks kept for a second visit, of all images together
+_KEPT_ELEMENTS = 2**22  # of the blocks kept for a second visit, of all images together
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,7 @@ class Logits:
         block = self._storage[place : place + rows.stop - rows.start]
         if rows.start in self._held:
             return block, False
-        torch.addmm(
-            block, self._image[rows], self._text.T, beta=0, alpha=self._scale, out=block
-        )
+        torch.addmm(block, self._image[rows], self._text.T, beta=0, alpha=self._scale, out=block)
         if self._pairs.groups is not None:
             self._exclude_duplicates(block, rows)
         if rows.start >= self._first_kept:

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 
-def beta_cal_targets(
-    mask: Tensor, beta: float, form: str = "ce"
-) -> tuple[Tensor, Tensor]:
+def beta_cal_targets(mask: Tensor, beta: float, form: str = "ce") -> tuple[Tensor, Tensor]:
     """Targets and weights of all pairs of the valid texts, in the order of `mask.flatten()`.
 
     CE: row a holds 1 on itself, β on the other valid texts of its image, 0 elsewhere, divided by

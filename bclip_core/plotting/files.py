@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bclip_core.files import REPOSITORY, write_atomically, write_json
+from bclip_core.plotting.style import style
 
 FIGURES = REPOSITORY / "figures"
 DOTS_PER_INCH = 150  # of a file
@@ -22,7 +23,8 @@ _LARGEST_OUTPUT = 150_000  # bytes; larger ones lose colours, since committed no
 def png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH, *, small: bool = False) -> bytes:
     """The figure as PNG; `small` reduces it to 256 colours, to a fifth of the size or so."""
     drawn, packed = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dots_per_inch)
+    with style():  # ticks are made when they are drawn
+        figure.savefig(drawn, format="png", dpi=dots_per_inch)
     picture = Image.open(drawn).convert("RGB")
     if small:
         # Maximum coverage keeps rare colours; the usual median cut turns a small red disc orange.

@@ -15,7 +15,6 @@ from datasets import Dataset, Features, Image, List, Value
 from filelock import FileLock
 from PIL import Image as PILImage
 from torch import Tensor
-from tqdm import tqdm
 
 from bclip_core.config import DataConfig
 from bclip_core.data.scenes.attributes import (
@@ -28,6 +27,7 @@ from bclip_core.data.scenes.attributes import (
 from bclip_core.data.scenes.language import write_texts
 from bclip_core.data.scenes.layout import sample_scenes
 from bclip_core.data.scenes.render import render_scenes, visible_boxes
+from bclip_core.progress import progress_bar
 
 CACHE_VARIABLE = "BCLIP_CACHE"
 _CHUNK = 128  # scenes rendered and written at once: their arrays still fit the CPU's cache
@@ -156,7 +156,9 @@ def _write(config: DataConfig, split: str, path: Path, progress: bool) -> None:
         with (
             os.fdopen(handle, "wb") as file,
             pa.ipc.new_stream(file, schema) as writer,
-            tqdm(total=count, desc=f"{config.difficulty} {split}", disable=not progress) as bar,
+            progress_bar(
+                total=count, desc=f"{config.difficulty} {split}", progress=progress
+            ) as bar,
         ):
             for start in range(0, count, _CHUNK):
                 stop = min(start + _CHUNK, count)
