@@ -82,7 +82,7 @@ _PROFILES = (
             TrainConfig(steps=100, precision="bf16"),
         ),
         seeds=(0, 1, 2),
-        betas=(0.0, 0.25, 0.5, 1.0),
+        betas=(0.0, 0.5, 1.0),
         pretraining=_pretraining(DataConfig(train=40_000), _PRETRAIN.replace(steps=6_000)),
         workers=2,
     ),

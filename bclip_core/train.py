@@ -134,6 +134,7 @@ def train(
     kernel = attention_kernel(accelerator.device.type, settings.precision)
     parallel.train()
     update, waited, began = start, 0.0, time.perf_counter()
+    means = dict[str, float]()  # of the terms over the micro-batches of an update
     batches = iter(make_loader(data, sampler, tokenizer))
     with kernel, contextlib.closing(bar):
         while update < last:
@@ -147,6 +148,8 @@ def train(
                 total = torch.stack(list(terms.values())).sum()
                 values = {name: float(term.detach()) for name, term in terms.items()}
                 require_finite(values, update, batch.ids, folder)
+                for name, value in values.items():
+                    means[name] = means.get(name, 0.0) + value / settings.accumulation
                 for group in optimizer.param_groups:
                     group["lr"] = group["base_lr"] * learning_rate_factor(update, settings)
                 accelerator.backward(total)
@@ -163,7 +166,7 @@ def train(
             bar.update()
             now = time.perf_counter()
             if accelerator.is_main_process and update % settings.log_every == 0:
-                record = {"update": update, "loss": sum(values.values()), **values}
+                record = {"update": update, "loss": sum(means.values()), **means}
                 record |= {"lr_factor": learning_rate_factor(update - 1, settings)}
                 record |= {"gradient_norm": norm} if math.isfinite(norm) else {}
                 record |= {"logit_scale": float(features.logit_scale.detach())}
@@ -171,7 +174,7 @@ def train(
                     record |= {"pooler_logit_scale": float(features.pooler_logit_scale.detach())}
                 record |= {"seconds": now - began, "loader_share": waited / (now - began)}
                 append_line(folder / "history.jsonl", record)
-            waited, began = 0.0, now
+            waited, began, means = 0.0, now, {}
             every = settings.checkpoint_every
             if update == last or (every and update % every == 0):
                 save_checkpoint(folder, update, accelerator)

@@ -29,7 +29,7 @@ from bclip_core.losses import beta_cal
 from bclip_core.results import REFERENCE_FOLDER, provenance
 
 TEXTS, WIDTH, BETA, SCALE = 36, 512, 0.5, 1 / 0.07
-COMPARED, STREAMED_ONLY, REPEATS = (16, 32, 64, 128), (256, 512), {16: 9, 32: 9, 64: 5, 128: 3}
+COMPARED, STREAMED_ONLY, REPEATS = (16, 32, 64, 128), (256, 512), {16: 10, 32: 10, 64: 6, 128: 4}
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor, str], Tensor]
 
@@ -96,10 +96,10 @@ def step(version: Loss, inputs: Inputs, form: str) -> Tensor:
     return loss.detach()
 
 
-def seconds(version: Loss, inputs: Inputs, form: str) -> float:
+def timed(version: Loss, inputs: Inputs, form: str) -> tuple[float, Tensor]:
     start = time.process_time()
-    step(version, inputs, form)
-    return time.process_time() - start
+    loss = step(version, inputs, form)
+    return time.process_time() - start, loss
 
 
 def peak_megabytes(version: Loss, inputs: Inputs, form: str) -> float:
@@ -120,10 +120,10 @@ def peak_megabytes(version: Loss, inputs: Inputs, form: str) -> float:
 def measure(batch: int, form: str, versions: Sequence[Loss]) -> list[dict[str, Any]]:
     """One row per version."""
     inputs = make_inputs(batch)
-    losses = [step(version, inputs, form) for version in versions]  # also the warm-up
+    repeats = [[timed(v, inputs, form) for v in versions] for _ in range(REPEATS.get(batch, 1))]
+    losses = [loss for _, loss in repeats[0]]
     torch.testing.assert_close(losses, losses[:1] * len(losses))
-    repeats = [[seconds(v, inputs, form) for v in versions] for _ in range(REPEATS.get(batch, 1))]
-    fastest = [min(column) for column in zip(*repeats, strict=True)]
+    fastest = [min(seconds for seconds, _ in runs) for runs in zip(*repeats, strict=True)]
     return [
         {
             "form": form,

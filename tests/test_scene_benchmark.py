@@ -50,15 +50,15 @@ def test_every_metric_has_its_interval_chance_and_count(untrained, held_out_scen
 
 
 def test_what_was_not_trained_is_at_chance(untrained):
-    asked = [name for name in untrained if not name.startswith("grounding")]
-    away = [
-        name
-        for name in asked
-        if not untrained[name]["low"] <= untrained[name]["chance"] <= untrained[name]["high"]
-    ]
-    # A 95 % interval misses now and then; the numbers of one model are not independent either.
-    assert len(away) <= 0.15 * len(asked), away
-    assert not any(name.startswith("retrieval/global") for name in away), away
+    for name, metric in untrained.items():
+        if name.startswith("grounding"):
+            continue
+        chance = metric["chance"]
+        spread = math.sqrt(chance * (1 - chance) / metric["count"])
+        assert abs(metric["mean"] - chance) < 4 * spread, name
+        # With few hits the bootstrap's interval is too short; with many it has chance inside.
+        if name.startswith("retrieval/global") and name.endswith("R@10"):
+            assert metric["low"] <= chance <= metric["high"], name
 
 
 def test_what_was_learnt_by_heart_is_found(tiny_config, held_out_scenes, tmp_path):

@@ -84,15 +84,17 @@ def test_the_first_update_moves_each_group_by_its_warmed_up_rate(
 
 
 def reference_update(config, scenes):
-    """One update by hand: the mean gradient of the micro-batches, then the optimiser."""
+    """One update by hand: mean gradient and loss of the micro-batches, then the optimiser."""
     method, settings = get_method(config.method), config.train
     model = create_model(config)
     data = ImageTextDataset(scenes, method.texts(config.texts), 64, settings.seed)
     sampler = StepSampler(len(data), settings.batch_size, settings.accumulation, settings.seed)
     gradients = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
+    losses = []
     for batch in make_loader(data, sampler, Tokenizer()):
         features = model(normalise_images(batch.images), batch.texts)
         loss = sum(method.loss_terms(features, config.loss).values())
+        losses.append(loss.item())
         found = torch.autograd.grad(loss, list(model.parameters()))
         for name, gradient in zip(gradients, found, strict=True):
             gradients[name] += gradient / settings.accumulation
@@ -102,7 +104,7 @@ def reference_update(config, scenes):
     for group in optimizer.param_groups:
         group["lr"] *= learning_rate_factor(0, settings)
     optimizer.step()
-    return model, gradients
+    return model, gradients, sum(losses) / len(losses)
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
@@ -113,7 +115,7 @@ def test_an_update_takes_the_mean_gradient_of_its_micro_batches(
         steps=2, batch_size=6 // accumulation, accumulation=accumulation, clip_norm=0.0
     )
     config = tiny_config.replace(train=settings)
-    expected, gradients = reference_update(config, tiny_scenes)
+    expected, gradients, loss = reference_update(config, tiny_scenes)
     model = run(config, tiny_scenes, tmp_path, stop_after=1)
     for name, parameter in model.named_parameters():
         clear = gradients[name].abs() > 1e-5  # elsewhere AdamW amplifies rounding to its full rate
@@ -123,6 +125,7 @@ def test_an_update_takes_the_mean_gradient_of_its_micro_batches(
     history = read_history(tmp_path / "history.jsonl")
     assert [record["update"] for record in history] == [1]
     assert history[0]["gradient_norm"] == pytest.approx(norm, rel=1e-5)
+    assert history[0]["loss"] == pytest.approx(loss, rel=1e-5)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(

@@ -163,7 +163,7 @@ def _cluster_sums(items: Tensor, groups: Tensor | Sequence[int] | None) -> tuple
 
 
 def _finite(values: Tensor | Sequence[float]) -> Tensor:
-    items = torch.as_tensor(values).detach().cpu().double()
+    items = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
     if items.ndim != 1 or len(items) == 0:
         raise ValueError(f"values have shape {tuple(items.shape)}: expected [N] with N at least 1")
     if not items.isfinite().all():

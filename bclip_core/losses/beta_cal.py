@@ -131,22 +131,15 @@ class _BetaCal(torch.autograd.Function):
             by_scale = _off_sphere(image_slope, image_rows, multiplier / image_norm)
             _off_sphere(text_slope, text_rows, multiplier / text_norm)
             ctx.save_for_backward(text_slope, image_slope, by_scale)
-            ctx.inputs = text.dtype, image.dtype, scale.dtype, scale.device
             ctx.pairs = pairs
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        # autograd casts each gradient to the dtype and device of its input
         by_text, by_image, by_scale = (saved * grad for saved in ctx.saved_tensors)
-        text_dtype, image_dtype, scale_dtype, scale_device = ctx.inputs
-        return (
-            ctx.pairs.padded(by_text.to(text_dtype)),
-            ctx.pairs.padded(by_image.to(image_dtype)),
-            by_scale.to(scale_device, scale_dtype),
-            None,
-            None,
-        )
+        return ctx.pairs.padded(by_text), ctx.pairs.padded(by_image), by_scale, None, None
 
 
 def _unit_rows(rows: Tensor) -> tuple[Tensor, Tensor]:

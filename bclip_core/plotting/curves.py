@@ -18,7 +18,8 @@ Records = Sequence[Mapping[str, Any]]
 
 _TERMS = {"global": "global loss", "beta_cal": "β-CAL loss"}
 _SMOOTHED_FROM = 40  # records; shorter curves are drawn as they are
-_APART_FROM = 10.0  # ratio of first values from which runs share no axis: the two forms of β-CAL
+_APART_FROM = 10.0  # ratio of last values from which runs share no axis: the two forms of β-CAL
+_GUESS_WITHIN = 1.5  # times the largest loss; a line of guessing further up would flatten the rest
 BETA_PANELS = (
     "regions, hard",
     "regions, medium",
@@ -36,7 +37,8 @@ def training_curves(histories: Mapping[str, Records], batch_size: int | None = N
 
     Args:
         histories: for each label the records of a run, see `run_state.read_history`.
-        batch_size: B; draws the loss of guessing, ln B, into the global panel.
+        batch_size: B; draws the loss of guessing, ln B, into the global panel, or names it above
+            where it is far off.
 
     Raises:
         ValueError: no run has any record of a loss term.
@@ -52,8 +54,7 @@ def training_curves(histories: Mapping[str, Records], batch_size: int | None = N
                 _curve(panel, points, labels.index(label), label)
             panel.set(xlabel="update", title=_TERMS[term])
             if term == "global" and batch_size:
-                guess = math.log(batch_size)
-                panel.axhline(guess, color=GUIDE, linewidth=1, label="guessing, ln B")
+                _mark_guessing(panel, math.log(batch_size))
             panel.legend(frameon=False)
         axes[0].set_ylabel("loss")
     return figure
@@ -63,11 +64,11 @@ def _panels(histories: Mapping[str, Records]) -> list[tuple[str, list[str]]]:
     """(term, labels of its runs) of each panel; runs of very different size get panels apart."""
     panels = []
     for term in _TERMS:
-        starts = {label: h[0][term] for label, h in histories.items() if h and term in h[0]}
-        if starts and min(starts.values()) * _APART_FROM < max(starts.values()):
-            panels += [(term, [label]) for label in starts]
-        elif starts:
-            panels.append((term, list(starts)))
+        ends = {label: h[-1][term] for label, h in histories.items() if h and term in h[-1]}
+        if ends and min(ends.values()) * _APART_FROM < max(ends.values()):
+            panels += [(term, [label]) for label in ends]
+        elif ends:
+            panels.append((term, list(ends)))
     if not panels:
         raise ValueError(f"runs {list(histories)}: expected one that has {' or '.join(_TERMS)}")
     return panels
@@ -84,6 +85,13 @@ def _curve(panel: Axes, points: Sequence[tuple[int, float]], number: int, label:
         updates = np.convolve(updates, kernel, mode="valid")
         values = np.convolve(values, kernel, mode="valid")
     panel.plot(updates, values, color=colour, linestyle=line, linewidth=1.6, label=label)
+
+
+def _mark_guessing(panel: Axes, loss: float) -> None:
+    if loss <= _GUESS_WITHIN * panel.dataLim.ymax:
+        panel.axhline(loss, color=GUIDE, linewidth=1, label="guessing, ln B")
+    else:
+        panel.set_title(f"{panel.get_title()} (guessing, ln B: {loss:.2f})")
 
 
 def beta_ablation(

@@ -53,7 +53,9 @@ def test_coco_captions_become_sentences_of_one_long_caption(coco, capsys):
     assert second["image"].size == (64, 48)
 
 
-def test_the_phrases_are_extracted_once(coco):
+def test_the_phrases_are_extracted_once(coco, monkeypatch):
+    monkeypatch.setenv("BCLIP_CACHE", str(coco / "cache"))
+
     class Counted(RuleBasedExtractor):
         calls = 0
 

@@ -48,7 +48,7 @@ def make_problem(seed: int, images: int = 3, texts: int = 4, width: int = 3) -> 
     )
     mask = torch.rand(images, texts, generator=generator) < 0.6
     mask[0] = True
-    duplicates = torch.randint(0, 5, (images, texts), generator=generator)
+    duplicates = torch.randint(-8, -3, (images, texts), generator=generator)
     return Problem(text, image, mask, duplicates)
 
 
@@ -116,9 +116,12 @@ def test_authors_numbers(precision, case):
 # ---- the definition
 
 
-@few
-@given(problems, forms, betas, scales, st.booleans(), st.booleans())
-def test_definition_pair_by_pair(problem, form, beta, scale, mask_padding, ignore):
+@pytest.mark.parametrize("ignore", [False, True])
+@pytest.mark.parametrize("mask_padding", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+@settings(few, max_examples=5)
+@given(problem=problems, beta=betas, scale=scales)
+def test_definition_pair_by_pair(form, mask_padding, ignore, problem, beta, scale):
     duplicates = problem.duplicates if ignore else None
     options = {"beta": beta, "form": form, "mask_padding": mask_padding, "duplicates": duplicates}
     found = value_and_gradients(problem, scale, chunk_size=3, **options)
@@ -199,7 +202,7 @@ def test_forms_differ_at_beta_zero():
         form: [float(beta_cal(text, x, mask, 5.0, beta=0.0, form=form)) for x in (far, near)]
         for form in FORMS
     }
-    assert by_form["ce"][1] > by_form["ce"][0] + 1  # CE: a negative
+    assert by_form["ce"][1] > by_form["ce"][0] + 0.3  # CE: a negative
     assert by_form["bce"][1] == by_form["bce"][0]  # BCE: ignored
 
 
@@ -356,6 +359,26 @@ def test_runs_agree_to_the_bit(form):
     single = problem._replace(text=problem.text.float(), image=problem.image.float())
     first, second = (value_and_gradients(single, 14.0, form=form, chunk_size=32) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_kept_blocks_are_computed_once(monkeypatch):
+    monkeypatch.setattr(logits_module, "_KEPT_ELEMENTS", 3 * 2 * 10)
+    rows = torch.eye(10)
+    pairs = logits_module.Pairs(
+        mask=torch.ones(5, 2, dtype=torch.bool),
+        index=torch.arange(10),
+        beta=0.5,
+        normaliser=100,
+        chunk_size=2,
+        groups=None,
+        with_slopes=True,
+    )
+    logits = logits_module.Logits(rows, rows, 2.0, pairs, keep=True)
+    assert [logits[block][1] for block in logits.blocks] == [True] * 5
+    for block in reversed(logits.blocks):
+        values, new = logits[block]
+        assert new == (block.start < 4)
+        assert torch.equal(values, 2 * rows[block])
 
 
 class LargestTensor(TorchDispatchMode):
