@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_BLOCK_ELEMENTS = 2**20  # of one block, unless a chunk size is given
-_FEWEST_ROWS = 128  # of one block; matrix products are slow below
+_BLOCK_ELEMENTS = 2**21  # of one block, unless a chunk size is given
+_FEWEST_ROWS = 256  # of one block; matrix products are slow below
 _KEPT_ELEMENTS = 2**22  # of the blocks kept for a second visit, of all images together
 
 
