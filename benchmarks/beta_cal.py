@@ -29,7 +29,7 @@ from bclip_core.losses import beta_cal
 from bclip_core.results import REFERENCE_FOLDER, provenance
 
 TEXTS, WIDTH, BETA, SCALE = 36, 512, 0.5, 1 / 0.07
-COMPARED, STREAMED_ONLY, REPEATS = (16, 32, 64, 128), (256, 512), {16: 10, 32: 10, 64: 6, 128: 4}
+COMPARED, STREAMED_ONLY, REPEATS = (16, 32, 64, 128), (512,), {16: 10, 32: 10, 64: 6, 128: 4}
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor, str], Tensor]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_BLOCK_ELEMENTS = 2**21  # of one block, unless a chunk size is given
+_BLOCK_ELEMENTS = 3 * 2**19  # of one block, unless a chunk size is given
 _FEWEST_ROWS = 256  # of one block; matrix products are slow below
-_KEPT_ELEMENTS = 2**22  # of the blocks kept for a second visit, of all images together
+_KEPT_ELEMENTS = 3 * _BLOCK_ELEMENTS  # of all blocks that stay for a second visit
 
 
 @dataclass(frozen=True)
