@@ -25,6 +25,7 @@ from bclip_core.notebooks import (
     runs_on_request,
 )
 from bclip_core.profiles import get_profile
+from bclip_core.results import save_result
 
 EXECUTED = REPOSITORY / "results" / "runs" / "notebooks"
 
@@ -121,7 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NotebookError, ValueError) as error:
         print(f"reproduce: {error}", file=sys.stderr)
         return 1
-    print(f"\n{len(copies)} notebooks in {_duration(time.perf_counter() - start)}")
+    seconds = time.perf_counter() - start
+    print(f"\n{len(copies)} notebooks in {_duration(seconds)}")
+    if not options.only and not options.in_place:
+        values = {"notebooks": len(copies), "seconds": round(seconds)}
+        save_result("collection", options.profile, values)
     print("figures    figures/")
     print("numbers    results/ (committed ones in results/reference/)")
     print(f"notebooks  {copies[0].parent.relative_to(REPOSITORY)}/")
