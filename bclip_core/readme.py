@@ -93,19 +93,7 @@ def shipped_block() -> str:
     )
 
 
-def times_block() -> str:
-    """How long the main job took where the reference results were made."""
-    record = load_result("collection", "cpu", reference=True)
-    machine, values = record["machine"], record["values"]
-    return (
-        f"On {machine['cores']} cores ({machine['processor']}) `make reproduce` ran "
-        f"{values['notebooks']} notebooks in {values['seconds'] / 60:.1f} minutes, with nothing "
-        "trained before and the environment already built."
-    )
-
-
 BLOCKS: dict[str, Callable[[], str]] = {
-    "times": times_block,
     "benchmark": benchmark_block,
     "differences": difference_block,
     "ablation": ablation_block,
