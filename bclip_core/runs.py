@@ -31,7 +31,7 @@ from bclip_core.run_state import read_history
 from bclip_core.train import train
 
 # Batches of ever new lengths fill oneDNN's cache of kernels, 1,024 by default. A worker had grown
-# to 2.6 GB after 15 updates; with a small cache it had 2.1 GB. It changes no number.
+# to 2.6 GB after 15 updates; with a small cache it had 2.1 GB.
 LEAN_MEMORY = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 
 
