@@ -35,6 +35,16 @@ def _check_type(name: str, value: object, kind: type) -> None:
         _require(isinstance(value, kind), name, value, f"a value of type {kind.__name__}")
 
 
+def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    changed = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            value = _changed(value, defaults[name]) or defaults[name]
+        if value != defaults[name]:
+            changed[name] = value
+    return changed
+
+
 class _Config:
     """Types checked, and the dictionary round trip; shared by all configurations."""
 
@@ -49,6 +59,10 @@ class _Config:
         """Plain nested dictionary, ready for JSON."""
         values: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
         return values
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that differ from the defaults, nested; a new field with a default adds none."""
+        return _changed(self.to_dict(), type(self)().to_dict())
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -1,7 +1,9 @@
 """Runs by configuration: asked for a second time, a run is loaded, not trained again.
 
-A run lives in `results/runs/<method>-s<seed>-<key>/`. Its key covers the configuration and what it
-silently depends on: the shipped weights it starts from and the version of the scenes.
+A run lives in `results/runs/<method>-s<seed>-<key>/`. Its key covers those fields of the
+configuration that differ from the defaults, so that a new field leaves the keys of earlier runs as
+they are, and what the run silently depends on: the shipped weights it starts from and the version
+of the scenes.
 """
 
 from __future__ import annotations
@@ -65,7 +67,8 @@ def find(config: RunConfig) -> Run:
     """The run of a configuration, whether it exists on disk yet or not."""
     weights = checkpoints.own_weights(config.backbone.pretrained)
     inputs = {
-        "config": config.to_dict(),
+        "method": config.method,
+        "config": config.changes(),
         "scenes": SCENES_VERSION,
         "pretrained": sha256(weights) if weights else "",
     }

@@ -69,6 +69,15 @@ def test_the_key_changes_with_the_configuration(config):
     assert find(type(config).from_dict(config.to_dict())).folder == find(config).folder
 
 
+def test_a_new_field_with_a_default_changes_no_key(config, monkeypatch):
+    before = find(config).folder
+    whole = type(config).to_dict
+    monkeypatch.setattr(type(config), "to_dict", lambda self: whole(self) | {"later": {"field": 1}})
+    assert find(config).folder == before
+    assert config.changes()["train"]["steps"] == 2
+    assert "lr" not in config.changes()["train"]
+
+
 def test_the_key_changes_with_weights_and_scenes(config, tmp_path, monkeypatch):
     shipped = tmp_path / "shipped.safetensors"
     monkeypatch.setitem(checkpoints.SHIPPED, "scenes", shipped)
