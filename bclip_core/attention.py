@@ -11,8 +11,7 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-SMALLEST_BUCKET = 16  # rows; below this a pass of its own costs more than the padding it saves
-BUCKET_RATIO = 0.7  # a text shorter than this part of a bucket's longest opens the next bucket
+BUCKET_OVERHEAD = 256  # token positions that take as long as one more pass through the tower
 
 
 def attention_kernel(device: torch.device | str, precision: str) -> AbstractContextManager[None]:
@@ -30,22 +29,35 @@ def attention_kernel(device: torch.device | str, precision: str) -> AbstractCont
     return nullcontext()
 
 
-def length_buckets(lengths: Sequence[int]) -> list[slice]:
-    """Split texts sorted by length, longest first, into few groups of similar length.
+def length_buckets(lengths: Sequence[int], overhead: float = BUCKET_OVERHEAD) -> list[slice]:
+    """Split texts sorted by length, longest first, into groups that are cheap to encode.
+
+    A group costs its rows times its longest text, and the overhead of one more pass; the split is
+    the cheapest of all.
 
     Args:
         lengths: numbers of tokens, not increasing.
+        overhead: of a pass, counted in token positions.
 
     Returns:
-        Consecutive slices that cover all texts. Every group but a lone one has at least
-        `SMALLEST_BUCKET` texts.
+        Consecutive slices that cover all texts.
     """
-    starts = [0]
-    for row, length in enumerate(lengths):
-        is_shorter = length < BUCKET_RATIO * lengths[starts[-1]]
-        if is_shorter and SMALLEST_BUCKET <= min(row - starts[-1], len(lengths) - row):
-            starts.append(row)
-    return [slice(*ends) for ends in zip(starts, [*starts[1:], len(lengths)], strict=True)]
+    starts = [row for row, length in enumerate(lengths) if not row or length < lengths[row - 1]]
+    ends = [*starts[1:], len(lengths)]
+    cheapest, previous = [0.0], list[int]()  # over the first so many lengths; where the last begins
+    for end in ends:
+        costs = [
+            cheapest[number] + (end - start) * lengths[start] + overhead
+            for number, start in enumerate(starts[: len(cheapest)])
+        ]
+        best = min(range(len(costs)), key=costs.__getitem__)
+        cheapest.append(costs[best])
+        previous.append(best)
+    buckets, last = list[slice](), len(starts)
+    while last:
+        buckets.append(slice(starts[previous[last - 1]], ends[last - 1]))
+        last = previous[last - 1]
+    return buckets[::-1]
 
 
 def residual_block(

@@ -13,6 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Self, get_type_hints
 
 
+POOLER_KINDS = ("beta_clip", "flair", "similarity")
+TEXT_KINDS = ("caption", "summary", "sentence", "phrase")
+SUMMARIES = ("none", "auto", "given", "first_sentence")
+"""Where a summary comes from: a short caption of the row ("given"), the long caption's first
+sentence, or the former where the row has one and else the latter ("auto")."""
+
+
 class ConfigError(ValueError):
     """A configuration value is not allowed; the message names field, value and what is."""
 
@@ -103,36 +110,62 @@ class BackboneConfig(_Config):
 
 @dataclass(frozen=True)
 class PoolerConfig(_Config):
-    """The text-conditioned pooler: heads and how its projections start."""
+    """The text-conditioned pooler: heads, how its projections start, and which one it is."""
 
     heads: int = 8
     init: str = "identity"  # "identity": a soft average of patches; "xavier": the authors' start
+    kind: str = "beta_clip"  # a method brings its own, see `pooler_kinds`
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(self.heads >= 1, "heads", self.heads, ">= 1")
         _require_choice("init", self.init, ("identity", "xavier"))
+        _require_choice("kind", self.kind, POOLER_KINDS)
+
+
+@dataclass(frozen=True)
+class HeadsConfig(_Config):
+    """Sizes of what a method learns beside backbone and pooler."""
+
+    token_ratio: float = 0.2  # calibrated tokens per patch, as FineLIP and MulCLIP
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ratio = self.token_ratio
+        _require(0 < ratio <= 1, "token_ratio", ratio, "a number in (0, 1]")
 
 
 @dataclass(frozen=True)
 class TextConfig(_Config):
-    """Which texts of an image a step reads: 1 caption + S sentences + N phrases = K."""
+    """Which texts of an image a step reads: 1 caption (+ 1 summary) + S sentences + N phrases = K."""
 
     caption: str = "long"  # "long": the join of the sampled sentences; "short": one short caption
     sentences: int = 5  # S: how many of the caption's sentences a step samples
     phrases: int = 30  # N: at most so many phrases of those sentences
     sentence_texts: bool = True  # whether the sampled sentences are texts of their own
+    summary: str = "none"  # a short caption beside the long one, see `SUMMARIES`
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require_choice("caption", self.caption, ("long", "short"))
+        _require_choice("summary", self.summary, SUMMARIES)
         _require(self.sentences >= 1, "sentences", self.sentences, ">= 1")
         _require(self.phrases >= 0, "phrases", self.phrases, ">= 0")
 
     @property
     def texts_per_image(self) -> int:
         """K, the width of the text axis."""
-        return 1 + (self.sentences if self.sentence_texts else 0) + self.phrases
+        return len(self.kinds)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What each of the K slots holds, names of `TEXT_KINDS`."""
+        return (
+            "caption",
+            *(("summary",) if self.summary != "none" else ()),
+            *(("sentence",) * self.sentences if self.sentence_texts else ()),
+            *(("phrase",) * self.phrases),
+        )
 
     @classmethod
     def from_counts(cls, texts_per_image: int, sentences: int, phrases: int) -> Self:
@@ -157,12 +190,31 @@ class LossConfig(_Config):
     beta_cal_weight: float = 1.0
     mask_padding: bool = True  # False: the authors' softmax over padded columns
     duplicates: str = "negatives"  # equal texts of different images: as the paper, or "ignore"
+    cross_weight: float = 1.0  # of the leak-free term: other images pooled with the same text
+    cross_images: int = 8  # how many of them are drawn per step; 0: all of the batch
+    conditioning_centre: bool = False  # β-CAL on what an image adds to the mean of those images
+    summary_weight: float = 0.5  # MulCLIP's short caption
+    word_weight: float = 1.0  # MulCLIP's λ_W
+    subcaption_weight: float = 1.0  # MulCLIP's λ_S
+    token_temperature: float = 0.07  # MulCLIP's attention inside a sample; open in the paper
+    word_negatives: str = "sample"  # "batch": the ablation of MulCLIP's word loss
+    subcaption_tokens: str = "patches"  # or "calibrated": what sentences gather; open in the paper
+    principal_weight: float = 1.0  # Long-CLIP's short caption
+    principal_components: int = 32  # as Long-CLIP's code
+    local_weight: float = 1.0  # of the local term of FLAIR, FILIP and SPARC
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(0.0 <= self.beta <= 1.0, "beta", self.beta, "a number in [0, 1]")
-        _require(self.beta_cal_weight >= 0, "beta_cal_weight", self.beta_cal_weight, ">= 0")
         _require_choice("duplicates", self.duplicates, ("negatives", "ignore"))
+        _require_choice("word_negatives", self.word_negatives, ("sample", "batch"))
+        _require_choice("subcaption_tokens", self.subcaption_tokens, ("patches", "calibrated"))
+        for name in get_type_hints(type(self)):
+            if name.endswith("_weight") or name == "cross_images":
+                _require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        temperature, components = self.token_temperature, self.principal_components
+        _require(temperature > 0, "token_temperature", temperature, "> 0")
+        _require(components >= 1, "principal_components", components, ">= 1")
 
 
 @dataclass(frozen=True)
@@ -203,6 +255,12 @@ class TrainConfig(_Config):
     seed: int = 0
     checkpoint_every: int = 50  # updates between checkpoints; 0: only at the end
     log_every: int = 1
+    gradient_cache: int = 0  # images encoded at a time, exact whole-batch gradient; 0: all at once
+    loader_workers: int = 0  # processes that decode and tokenise; 0: ahead and in this process
+    activation_checkpointing: bool = False  # recompute blocks in backward: less memory, slower
+    compile: bool = False  # torch.compile of the image tower
+    channels_last: bool = False  # memory order of pictures and of the patch convolution
+    fused_optimizer: bool = True  # AdamW as one kernel per group
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -213,7 +271,10 @@ class TrainConfig(_Config):
         object.__setattr__(self, "adam_betas", tuple(map(float, betas)))  # JSON gives a list
         for name in ("steps", "batch_size", "accumulation", "log_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        for name in ("warmup_steps", "checkpoint_every", "weight_decay", "clip_norm", "seed"):
+        for name in (
+            "warmup_steps", "checkpoint_every", "weight_decay", "clip_norm", "seed",
+            "gradient_cache", "loader_workers",
+        ):  # fmt: skip
             _require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
         fraction = self.final_lr_fraction
         _require(0 <= fraction <= 1, "final_lr_fraction", fraction, "a number in [0, 1]")
@@ -229,6 +290,7 @@ class RunConfig(_Config):
     method: str = "beta-clip-ce"
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     pooler: PoolerConfig = field(default_factory=PoolerConfig)
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
     texts: TextConfig = field(default_factory=TextConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     data: DataConfig = field(default_factory=DataConfig)

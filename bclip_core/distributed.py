@@ -39,7 +39,7 @@ def make_accelerator(config: TrainConfig, device: str = "") -> Accelerator:
 
 
 class _Gather(torch.autograd.Function):
-    """[B/W, ...] of every rank to [B, ...] on every rank, in rank order, with gradient.
+    """[b_r, ...] of every rank r to [B, ...] on every rank, in rank order, with gradient.
 
     All ranks compute the same loss from the same gathered tensor, so each has the whole gradient
     already: the sum over ranks that a gather's backward asks for is W times the own one, and
@@ -47,28 +47,40 @@ class _Gather(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor) -> Tensor:  # noqa: D102
-        ctx.rank, ctx.world = world()
-        whole = [torch.empty_like(part) for _ in range(ctx.world)]
-        torch.distributed.all_gather(whole, part.contiguous())
-        return torch.cat(whole)
+    def forward(ctx: Any, part: Tensor, sizes: list[int]) -> Tensor:  # noqa: D102
+        rank, ctx.world = world()
+        ctx.start, ctx.length = sum(sizes[:rank]), sizes[rank]
+        # collectives want equal shapes: shorter parts travel with padding, which is cut off again
+        longest = part.new_zeros(max(sizes), *part.shape[1:])
+        longest[: len(part)] = part
+        whole = [torch.empty_like(longest) for _ in sizes]
+        torch.distributed.all_gather(whole, longest)
+        return torch.cat([piece[:size] for piece, size in zip(whole, sizes, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: D102
-        rank: int = ctx.rank
-        ranks: int = ctx.world
-        return gradients[0].chunk(ranks)[rank] * ranks
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: D102
+        return gradients[0].narrow(0, ctx.start, ctx.length) * ctx.world, None
 
 
-def _gather(part: Tensor) -> Tensor:
-    whole: Tensor = _Gather.apply(part)  # type: ignore[no-untyped-call,unused-ignore]
+def _gather(part: Tensor, sizes: list[int]) -> Tensor:
+    whole: Tensor = _Gather.apply(part, sizes)  # type: ignore[no-untyped-call,unused-ignore]
     return whole
+
+
+def _batch_sizes(images: int, device: torch.device) -> list[int]:
+    """How many images each rank holds."""
+    sizes = torch.zeros(world()[1], dtype=torch.int64, device=device)
+    sizes[world()[0]] = images
+    torch.distributed.all_reduce(sizes)
+    counts: list[int] = sizes.tolist()
+    return counts
 
 
 def gather_features(features: Features) -> Features:
     """The features of the joined batch on every rank; one process gets back what it gave.
 
-    Every rank then computes the whole batch's loss, the same on all. The gather's backward
+    The ranks may hold different numbers of images (an uneven last batch). Every rank then computes
+    the whole batch's loss, the same on all. The gather's backward
     multiplies by the number of ranks and DDP averages over them, so each parameter receives exactly
     the gradient of one process with the joined batch. (The authors gather without gradient and only
     for the global loss: about half the true gradient, and β-CAL without negatives from other
@@ -76,10 +88,10 @@ def gather_features(features: Features) -> Features:
     """
     if world()[1] == 1:
         return features
-    return features._replace(
-        image=_gather(features.image),
-        text=_gather(features.text),
-        mask=_gather(features.mask),
-        identity=_gather(features.identity),
-        conditioned=None if features.conditioned is None else _gather(features.conditioned),
-    )
+    sizes = _batch_sizes(len(features.image), features.image.device)
+    per_image = {
+        name: _gather(value, sizes)
+        for name, value in features._asdict().items()
+        if isinstance(value, torch.Tensor) and value.ndim
+    }
+    return features._replace(**per_image)

@@ -27,6 +27,7 @@ from bclip_core.data.images import normalise_images
 from bclip_core.data.sources import load_split
 from bclip_core.distributed import gather_features, make_accelerator, world
 from bclip_core.files import read_json, write_json
+from bclip_core.gradient_cache import backward_in_chunks, encode_in_chunks
 from bclip_core.methods import get_method
 from bclip_core.model import BClip
 from bclip_core.profiles import configure
@@ -66,7 +67,17 @@ def make_optimizer(model: BClip, config: TrainConfig) -> torch.optim.AdamW:
         {"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay}
         for (rate, decay), members in groups.items()
     ]
-    return torch.optim.AdamW(parameters, betas=config.adam_betas, fused=True)
+    return torch.optim.AdamW(parameters, betas=config.adam_betas, fused=config.fused_optimizer)
+
+
+def apply_settings(model: BClip, config: TrainConfig) -> None:
+    """Checkpointing, memory order and compilation, which change speed and memory alone."""
+    model.backbone.set_checkpointing(config.activation_checkpointing)
+    if config.channels_last:
+        model.backbone.clip.visual.to(memory_format=torch.channels_last)
+    if config.compile:  # pictures have one shape; texts come in ever new ones
+        compiled = torch.compile(model.backbone.encode_image)
+        model.backbone.encode_image = compiled  # type: ignore[method-assign]
 
 
 def train(
@@ -111,7 +122,9 @@ def train(
     if not method.terms:
         return _finish(model, config, folder)
     accelerator = make_accelerator(settings, device)
-    data = ImageTextDataset(dataset, method.texts(config.texts), size, settings.seed)
+    ahead = settings.loader_workers == 0
+    data = ImageTextDataset(dataset, method.texts(config.texts), size, settings.seed, ahead=ahead)
+    apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
     sampler = StepSampler(
@@ -135,15 +148,20 @@ def train(
     parallel.train()
     update, waited, began = start, 0.0, time.perf_counter()
     means = dict[str, float]()  # of the terms over the micro-batches of an update
-    batches = iter(make_loader(data, sampler, tokenizer))
+    batches = iter(make_loader(data, sampler, tokenizer, settings.loader_workers))
     with kernel, contextlib.closing(bar):
         while update < last:
             asked = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - asked
             images = normalise_images(batch.images.to(accelerator.device, non_blocking=True))
+            texts = batch.texts.to(accelerator.device)
             with accelerator.accumulate(parallel):
-                features = gather_features(parallel(images, batch.texts.to(accelerator.device)))
+                if settings.gradient_cache:
+                    local = encode_in_chunks(parallel, images, texts, settings.gradient_cache)
+                else:
+                    local = parallel(images, texts)
+                features = gather_features(local)
                 terms = method.loss_terms(features, config.loss)
                 total = torch.stack(list(terms.values())).sum()
                 values = {name: float(term.detach()) for name, term in terms.items()}
@@ -153,6 +171,8 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = group["base_lr"] * learning_rate_factor(update, settings)
                 accelerator.backward(total)
+                if settings.gradient_cache:
+                    backward_in_chunks(parallel, images, texts, settings.gradient_cache, local)
                 if accelerator.sync_gradients:
                     norm = clip_gradients(accelerator, model, settings.clip_norm)
                     if settings.precision != "fp16":  # there the loss scaler skips such an update
@@ -189,6 +209,8 @@ def train(
 
 def _finish(model: BClip, config: RunConfig, folder: Path, main: bool = True) -> BClip:
     model = model.cpu().eval()
+    model.backbone.set_checkpointing(False)
+    model.backbone.__dict__.pop("encode_image", None)  # the compiled one
     if main:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", config.to_dict())

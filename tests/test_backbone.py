@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import open_clip
@@ -14,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bclip_core.architectures import check_towers
-from bclip_core.attention import SMALLEST_BUCKET
 from bclip_core.backbone import (
     SMALL_ARCHITECTURES,
     Backbone,
@@ -165,20 +165,35 @@ def test_no_text_gives_no_embedding() -> None:
 
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 248), min_size=1, max_size=300))
-def test_length_buckets_cover_all_texts_in_order_and_are_not_small(lengths: list[int]) -> None:
+def test_length_buckets_cover_all_texts_in_order(lengths: list[int]) -> None:
     lengths = sorted(lengths, reverse=True)
     buckets = length_buckets(lengths)
     assert [row for rows in buckets for row in range(len(lengths))[rows]] == [*range(len(lengths))]
-    sizes = [rows.stop - rows.start for rows in buckets]
-    assert len(buckets) == 1 or min(sizes) >= SMALLEST_BUCKET
-    assert len(buckets) <= 16  # log(248) / log(1 / 0.7)
+
+
+def cost(lengths: list[int], starts: tuple[int, ...], overhead: int) -> int:
+    ends = (*starts[1:], len(lengths))
+    rows = sum((end - start) * lengths[start] for start, end in zip(starts, ends, strict=True))
+    return rows + overhead * len(starts)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=8), st.sampled_from([0, 3, 10, 50]))
+def test_length_buckets_are_the_cheapest_of_all_splits(lengths: list[int], overhead: int) -> None:
+    lengths = sorted(lengths, reverse=True)
+    places = range(1, len(lengths))
+    splits = [
+        (0, *inner) for n in range(len(lengths)) for inner in itertools.combinations(places, n)
+    ]
+    found = tuple(rows.start for rows in length_buckets(lengths, overhead))
+    assert cost(lengths, found, overhead) == min(cost(lengths, s, overhead) for s in splits)
 
 
 def test_length_buckets_separate_captions_from_phrases() -> None:
     assert length_buckets([120] * 64 + [24] * 100 + [6] * 500) == [
         slice(0, 64), slice(64, 164), slice(164, 664)
     ]  # fmt: skip
-    assert length_buckets([120] * 4 + [6] * 20) == [slice(0, 24)]
+    assert length_buckets([20] * 4 + [6] * 8) == [slice(0, 12)]
 
 
 # ---- positions ----

@@ -1,4 +1,4 @@
-"""Two processes give the loss and the gradients of one with the joined batch, and train alike.
+"""Several processes give the loss and the gradients of one with the joined batch.
 
 Run as a program, this file is one of the processes (see `main`).
 """
@@ -20,12 +20,20 @@ from bclip_core.config import BackboneConfig, LossConfig, PoolerConfig
 from bclip_core.data.batches import collate_texts
 from bclip_core.distributed import gather_features, world
 from bclip_core.files import REPOSITORY, write_json
+from bclip_core.gradient_cache import backward_in_chunks, encode_in_chunks
 from bclip_core.methods import get_method
 from bclip_core.run_state import read_history
 from bclip_core.tokenizer import Tokenizer
 from bclip_core.train import train
 
 METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce")
+SHARES = {  # which images each rank holds
+    "even": (slice(0, None, 2), slice(1, None, 2)),
+    "uneven": (slice(0, 4), slice(4, 6)),
+    "uneven, cached": (slice(0, 4), slice(4, 6)),
+    "four": tuple(slice(rank, None, 4) for rank in range(4)),  # two, two, one and one
+}
+CACHED = {"uneven, cached": 3}  # images at a time: two chunks on one rank, one on the other
 ROWS = (  # one to four texts per image; one text is repeated across images and ranks
     ("A red circle and a blue square.", "a red circle", "a blue square", "next to"),
     ("Two shapes.", None, None, None),
@@ -36,8 +44,13 @@ ROWS = (  # one to four texts per image; one text is repeated across images and 
 )
 
 
-def gradients(name: str, rows: slice, parallel: bool = False) -> dict[str, torch.Tensor]:
-    """The method's loss and gradients in float64 over some of the images, joined with the rest."""
+def gradients(
+    name: str, rows: slice, parallel: bool = False, cached: int = 0
+) -> dict[str, torch.Tensor]:
+    """The method's loss and gradients in float64 over some of the images, joined with the rest.
+
+    `cached` encodes so many images at a time (gradient caching).
+    """
     method = get_method(name)
     torch.manual_seed(0)
     pooler = PoolerConfig(init="xavier") if method.pooler else None
@@ -45,49 +58,59 @@ def gradients(name: str, rows: slice, parallel: bool = False) -> dict[str, torch
     images = torch.randn(len(ROWS), 3, 64, 64, dtype=torch.float64)[rows]
     texts = collate_texts(ROWS[rows], Tokenizer())
     forward = DistributedDataParallel(model) if parallel else model
-    features = gather_features(forward(images, texts))
+    local = encode_in_chunks(forward, images, texts, cached) if cached else forward(images, texts)
+    features = gather_features(local)
     terms = method.loss_terms(features, LossConfig(beta=0.25, duplicates="ignore"))
     loss = torch.stack(list(terms.values())).sum()
     loss.backward()
+    if cached:
+        backward_in_chunks(forward, images, texts, cached, local)
     return {parameter: p.grad for parameter, p in model.named_parameters()} | {
         "loss": loss.detach()
     }
 
 
-def main(rank: int, folder: Path) -> None:
-    """One of two processes: the gradients of every method, from every other image."""
+def main(rank: int, count: int, folder: Path) -> None:
+    """One of several processes: the gradients of every method, from its share of the images."""
     distributed.init_process_group(
-        "gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2,
+        "gloo", init_method=f"file://{folder / f'store-{count}'}", rank=rank, world_size=count,
         timeout=timedelta(seconds=120),
     )  # fmt: skip
-    assert world() == (rank, 2)
+    assert world() == (rank, count)
     torch.set_num_threads(1)
-    for name in METHODS:
-        found = gradients(name, slice(rank, None, 2), parallel=True)
-        save_file(found, folder / f"{name}-{rank}.safetensors")
+    for share, rows in SHARES.items():
+        for name in METHODS if len(rows) == count else ():
+            found = gradients(name, rows[rank], parallel=True, cached=CACHED.get(share, 0))
+            save_file(found, folder / f"{name}-{share}-{rank}.safetensors")
     distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
+def ranks(tmp_path_factory):
+    """Gradients from two processes and from four."""
     folder = tmp_path_factory.mktemp("ranks")
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    commands = [[sys.executable, __file__, str(rank), str(folder)] for rank in range(2)]
-    processes = [
-        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for command in commands
-    ]
-    for process in processes:
-        _, errors = process.communicate(timeout=240)
-        assert process.returncode == 0, errors.decode()[-3000:]
+    for count in (2, 4):
+        commands = [
+            [sys.executable, __file__, str(rank), str(count), str(folder)] for rank in range(count)
+        ]
+        processes = [
+            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+            for command in commands
+        ]
+        for process in processes:
+            _, errors = process.communicate(timeout=240)
+            assert process.returncode == 0, errors.decode()[-3000:]
     return folder
 
 
+@pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("name", METHODS)
-def test_loss_and_every_gradient_are_those_of_one_process(two_processes, name):
+def test_loss_and_every_gradient_are_those_of_one_process(ranks, name, share):
     expected = gradients(name, slice(None))
     assert all(value is not None for value in expected.values())
-    for rank in range(2):
-        found = load_file(two_processes / f"{name}-{rank}.safetensors")
+    for rank in range(len(SHARES[share])):
+        found = load_file(ranks / f"{name}-{share}-{rank}.safetensors")
         assert found.keys() == expected.keys()
         for parameter, gradient in expected.items():
             limit = 1e-10 * max(1.0, gradient.abs().max().item())
@@ -131,4 +154,4 @@ def test_torchrun_trains_like_one_process(tiny_config, tiny_scenes, tmp_path):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

@@ -1,6 +1,8 @@
 """A run that is killed, starved of disk or damaged continues bit for bit, or says why not."""
 
+import multiprocessing
 import os
+import random
 import resource
 import shutil
 import signal
@@ -80,6 +82,42 @@ def test_a_killed_run_continues_bit_for_bit(config, tiny_scenes, tmp_path, undis
     assert process.returncode == -signal.SIGKILL
     assert not (folder / "model.safetensors").exists()
     assert_continues(config, tiny_scenes, folder, undisturbed)
+
+
+def kill_one_run(config, scenes, folder, moment, delay):
+    """Start or continue the run in a process of its own and kill it `delay` after `moment`."""
+    process = multiprocessing.get_context("fork").Process(target=run, args=(config, scenes, folder))
+    process.start()
+    while not moment() and process.is_alive():
+        time.sleep(0.0005)
+    time.sleep(delay)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_twenty_kills_at_random_moments_change_nothing(tiny_config, tiny_scenes, tmp_path):
+    settings = tiny_config.train.replace(steps=60, checkpoint_every=1)
+    config = tiny_config.replace(train=settings)
+    weights = run(config, tiny_scenes, tmp_path / "undisturbed").state_dict()
+    folder, chance, saved_half = tmp_path / "run", random.Random(0), 0
+    for number in range(20):
+        done = len(measured(folder))
+        wanted = done + chance.randint(1, 2)
+        moments = (
+            lambda: any((folder / "checkpoints").glob(".*.partial")),  # while it saves
+            lambda wanted=wanted: len(measured(folder)) >= wanted,  # after an update or two
+            lambda: True,  # while it starts
+        )
+        moment = moments[number % 2 if number % 5 else 2]
+        kill_one_run(config, tiny_scenes, folder, moment, chance.uniform(0, 0.02))
+        saved_half += any((folder / "checkpoints").glob(".*.partial"))
+    assert saved_half > 0  # some kills came in the middle of a save
+    assert 0 < len(measured(folder)) < 60
+    resumed = run(config, tiny_scenes, folder).state_dict()
+    assert [name for name in weights if not torch.equal(weights[name], resumed[name])] == []
+    assert [record["update"] for record in measured(folder)] == list(range(1, 61))
+    assert measured(folder) == measured(tmp_path / "undisturbed")
 
 
 def test_a_stopped_run_continues_bit_for_bit(config, tiny_scenes, interrupted, undisturbed):

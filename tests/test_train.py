@@ -2,6 +2,7 @@
 
 import copy
 import math
+import shutil
 
 import pytest
 import torch
@@ -172,6 +173,33 @@ def test_bf16_trains_and_the_weights_stay_float32(tiny_config, tiny_scenes, tmp_
     ]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
     assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"activation_checkpointing": True},
+        {"channels_last": True},
+        {"fused_optimizer": False},
+        {"loader_workers": 1},
+        pytest.param(
+            {"compile": True},
+            marks=pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++"),
+        ),
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_settings_of_speed_and_memory_change_no_result(tiny_config, tiny_scenes, tmp_path, setting):
+    settings = tiny_config.train.replace(steps=3, lr=2e-4, pooler_lr=5e-4)
+    histories = []
+    for name, changed in (("plain", settings), ("changed", settings.replace(**setting))):
+        config = tiny_config.replace(train=changed)
+        model = run(config, tiny_scenes, tmp_path / name)
+        histories.append(read_history(tmp_path / name / "history.jsonl"))
+        assert "encode_image" not in vars(model.backbone)  # what was compiled is gone
+    for plain, changed in zip(*histories, strict=True):
+        for name in ("loss", "gradient_norm", "logit_scale"):
+            assert changed[name] == pytest.approx(plain[name], rel=1e-3), name
 
 
 def test_fp16_needs_a_gpu():

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bclip_core.captions import SampledTexts, sample_texts, text_key
 from bclip_core.config import TextConfig
-from bclip_core.data.images import decode_images
+from bclip_core.data.images import decode_images, decode_row, undecoded
 from bclip_core.tokenizer import Tokenizer
 
 REQUIRED_COLUMNS = ("id", "image", "caption", "short_captions", "sentences", "phrases")
@@ -64,6 +64,8 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         image_size: S.
         seed: of the text draws.
         on_error: see `decode_images`.
+        ahead: decode every picture now and keep its pixels; False decodes a picture when a step
+            asks for it (in a loader's worker processes), for data that memory cannot hold.
 
     Raises:
         ValueError: a column is missing, or a row has no caption or a blank one (both are named).
@@ -77,19 +79,28 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         image_size: int,
         seed: int = 0,
         on_error: str = "raise",
+        ahead: bool = True,
     ) -> None:
         missing = [name for name in REQUIRED_COLUMNS if name not in dataset.column_names]
         if missing:
             raise ValueError(f"data set lacks columns {missing}; it has {dataset.column_names}")
-        self.texts, self.seed = texts, seed
-        self.pixels, rows = decode_images(dataset, image_size, on_error=on_error)
+        if not ahead and on_error != "raise":
+            raise ValueError(f"on_error={on_error!r}: expected 'raise' where ahead=False")
+        self.texts, self.seed, self.image_size = texts, seed, image_size
+        self.stored = undecoded(dataset.select_columns(["id", "image"]))
+        self.pixels: Tensor | None = None
+        rows = list(range(len(dataset)))
+        if ahead:
+            self.pixels, rows = decode_images(dataset, image_size, on_error=on_error)
         text_columns = dataset.select_columns(["id", "short_captions", "sentences", "phrases"])
         self.rows: list[dict[str, Any]] = text_columns.select(rows).to_list()
-        needed = "short_captions" if texts.caption == "short" else "sentences"
+        needed = {"short_captions" if texts.caption == "short" else "sentences"}
+        needed |= {"short_captions"} if texts.summary == "given" else set()
         for number, row in enumerate(self.rows):
-            if not row[needed] or not all(text and text.strip() for text in row[needed]):
-                found = f"{needed}={row[needed]!r}"
-                raise ValueError(f"row {number}, id {row['id']!r}: {found}: expected texts")
+            for name in sorted(needed):
+                if not row[name] or not all(text and text.strip() for text in row[name]):
+                    found = f"{name}={row[name]!r}"
+                    raise ValueError(f"row {number}, id {row['id']!r}: {found}: expected texts")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -98,13 +109,15 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         step, number = address
         generator = item_generator(self.seed, step, number)
         texts = draw_texts(self.rows[number], self.texts, generator)
-        return self.rows[number]["id"], self.pixels[number], texts
+        if self.pixels is not None:
+            return self.rows[number]["id"], self.pixels[number], texts
+        return self.rows[number]["id"], decode_row(self.stored, number, self.image_size), texts
 
 
 def draw_texts(
     row: dict[str, Any], config: TextConfig, generator: torch.Generator | None
 ) -> list[str | None]:
-    """The K texts of one image in their slots: caption, S sentences, N phrases; None is padding.
+    """The K texts of one image in the slots of `TextConfig.kinds`; None is padding.
 
     Args:
         row: with `short_captions`, `sentences`, `phrases` (a list per sentence).
@@ -112,17 +125,31 @@ def draw_texts(
         generator: None takes the first ones, as evaluation does.
     """
     if config.caption == "short":
-        choices = row["short_captions"]
-        pick = 0 if generator is None else int(torch.randint(len(choices), (), generator=generator))
-        drawn = SampledTexts(choices[pick], (), ())
+        drawn = SampledTexts(_pick(row["short_captions"], generator), (), ())
     else:
         drawn = sample_texts(
             row["sentences"], row["phrases"], config.sentences, config.phrases, generator
         )
     slots: list[str | None] = [drawn.caption]
+    if config.summary != "none":
+        slots.append(_summary(row, config.summary, generator))
     if config.sentence_texts:
         slots += [*drawn.sentences, *[None] * (config.sentences - len(drawn.sentences))]
     return slots + [*drawn.phrases, *[None] * (config.phrases - len(drawn.phrases))]
+
+
+def _pick(choices: Sequence[str], generator: torch.Generator | None) -> str:
+    """One at random; the first without a generator."""
+    number = 0 if generator is None else int(torch.randint(len(choices), (), generator=generator))
+    return choices[number]
+
+
+def _summary(row: dict[str, Any], source: str, generator: torch.Generator | None) -> str:
+    """A short caption of the row, or the first sentence of its long one, see `SUMMARIES`."""
+    if source == "given" or (source == "auto" and row["short_captions"]):
+        return _pick(row["short_captions"], generator)
+    first: str = row["sentences"][0]
+    return first
 
 
 def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) -> TextBatch:
@@ -156,10 +183,11 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
     Epoch after epoch a new permutation; the last incomplete batch of an epoch is filled from the
     next one, so every row is seen equally often, and with rows it does not hold yet: a row would be
     a negative of itself. All ranks share the permutation and take every `world`-th row of the
-    global batch (the authors' ranks shuffle apart and miss rows).
+    global batch (the authors' ranks shuffle apart and miss rows); the first ranks hold one row more
+    where the batch is no multiple of their number.
 
     Raises:
-        ValueError: a batch larger than the data set, or one that the ranks cannot share evenly.
+        ValueError: a batch larger than the data set, or with fewer rows than there are ranks.
     """
 
     def __init__(
@@ -174,8 +202,8 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
     ) -> None:
         if batch_size > count:
             raise ValueError(f"batch_size={batch_size}: expected <= {count}, the number of rows")
-        if batch_size % world:
-            raise ValueError(f"batch_size={batch_size}: expected a multiple of {world} processes")
+        if batch_size < world:
+            raise ValueError(f"batch_size={batch_size}: expected >= {world}, a row per process")
         self.count, self.batch_size, self.steps = count, batch_size, steps
         self.seed, self.start, self.rank, self.world = seed, start, rank, world
 
@@ -205,7 +233,7 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
 def make_loader(
     dataset: ImageTextDataset, sampler: StepSampler, tokenizer: Tokenizer, workers: int = 0
 ) -> torch.utils.data.DataLoader[Batch]:
-    """A loader of `Batch`es; decoding is done already, so workers only draw and tokenise."""
+    """A loader of `Batch`es; `workers` processes draw, tokenise and (not ahead) decode."""
 
     def collate(items: list[tuple[str, Tensor, list[str | None]]]) -> Batch:
         ids, images, texts = zip(*items, strict=True)
@@ -213,5 +241,9 @@ def make_loader(
 
     untyped: Any = dataset  # torch types a loader by its items, and ours gives collated batches
     return torch.utils.data.DataLoader(
-        untyped, batch_sampler=sampler, collate_fn=collate, num_workers=workers
+        untyped,
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
     )

@@ -48,6 +48,25 @@ class BrokenImageError(ValueError):
     """A picture cannot be decoded; the message names its row and id, or its file."""
 
 
+def undecoded(dataset: datasets.Dataset) -> datasets.Dataset:
+    """The pictures of a data set as they are stored, for `decode_row`."""
+    return dataset.cast_column("image", datasets.Image(decode=False))
+
+
+def decode_row(stored: datasets.Dataset, row: int, image_size: int) -> Tensor:
+    """One picture of an `undecoded` data set as uint8 [3, S, S].
+
+    Raises:
+        BrokenImageError: it cannot be decoded.
+    """
+    image = stored[row]["image"]
+    try:
+        return image_to_pixels(datasets.Image().decode_example(image), image_size)
+    except Exception as error:  # damaged files raise many kinds: zlib, struct, OSError, ...
+        name = f"row {row}, id {stored[row]['id']!r}, file {(image or {}).get('path')!r}"
+        raise BrokenImageError(f"image cannot be decoded: {name}: {error}") from error
+
+
 def decode_images(
     dataset: datasets.Dataset, image_size: int, *, on_error: str = "raise"
 ) -> tuple[Tensor, list[int]]:
@@ -66,19 +85,16 @@ def decode_images(
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
-    # One undecoded row at a time, so that a broken file is caught where it is named.
-    images = dataset.cast_column("image", datasets.Image(decode=False))["image"]
-    decoder, ids = datasets.Image(), dataset["id"]
+    stored = undecoded(dataset.select_columns(["id", "image"]))
     pixels, rows, broken = [], [], []
-    for row, stored in enumerate(images):
+    for row in range(len(stored)):
         try:
-            pixels.append(image_to_pixels(decoder.decode_example(stored), image_size))
+            pixels.append(decode_row(stored, row, image_size))
             rows.append(row)
-        except Exception as error:  # damaged files raise many kinds: zlib, struct, OSError, ...
-            name = f"row {row}, id {ids[row]!r}, file {(stored or {}).get('path')!r}"
+        except BrokenImageError as error:
             if on_error == "raise":
-                raise BrokenImageError(f"image cannot be decoded: {name}: {error}") from error
-            broken.append(name)
+                raise
+            broken.append(str(error))
     if broken:
         print(f"skipped {len(broken)} of {len(dataset)} images: " + "; ".join(broken[:5]))
     if not pixels:

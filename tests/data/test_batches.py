@@ -67,11 +67,12 @@ def test_starting_later_gives_the_tail_of_the_whole_sequence(size, start):
     assert len(later) == len(whole[start:])
 
 
-def test_the_ranks_share_the_batch_of_one_process():
-    whole = list(StepSampler(50, 12, 9, 3))
-    ranks = [list(StepSampler(50, 12, 9, 3, 0, rank, 3)) for rank in range(3)]
+@pytest.mark.parametrize(("batch_size", "shares"), [(12, [4, 4, 4]), (11, [4, 4, 3])])
+def test_the_ranks_share_the_batch_of_one_process(batch_size, shares):
+    whole = list(StepSampler(50, batch_size, 9, 3))
+    ranks = [list(StepSampler(50, batch_size, 9, 3, 0, rank, 3)) for rank in range(3)]
     for batch, *parts in zip(whole, *ranks, strict=True):
-        assert {len(part) for part in parts} == {4}
+        assert [len(part) for part in parts] == shares
         assert sorted(itertools.chain(*parts)) == sorted(batch)
 
 
@@ -83,11 +84,28 @@ def test_epochs_and_seeds_differ():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((5, 6, 1, 0), "batch_size=6: expected <= 5"), ((9, 5, 1, 0, 0, 0, 2), "multiple of 2")],
+    [
+        ((5, 6, 1, 0), "batch_size=6: expected <= 5"),
+        ((9, 2, 1, 0, 0, 0, 3), "batch_size=2: expected >= 3"),
+    ],
 )
 def test_a_batch_that_cannot_be_filled_or_shared_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         StepSampler(*arguments)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pictures_decoded_on_demand_are_those_decoded_ahead(tiny_scenes, workers):
+    batches = []
+    for ahead, processes in ((True, 0), (False, workers)):
+        data = ImageTextDataset(tiny_scenes, TEXTS, 48, seed=1, ahead=ahead)
+        sampler = StepSampler(len(data), 6, 5, 0)
+        batches.append(list(make_loader(data, sampler, Tokenizer(), processes)))
+    for decoded, on_demand in zip(*batches, strict=True):
+        assert on_demand.ids == decoded.ids
+        assert torch.equal(on_demand.images, decoded.images)
+        for one, other in zip(on_demand.texts, decoded.texts, strict=True):
+            assert torch.equal(one, other)
 
 
 def test_text_draws_depend_on_seed_step_and_row_alone(tiny_scenes):
@@ -216,15 +234,20 @@ BROKEN = {
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_picture_that_cannot_be_decoded_is_named(tiny_scenes, kind):
     broken = edited(tiny_scenes, 1, image=BROKEN[kind])
-    with pytest.raises(BrokenImageError, match=f"row 1, id {tiny_scenes[1]['id']!r}, file"):
+    named = f"row 1, id {tiny_scenes[1]['id']!r}, file"
+    with pytest.raises(BrokenImageError, match=named):
         ImageTextDataset(broken, TEXTS, 64)
+    on_demand = ImageTextDataset(broken, TEXTS, 64, ahead=False)
+    assert on_demand[0, 0][0] == tiny_scenes[0]["id"]
+    with pytest.raises(BrokenImageError, match=named):
+        on_demand[0, 1]
 
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_picture_is_skipped_and_counted_only_when_asked(tiny_scenes, kind, capsys):
     broken = edited(tiny_scenes, 1, image=BROKEN[kind])
     data = ImageTextDataset(broken, TEXTS, 64, on_error="skip")
-    assert "skipped 1 of 4 images: row 1, id" in capsys.readouterr().out
+    assert "skipped 1 of 4 images: image cannot be decoded: row 1, id" in capsys.readouterr().out
     ids = [data[0, row][0] for row in range(len(data))]
     assert ids == [tiny_scenes[row]["id"] for row in (0, 2, 3)]
     kept, rows = decode_images(tiny_scenes.select(range(4)), 64)

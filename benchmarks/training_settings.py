@@ -1,0 +1,112 @@
+"""What each setting of the loop costs and gains: `python -m benchmarks.training_settings`.
+
+The cpu profile's β-CLIP-CE step, trained for a few updates in a process of its own per setting, one
+thread each: seconds per update (the median after the first two, which warm up), peak resident
+memory, and the share of the time that the step waited for its batch. The full run writes
+results/reference/benchmark_training_settings.json; `--only bf16` measures one setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bclip_core import train as loop
+from bclip_core.attention import attention_kernel
+from bclip_core.data.sources import load_split
+from bclip_core.files import REPOSITORY, write_json
+from bclip_core.profiles import get_profile
+from bclip_core.results import REFERENCE_FOLDER, provenance
+from bclip_core.run_state import read_history
+
+UPDATES, WARM_UP = 7, 2
+SETTINGS: dict[str, dict[str, Any]] = {
+    "as shipped: bf16, unfused attention": {},
+    "bf16, torch's own choice of attention": {"fused_attention": True},
+    "fp32": {"precision": "fp32"},
+    "unfused AdamW": {"fused_optimizer": False},
+    "channels last": {"channels_last": True},
+    "compiled image tower": {"compile": True},
+    "activation checkpointing": {"activation_checkpointing": True},
+    "gradient cache, 16 images at a time": {"gradient_cache": 16},
+    "two loader processes": {"loader_workers": 2},
+}
+
+
+def measure(settings: dict[str, Any]) -> dict[str, float]:
+    """Train a few updates in this process."""
+    torch.set_num_threads(1)
+    changes = dict(settings)
+    if changes.pop("fused_attention", False):
+        loop.attention_kernel = lambda device, _: attention_kernel(device, "fp32")
+    config = get_profile("cpu").run("beta-clip-ce")
+    config = config.replace(
+        train=config.train.replace(steps=UPDATES, checkpoint_every=0, **changes),
+        data=config.data.replace(train=1000),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        loop.train(config, load_split(config.data, "train"), Path(folder), progress=False)
+        history = read_history(Path(folder) / "history.jsonl")
+    timed = history[WARM_UP:]
+    return {
+        "seconds_per_update": statistics.median(record["seconds"] for record in timed),
+        "loader_share": statistics.median(record["loader_share"] for record in timed),
+        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+        "last_loss": history[-1]["loss"],
+    }
+
+
+def measure_apart(settings: dict[str, Any]) -> dict[str, float]:
+    """The same in a fresh process, so that memory is its own."""
+    command = [sys.executable, "-m", "benchmarks.training_settings", "--measure"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    done = subprocess.run(
+        [*command, json.dumps(settings)],
+        cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="settings whose name contains this")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure is not None:
+        print(json.dumps(measure(json.loads(arguments.measure))))
+        return
+    load_split(get_profile("cpu").base.data.replace(train=1000), "train")
+    rows = []
+    for name, settings in SETTINGS.items():
+        if arguments.only in name:
+            rows.append({"setting": name, **measure_apart(settings)})
+            first, row = rows[0], rows[-1]
+            print(
+                f"{name:40}{row['seconds_per_update']:8.2f} s"
+                f"{row['seconds_per_update'] / first['seconds_per_update']:7.2f}x"
+                f"{row['peak_megabytes']:8.0f} MB  loader {100 * row['loader_share']:.1f} %",
+                flush=True,
+            )
+    if not arguments.only:
+        record = {
+            "name": "benchmark_training_settings",
+            **provenance(),
+            "settings": {"updates": UPDATES, "threads": 1, "load_average": os.getloadavg()},
+            "rows": rows,
+        }
+        print(write_json(REFERENCE_FOLDER / "benchmark_training_settings.json", record))
+
+
+if __name__ == "__main__":
+    main()
