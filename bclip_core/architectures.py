@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-from open_clip.factory import load_state_dict
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 from bclip_core.config import BackboneConfig, ConfigError
+from bclip_core.weights import load_exactly, read_weights
 
 Architecture = tuple[int, dict[str, Any], dict[str, Any]]
 
@@ -66,7 +66,12 @@ def known_architectures() -> tuple[str, ...]:
     return (*SMALL_ARCHITECTURES, *plain)
 
 
-def _architecture(name: str) -> Architecture:
+def architecture(name: str) -> Architecture:
+    """D and the arguments of both towers of a known architecture.
+
+    Raises:
+        ConfigError: an unknown name; the message lists the known ones, close matches first.
+    """
     known = known_architectures()
     if name in SMALL_ARCHITECTURES:
         return SMALL_ARCHITECTURES[name]
@@ -77,6 +82,13 @@ def _architecture(name: str) -> Architecture:
     ordered = [*close, *(other for other in known if other not in close)]
     reason = "an architecture with open_clip's plain VisionTransformer (class token) and causal "
     raise ConfigError(f"name={name!r}: expected {reason}text tower: one of {', '.join(ordered)}")
+
+
+def towers(
+    embed_dim: int, vision: Mapping[str, Any], text: Mapping[str, Any]
+) -> tuple[int, CLIPVisionCfg, CLIPTextCfg]:
+    """What tells architectures apart: everything but the number of text positions."""
+    return embed_dim, CLIPVisionCfg(**vision), CLIPTextCfg(**{**text, "context_length": 0})
 
 
 def _check_tag(config: BackboneConfig) -> None:
@@ -105,8 +117,9 @@ def build_clip(config: BackboneConfig, state_dict: Mapping[str, Tensor] | None =
 
     Raises:
         ConfigError: unknown architecture or weights, or an activation that contradicts them.
+        CheckpointError: the weights do not fit the architecture; names and both shapes are listed.
     """
-    embed_dim, vision, text = _architecture(config.name)
+    embed_dim, vision, text = architecture(config.name)
     if config.name.endswith("-quickgelu") and not config.quick_gelu:
         raise ConfigError(f"quick_gelu=False: expected True for name={config.name!r}")
     if state_dict is None and config.pretrained == "scenes":
@@ -115,14 +128,15 @@ def build_clip(config: BackboneConfig, state_dict: Mapping[str, Tensor] | None =
             "model is loaded by checkpoints.create_model"
         )
     if state_dict is None and Path(config.pretrained).is_file():
-        state_dict = load_state_dict(config.pretrained)
+        state_dict = read_weights(Path(config.pretrained))
     if state_dict is None and config.pretrained:
         _check_tag(config)
         pretrained: CLIP = open_clip.create_model(
             config.name, pretrained=config.pretrained, force_quick_gelu=config.quick_gelu
         )
         return pretrained
-    positions = len(state_dict["positional_embedding"]) if state_dict else config.context_length
+    given = (state_dict or {}).get("positional_embedding")
+    positions = config.context_length if given is None else len(given)
     clip = CLIP(
         embed_dim,
         CLIPVisionCfg(**vision),
@@ -130,7 +144,7 @@ def build_clip(config: BackboneConfig, state_dict: Mapping[str, Tensor] | None =
         quick_gelu=config.quick_gelu,
     )
     if state_dict is not None:
-        clip.load_state_dict(state_dict)
+        load_exactly(clip, state_dict, config.pretrained or "weights")
     return clip
 
 

@@ -1,23 +1,30 @@
-"""Weights on disk: safetensors with the configuration in the header, checked when loaded."""
+"""Weights on disk: safetensors with the configuration in the header, checked when loaded.
+
+Here too: the authors' released files (`import_released`), and plain open_clip in both directions
+(`import_open_clip`, `export_open_clip`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from bclip_core import __version__
 from bclip_core.backbone import create_backbone
-from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig, RunConfig
+from bclip_core.config import BackboneConfig, ConfigError, HeadsConfig, PoolerConfig, RunConfig
 from bclip_core.files import write_atomically
+from bclip_core.heads import Heads
 from bclip_core.methods import get_method
 from bclip_core.model import BClip
-from bclip_core.poolers import TextConditionedPooler
+from bclip_core.open_clip_files import export_open_clip, import_open_clip
+from bclip_core.pooler_kinds import build_pooler
+from bclip_core.released import import_released
+from bclip_core.weights import CheckpointError, load_exactly, read_safetensors
 
 PRETRAINED_FOLDER = Path(__file__).parent / "pretrained"
 SHIPPED = {"scenes": PRETRAINED_FOLDER / "scenes.safetensors"}
@@ -26,21 +33,39 @@ SHIPPED = {"scenes": PRETRAINED_FOLDER / "scenes.safetensors"}
 CHECKED_BACKBONE_FIELDS = ("name", "quick_gelu", "context_length")
 
 
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used; the message says which part, what it has and what was asked."""
+HeadsSpec = tuple[tuple[str, ...], bool, HeadsConfig]  # the arguments of `heads.Heads`
 
 
-def build_model(backbone: BackboneConfig, pooler: PoolerConfig | None) -> BClip:
+def build_model(
+    backbone: BackboneConfig, pooler: PoolerConfig | None, heads: HeadsSpec | None = None
+) -> BClip:
     """A model of that shape with random weights (or open_clip's own, when the backbone names them).
 
     Args:
         backbone: which CLIP.
         pooler: None for methods that do not pool patches.
+        heads: names, calibration and sizes of learnt heads; None for methods without.
     """
-    tower = create_backbone(backbone)
-    if pooler is None:
-        return BClip(tower)
-    return BClip(tower, TextConditionedPooler(tower.dim, pooler.heads, pooler.init))
+    return _equip(BClip(create_backbone(backbone)), pooler, heads)
+
+
+def _equip(model: BClip, pooler: PoolerConfig | None, heads: HeadsSpec | None) -> BClip:
+    """Fresh pooler and heads for a backbone, drawn in this order."""
+    if pooler is not None:
+        model.pooler = build_pooler(model.backbone.dim, pooler)
+    if heads is not None:
+        names, calibrate, config = heads
+        rows, columns = model.backbone.grid
+        model.heads = Heads(names, model.backbone.dim, rows * columns, calibrate, config)
+    return model
+
+
+def _parts(config: RunConfig) -> tuple[PoolerConfig | None, HeadsSpec | None]:
+    """Pooler and heads of a run's method."""
+    method = get_method(config.method)
+    pooler = config.pooler.replace(kind=method.pooler) if method.pooler else None
+    heads = (method.learns, method.calibrate, config.heads)
+    return pooler, heads if method.learns or method.calibrate else None
 
 
 def create_model(config: RunConfig) -> BClip:
@@ -53,19 +78,19 @@ def create_model(config: RunConfig) -> BClip:
         CheckpointError: the pretrained weights do not fit the configuration.
     """
     torch.manual_seed(config.train.seed)
-    pooler = config.pooler if get_method(config.method).pooler else None
+    pooler, heads = _parts(config)
+    reading = get_method(config.method).reading(config)
     weights = own_weights(config.backbone.pretrained)
     if weights is None:
-        return build_model(config.backbone, pooler)
+        model = build_model(config.backbone, pooler, heads)
+        model.reading = reading
+        return model
     backbone = load(weights).backbone
     stored, asked = backbone.config, config.backbone
     _refuse_mismatch(stored, asked.replace(context_length=stored.context_length), str(weights))
     backbone.stretch_context(asked.context_length)
-    model = BClip(backbone)
-    if pooler is not None:
-        torch.manual_seed(config.train.seed)
-        model.pooler = TextConditionedPooler(model.backbone.dim, pooler.heads, pooler.init)
-    return model
+    torch.manual_seed(config.train.seed)
+    return _equip(BClip(backbone, reading=reading), pooler, heads)
 
 
 def own_weights(pretrained: str) -> Path | None:
@@ -78,7 +103,7 @@ def own_weights(pretrained: str) -> Path | None:
     path = Path(pretrained)
     if path.suffix != ".safetensors" or not path.is_file():
         return None
-    return path if "bclip" in _read(path)[0] else None
+    return path if "bclip" in read_safetensors(path)[0] else None
 
 
 def save(model: BClip, path: Path, *, dtype: torch.dtype | None = None) -> Path:
@@ -98,6 +123,7 @@ def save(model: BClip, path: Path, *, dtype: torch.dtype | None = None) -> Path:
         "version": __version__,
         "backbone": model.backbone.config.to_dict(),
         "pooler": None if model.pooler is None else model.pooler.config.to_dict(),
+        "heads": None if model.heads is None else model.heads.to_dict(),
     }
     metadata = {"bclip": json.dumps(header, sort_keys=True)}
     return write_atomically(Path(path), lambda temporary: save_file(state, temporary, metadata))
@@ -115,39 +141,37 @@ def load(path: Path, expected: RunConfig | None = None) -> BClip:
         CheckpointError: not ours, damaged, or different from `expected` (both values are shown).
     """
     path = Path(path)
-    metadata, state = _read(path)
+    metadata, state = read_safetensors(path)
     if "bclip" not in metadata:
         raise CheckpointError(f"checkpoint {path}: no 'bclip' header; expected a file of save()")
     header = json.loads(metadata["bclip"])
     backbone = BackboneConfig.from_dict(header["backbone"])
     pooler = None if header["pooler"] is None else PoolerConfig.from_dict(header["pooler"])
+    heads = _heads_of(header)
     if expected is not None:
         _refuse_mismatch(backbone, expected.backbone, str(path))
-        asked = expected.pooler if get_method(expected.method).pooler else None
-        heads = [None if one is None else one.heads for one in (pooler, asked)]
-        if heads[0] != heads[1]:
+        asked, learnt = _parts(expected)
+        shapes = [None if one is None else (one.kind, one.heads) for one in (pooler, asked)]
+        if shapes[0] != shapes[1]:
             raise CheckpointError(
                 f"checkpoint {path}: pooler is {pooler}, but asked for is {asked}"
             )
+        if heads != learnt:
+            raise CheckpointError(f"checkpoint {path}: heads are {heads}, but asked is {learnt}")
     # Weights follow from the file, so nothing is fetched for the tag that they once started from.
-    model = build_model(backbone.replace(pretrained=""), pooler)
-    try:
-        model.load_state_dict({name: value.float() if value.is_floating_point() else value
-                               for name, value in state.items()})  # fmt: skip
-    except RuntimeError as error:
-        raise CheckpointError(f"checkpoint {path}: {error}") from error
+    model = build_model(backbone.replace(pretrained=""), pooler, heads)
+    load_exactly(model, state, f"checkpoint {path}")
     model.backbone.config = backbone
     return model
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint {path}: no such file")
-    try:
-        with safe_open(path, "pt") as handle:
-            return handle.metadata() or {}, {n: handle.get_tensor(n) for n in handle.keys()}
-    except SafetensorError as error:
-        raise CheckpointError(f"checkpoint {path}: damaged or not safetensors: {error}") from error
+def _heads_of(header: dict[str, Any]) -> HeadsSpec | None:
+    """The heads of a file's header; files from before there were any have none."""
+    stored = dict(header.get("heads") or {})
+    if not stored:
+        return None
+    names, calibrate = tuple(stored.pop("names")), stored.pop("calibrate")
+    return names, calibrate, HeadsConfig.from_dict(stored)
 
 
 def _refuse_mismatch(stored: BackboneConfig, asked: BackboneConfig, name: str) -> None:
@@ -164,6 +188,9 @@ __all__ = [
     "ConfigError",
     "build_model",
     "create_model",
+    "export_open_clip",
+    "import_open_clip",
+    "import_released",
     "load",
     "own_weights",
     "save",
