@@ -1,0 +1,164 @@
+"""Rows of annotation files to items, so that whatever is wrong is named with file and row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+_CHOICES = {"missing": ("raise", "skip", "ignore"), "on_error": ("raise", "skip")}
+_KINDS: dict[Any, str] = {str: "a text", list: "a list", dict: "a dictionary", bytes: "bytes"}
+T = TypeVar("T")
+
+
+class Identified(Protocol):
+    """What every item has: an id that no other item of its data set has."""
+
+    @property
+    def id(self) -> str:
+        """The id."""
+
+
+Item = TypeVar("Item", bound=Identified)
+
+
+class DataError(ValueError):
+    """A row of a data set is malformed; the message names file, row, value and what is right."""
+
+
+class LayoutError(FileNotFoundError):
+    """A file or folder of a data set is not where it is expected; the message says where."""
+
+
+class MissingPicture(LayoutError):
+    """A row's picture is not on disk.
+
+    Attributes:
+        name: of the picture in the annotations.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(str(path))
+        self.name = name
+
+
+class RowError(ValueError):
+    """What is wrong with one row; `Rows` adds where it stands and an example of what is right."""
+
+
+class LeftOut(NamedTuple):
+    """A row that is not used: where it stands and why."""
+
+    place: str
+    reason: str
+
+
+class Row(NamedTuple):
+    """One row as read: where it stands, and how to get its value (parsing it may fail)."""
+
+    place: str
+    value: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How rows are treated.
+
+    Attributes:
+        missing: a picture that is not on disk: "raise"; "skip" leaves its row out, counted and
+            named; "ignore" does not look for pictures at all (annotations only).
+        on_error: a malformed row: "raise", or "skip" leaves it out, counted and named.
+        known: malformed rows of the official files, by picture: always left out, counted, named.
+        example: a right row, for messages.
+    """
+
+    missing: str = "raise"
+    on_error: str = "raise"
+    known: Mapping[str, str] = field(default_factory=dict)
+    example: str = ""
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                expected = ", ".join(map(repr, allowed))
+                raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {expected}")
+
+
+def gather(
+    source: Path, rows: Iterable[Row], build: Callable[[Any], Item], options: Options
+) -> tuple[tuple[Item, ...], tuple[LeftOut, ...]]:
+    """All rows as items, and those left out.
+
+    Args:
+        source: the file the rows come from, for messages.
+        rows: as read.
+        build: makes an item of a row's value; raises RowError, or MissingPicture.
+        options: what happens then.
+
+    Raises:
+        DataError: a malformed row or a second one of the same id, unless `options` leaves it out.
+        LayoutError: a picture is missing, unless `options` leaves its row out.
+    """
+    items, left_out, seen = list[Item](), list[LeftOut](), dict[str, str]()
+    for place, read in rows:
+        where = f"{source}, {place}"
+        try:
+            item = build(read())
+            if item.id in seen:
+                raise RowError(f"id {item.id!r} is taken by {seen[item.id]}: expected each id once")
+            seen[item.id] = place
+            items.append(item)
+        except RowError as error:
+            known = _known(str(error), options)
+            if options.on_error == "raise" and not known:
+                right = f"; right is for example {options.example}" if options.example else ""
+                raise DataError(f"{where}: {error}{right}") from error
+            left_out.append(LeftOut(place, f"{error} ({known})" if known else str(error)))
+        except MissingPicture as error:
+            if options.missing != "skip":
+                raise LayoutError(f"{where}: no picture {error}") from error
+            left_out.append(LeftOut(place, f"no picture {error.name!r}"))
+    return tuple(items), tuple(left_out)
+
+
+def _known(problem: str, options: Options) -> str:
+    """The note on a fault that the official file has; "" for any other."""
+    notes = options.known.items()
+    return next((note for name, note in notes if problem.startswith(f"picture {name!r}: ")), "")
+
+
+def field_of(row: Any, name: str, kind: type[T]) -> T:
+    """A field of a row, which has to be there and of its type.
+
+    Raises:
+        RowError: no dictionary, no such field, or another type.
+    """
+    if not isinstance(row, dict):
+        raise RowError(f"{shortened(row)}: expected a dictionary of fields")
+    if name not in row:
+        raise RowError(f"no field {name!r}; it has {', '.join(map(str, row)) or 'none'}")
+    value: Any = row[name]
+    wanted: Any = (int, float) if kind is float else kind
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        expected = _KINDS.get(kind, "a number")
+        raise RowError(f"{name}={shortened(value)}: expected {expected}")
+    found: T = value
+    return found
+
+
+def text_of(value: Any, name: str) -> str:
+    """A caption on one line: white space is collapsed, as the tokenizer does.
+
+    Raises:
+        RowError: no text, or a blank one.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
+    return " ".join(value.split())
+
+
+def shortened(value: Any) -> str:
+    """A value for a message, at most 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
