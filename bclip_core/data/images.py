@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import datasets
 import numpy as np
 import torch
@@ -14,6 +17,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
+LARGEST_PIXELS = 89_478_485  # width x height; Pillow's own limit, a quarter of a gigabyte as RGB
+
 
 def normalise_images(images: Tensor) -> Tensor:
     """uint8 pixels [B, 3, H, W] to CLIP's normalised float32."""
@@ -22,14 +27,37 @@ def normalise_images(images: Tensor) -> Tensor:
     return (images.float() / 255.0 - mean) / std
 
 
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any kind, upright by its EXIF tag, as 8-bit RGB.
+
+    16 bits are scaled to 8, where Pillow would clip at 255. Transparency is dropped, as open_clip's
+    transform does.
+
+    Raises:
+        ValueError: more than `LARGEST_PIXELS` (looked at before anything is decoded), or more than
+            16 bits per pixel and channel.
+    """
+    width, height = image.size
+    if width * height > LARGEST_PIXELS:
+        found = f"{width} x {height} = {width * height:,} pixels"
+        raise ValueError(f"{found}: expected at most {LARGEST_PIXELS:,} (a decompression bomb?)")
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+    image = ImageOps.exif_transpose(image)
+    if sixteen:
+        scaled = np.asarray(image).astype(np.float64) * (255 / 65535)
+        image = Image.fromarray(scaled.round().astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise ValueError(f"32 bits per pixel (mode {image.mode!r}): expected 8 or 16")
+    return image.convert("RGB")
+
+
 def image_to_pixels(image: Image.Image, image_size: int) -> Tensor:
     """A picture as uint8 [3, S, S], as CLIP sees it.
 
     Upright by its EXIF tag, RGB, short side to S (bicubic), centre crop; pixel for pixel what
     open_clip's transform gives. A picture that already is S × S is passed through unchanged.
     """
-    image = ImageOps.exif_transpose(image).convert("RGB")
-    image = transforms.resize(image, [image_size], InterpolationMode.BICUBIC)
+    image = transforms.resize(upright_rgb(image), [image_size], InterpolationMode.BICUBIC)
     square = transforms.center_crop(image, [image_size, image_size])
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
 
@@ -40,7 +68,7 @@ def resize_whole(image: Image.Image, image_size: int) -> Tensor:
     For questions about regions: the authors of β-CLIP do so for FG-OVD. No box is cropped away, and
     a box is scaled per axis, as `evaluation.roi_features` does with the picture's original size.
     """
-    square = image.convert("RGB").resize((image_size, image_size), Image.Resampling.BICUBIC)
+    square = upright_rgb(image).resize((image_size, image_size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
 
 
@@ -53,22 +81,33 @@ def undecoded(dataset: datasets.Dataset) -> datasets.Dataset:
     return dataset.cast_column("image", datasets.Image(decode=False))
 
 
-def decode_row(stored: datasets.Dataset, row: int, image_size: int) -> Tensor:
-    """One picture of an `undecoded` data set as uint8 [3, S, S].
+def decode_row(
+    stored: datasets.Dataset, row: int, image_size: int, *, whole: bool = False
+) -> Tensor:
+    """One picture of an `undecoded` data set as uint8 [3, S, S]; `whole` as `decode_images`.
 
     Raises:
         BrokenImageError: it cannot be decoded.
     """
     image = stored[row]["image"]
     try:
-        return image_to_pixels(datasets.Image().decode_example(image), image_size)
+        with _opened(image) as picture:
+            return (resize_whole if whole else image_to_pixels)(picture, image_size)
     except Exception as error:  # damaged files raise many kinds: zlib, struct, OSError, ...
         name = f"row {row}, id {stored[row]['id']!r}, file {(image or {}).get('path')!r}"
         raise BrokenImageError(f"image cannot be decoded: {name}: {error}") from error
 
 
+def _opened(stored: dict[str, Any] | None) -> Image.Image:
+    """The header of a picture as `datasets.Image` stores it: its content, or a file's name."""
+    if not stored or (stored["bytes"] is None and stored["path"] is None):
+        raise ValueError(f"{stored!r}: expected the content or the path of a picture")
+    content = stored["bytes"]
+    return Image.open(stored["path"] if content is None else io.BytesIO(content))
+
+
 def decode_images(
-    dataset: datasets.Dataset, image_size: int, *, on_error: str = "raise"
+    dataset: datasets.Dataset, image_size: int, *, on_error: str = "raise", whole: bool = False
 ) -> tuple[Tensor, list[int]]:
     """All pictures of a data set, decoded once.
 
@@ -76,6 +115,7 @@ def decode_images(
         dataset: with columns `id` and `image`.
         image_size: S, side in pixels.
         on_error: "raise" stops at the first broken picture; "skip" leaves it out and says so.
+        whole: squash each picture to the square, as `resize_whole`; else crop its centre.
 
     Returns:
         pixels uint8 [N', 3, S, S] and the rows they belong to (all rows unless some were skipped).
@@ -89,7 +129,7 @@ def decode_images(
     pixels, rows, broken = [], [], []
     for row in range(len(stored)):
         try:
-            pixels.append(decode_row(stored, row, image_size))
+            pixels.append(decode_row(stored, row, image_size, whole=whole))
             rows.append(row)
         except BrokenImageError as error:
             if on_error == "raise":
