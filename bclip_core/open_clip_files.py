@@ -22,7 +22,7 @@ from bclip_core.backbone import create_backbone
 from bclip_core.config import BackboneConfig, PoolerConfig
 from bclip_core.files import read_json, write_atomically, write_json
 from bclip_core.model import BClip
-from bclip_core.poolers import TextConditionedPooler
+from bclip_core.pooler_kinds import build_pooler
 from bclip_core.recognition import recognise
 from bclip_core.torchscript import is_torchscript
 from bclip_core.weights import CheckpointError, load_exactly, read_safetensors, read_weights
@@ -38,7 +38,8 @@ def export_open_clip(model: BClip, path: str | Path) -> Path:
     tokenizer with `open_clip.get_tokenizer("local-dir:FOLDER")`.
 
     Args:
-        model: any model of the collection; its towers are exported exactly, in float32.
+        model: any model of the collection; its towers are exported exactly, and its pooler; heads
+            that only a loss uses are left out.
         path: the folder; an earlier export there is replaced in one step.
 
     Raises:
@@ -115,7 +116,7 @@ def _import_folder(folder: Path) -> BClip:
         return BClip(backbone)
     settings, weights = read_safetensors(folder / POOLER)
     shape = PoolerConfig.from_dict(json.loads(settings["bclip"]))
-    pooler = TextConditionedPooler(backbone.dim, shape.heads, shape.init)
+    pooler = build_pooler(backbone.dim, shape)
     load_exactly(pooler, weights, f"checkpoint {folder / POOLER}")
     return BClip(backbone, pooler)
 
