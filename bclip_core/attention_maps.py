@@ -107,7 +107,7 @@ def picture_maps(model: BClip, pixels: Tensor, texts: Sequence[str]) -> PictureM
     cosine = patch_cosine_map(patches.expand(len(text), -1, -1), text)
     attention = pooled_score = None
     if model.pooler is not None:
-        device = model.pooler.logit_scale.device
+        device = next(model.parameters()).device
         pooled, weights = model.pooler(patches.to(device), text[None].to(device), need_weights=True)
         attention = weights[0].transpose(0, 1).cpu()  # heads, K, P -> K, heads, P
         pooled_score = torch.cosine_similarity(pooled[0].cpu(), text)

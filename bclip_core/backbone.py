@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from open_clip.model import CLIP
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from bclip_core.architectures import (
@@ -170,11 +171,7 @@ class Backbone(nn.Module):
         Raises:
             ValueError: L exceeds the number of positions.
         """
-        if tokens.ndim != 2 or tokens.shape[1] > self.context_length:
-            raise ValueError(
-                f"tokens {tuple(tokens.shape)}: expected [U, L] with L <= {self.context_length}, "
-                "the number of text positions"
-            )
+        self._check_tokens(tokens)
         if not len(tokens):
             return torch.zeros(0, self.dim, device=tokens.device)
         lengths, order = (tokens.argmax(dim=1) + 1).sort(descending=True, stable=True)
@@ -185,16 +182,60 @@ class Backbone(nn.Module):
         ]
         return torch.cat(embeddings)[order.argsort()]
 
-    def _encode_bucket(self, tokens: Tensor, end: Tensor) -> Tensor:
-        """Embeddings [U, D] of texts [U, L] that are read at the positions `end` [U]."""
-        clip, length = self.clip, tokens.shape[1]
-        table = clip.positional_embedding[:length]
+    def encode_words(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Text embeddings and those of every word, the text tower's output at each token.
+
+        Args:
+            tokens: as for `encode_text`, at least one text.
+
+        Returns:
+            The texts [U, D], as `encode_text` gives them; their words [U, L, D], projected alike
+            and zero elsewhere; and which tokens are words [U, L] bool: neither start, end nor
+            padding.
+
+        Raises:
+            ValueError: L exceeds the number of positions.
+        """
+        self._check_tokens(tokens)
+        clip, width = self.clip, tokens.shape[1]
+        ends = tokens.argmax(dim=1)
+        lengths, order = (ends + 1).sort(descending=True, stable=True)
+        sizes, parts = lengths.tolist(), []
+        for rows in length_buckets(sizes):
+            length = sizes[rows.start]
+            hidden = self._embed_tokens(tokens[order[rows], :length])
+            mask = clip.attn_mask[:length, :length]
+            hidden = self._blocks(clip.transformer.resblocks, hidden, mask)
+            embedded = clip.ln_final(hidden) @ clip.text_projection
+            parts.append(functional.pad(embedded, (0, 0, 0, width - length)))
+        embedded = torch.cat(parts)[order.argsort()]
+        place = torch.arange(width, device=tokens.device)
+        words = (place > 0) & (place < ends[:, None])
+        text = embedded[torch.arange(len(tokens), device=tokens.device), ends]
+        return text, embedded * words[..., None], words
+
+    def _check_tokens(self, tokens: Tensor) -> None:
+        if tokens.ndim != 2 or tokens.shape[1] > self.context_length:
+            raise ValueError(
+                f"tokens {tuple(tokens.shape)}: expected [U, L] with L <= {self.context_length}, "
+                "the number of text positions"
+            )
+
+    def _embed_tokens(self, tokens: Tensor) -> Tensor:
+        """Token and position embeddings [U, L, W]; the first positions may be frozen."""
+        table = self.clip.positional_embedding[: tokens.shape[1]]
         if self.frozen_positions:
             frozen = table[: self.frozen_positions].detach()
             table = torch.cat([frozen, table[self.frozen_positions :]])
-        hidden = clip.token_embedding(tokens) + table
+        embedded: Tensor = self.clip.token_embedding(tokens) + table
+        return embedded
+
+    def _encode_bucket(self, tokens: Tensor, end: Tensor) -> Tensor:
+        """Embeddings [U, D] of texts [U, L] that are read at the positions `end` [U]."""
+        clip, length = self.clip, tokens.shape[1]
         *blocks, last = clip.transformer.resblocks
-        hidden = self._blocks(blocks, hidden, clip.attn_mask[:length, :length])
+        mask = clip.attn_mask[:length, :length]
+        hidden = self._blocks(blocks, self._embed_tokens(tokens), mask)
         rows = torch.arange(len(tokens), device=tokens.device)
         normed = last.ln_1(hidden)
         visible = torch.arange(length, device=tokens.device) <= end[:, None]

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from bclip_core.config import ConfigError, LossConfig, TextConfig
-from bclip_core.losses import beta_cal, global_contrastive
-from bclip_core.model import Features
+from bclip_core.config import POOLER_KINDS, ConfigError, LossConfig, RunConfig, TextConfig
+from bclip_core.heads import SCALARS
+from bclip_core.model import Features, Reading
+from bclip_core.terms import READABLE, TERMS, LossTerm, Term
 
-LossTerm = Callable[[Features, LossConfig], Tensor]
-
-
-def global_term(features: Features, _: LossConfig) -> Tensor:
-    """Class token against caption: the ordinary CLIP loss over the batch."""
-    return global_contrastive(features.image, features.text[:, 0], features.logit_scale)
-
-
-def beta_cal_term(form: str) -> LossTerm:
-    """β-CAL of the given form over caption, sentences and phrases, weighted."""
-
-    def term(features: Features, config: LossConfig) -> Tensor:
-        assert features.conditioned is not None
-        assert features.pooler_logit_scale is not None
-        loss = beta_cal(
-            features.text,
-            features.conditioned,
-            features.mask,
-            features.pooler_logit_scale,
-            beta=config.beta,
-            form=form,
-            mask_padding=config.mask_padding,
-            duplicates=features.identity if config.duplicates == "ignore" else None,
-        )
-        return config.beta_cal_weight * loss
-
-    return term
+__all__ = ["METHODS", "TERMS", "LossTerm", "Method", "Term", "get_method", "register"]
 
 
 @dataclass(frozen=True)
@@ -47,50 +21,130 @@ class Method:
     Attributes:
         name: how the method is asked for.
         summary: one line for tables.
-        terms: loss terms by name; the loss is their sum; none means the method does not train.
-        pooler: whether patches are pooled by text.
+        terms: names in `TERMS`; the loss is their sum; none means the method does not train.
+        pooler: which pooler patches are pooled by text with, of `POOLER_KINDS`; empty: none.
         caption: "long" or "short", which caption is text 0.
-        parts: whether sentences and phrases are read as texts of their own.
+        calibrate: whether patch and word tokens are calibrated to fewer (MulCLIP).
+
+    Raises:
+        ConfigError: unknown terms, poolers or needs of terms, or terms that need a pooler without
+            one.
     """
 
     name: str
     summary: str
-    terms: Mapping[str, LossTerm]
-    pooler: bool = False
+    terms: tuple[str, ...] = ()
+    pooler: str = ""
     caption: str = "long"
-    parts: bool = False
+    calibrate: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "terms", tuple(self.terms))
+        for field, given, known in (
+            ("terms", self.terms, tuple(TERMS)),
+            ("pooler", (self.pooler,) if self.pooler else (), POOLER_KINDS),
+            ("caption", (self.caption,), ("long", "short")),
+        ):
+            for value in given:
+                if value not in known:
+                    self._refuse(f"{field}={value!r}: expected one of {', '.join(known)}")
+        for field, known in (("needs", READABLE), ("learns", tuple(SCALARS))):
+            unknown = sorted(self._all(field) - set(known))
+            if unknown:
+                self._refuse(f"{field} of its terms {unknown}: expected of {', '.join(known)}")
+        if self._all("needs") & {"conditioned", "crossed", "crossed_one"} and not self.pooler:
+            self._refuse(f"pooler='': expected one of {', '.join(POOLER_KINDS)} for {self.terms}")
+        if self._all("needs") >= {"crossed", "crossed_one"}:
+            self._refuse("terms that cross all texts and terms that cross one: expected one kind")
+
+    def _refuse(self, reason: str) -> None:
+        raise ConfigError(f"method {self.name!r}: {reason}")
+
+    def _all(self, field: str) -> set[str]:
+        return {value for name in self.terms for value in getattr(TERMS[name], field)}
+
+    @property
+    def learns(self) -> tuple[str, ...]:
+        """The scalars of `heads.SCALARS` that its terms learn."""
+        return tuple(sorted(self._all("learns")))
 
     def texts(self, config: TextConfig) -> TextConfig:
-        """`config` cut to what this method reads; the sampled caption stays the same."""
-        parts = {} if self.parts else {"sentence_texts": False, "phrases": 0}
-        return config.replace(caption=self.caption, **parts)
+        """`config` cut to what this method reads; the sampled caption stays the same.
+
+        Raises:
+            ConfigError: `config` lacks a kind of text that a term cannot do without.
+        """
+        read = self._all("texts")
+        summary = "auto" if config.summary == "none" else config.summary
+        texts = config.replace(
+            caption=self.caption,
+            summary=summary if "summary" in read else "none",
+            sentence_texts=config.sentence_texts and "sentence" in read,
+            phrases=config.phrases if "phrase" in read else 0,
+        )
+        for kind in sorted(self._all("required") - set(texts.kinds)):
+            self._refuse(f"texts have no {kind}: {config}; its terms {self.terms} need one")
+        return texts
+
+    def reading(self, config: RunConfig) -> Reading:
+        """What a training forward pass computes for its terms."""
+        needs = self._all("needs")
+        centred = config.loss.conditioning_centre and any(t.startswith("beta") for t in self.terms)
+        crossed = "one" if "crossed_one" in needs else "all"
+        return Reading(
+            kinds=self.texts(config.texts).kinds,
+            patches="patches" in needs,
+            tokens="tokens" in needs,
+            crossed=crossed if centred or needs & {"crossed", "crossed_one"} else "",
+            cross_images=0 if crossed == "one" else config.loss.cross_images,
+            reference=centred,
+        )
 
     def loss_terms(self, features: Features, config: LossConfig) -> dict[str, Tensor]:
-        """Each term's scalar by name."""
-        return {name: term(features, config) for name, term in self.terms.items()}
+        """Each term's scalar by its label."""
+        return {TERMS[name].label or name: TERMS[name].loss(features, config) for name in self.terms}
 
 
+_MULCLIP = ("global", "summary", "word", "subcaption")
 _ENTRIES = (
-    Method("clip", "the pretrained model, untouched", {}),
-    Method(
-        "clip-pretrain", "global loss on short captions", {"global": global_term}, False, "short"
-    ),
-    Method("clip-ft", "global loss on long captions", {"global": global_term}),
-    Method(
-        "beta-clip-ce",
-        "global loss + β-CAL, cross-entropy form (arXiv 2512.12678)",
-        {"global": global_term, "beta_cal": beta_cal_term("ce")},
-        pooler=True,
-        parts=True,
-    ),
-    Method(
-        "beta-clip-bce",
-        "global loss + β-CAL, sigmoid form (arXiv 2512.12678)",
-        {"global": global_term, "beta_cal": beta_cal_term("bce")},
-        pooler=True,
-        parts=True,
-    ),
-)
+    Method("clip", "the pretrained model, untouched"),
+    Method("clip-pretrain", "global loss on short captions", ("global",), caption="short"),
+    Method("clip-ft", "global loss on long captions", ("global",)),
+    Method("beta-clip-ce", "global loss + β-CAL, cross-entropy form (arXiv 2512.12678)",
+           ("global", "beta_cal_ce"), "beta_clip"),
+    Method("beta-clip-bce", "global loss + β-CAL, sigmoid form (arXiv 2512.12678)",
+           ("global", "beta_cal_bce"), "beta_clip"),
+    Method("beta-clip-ce-cross", "β-CLIP, and other images pooled with each text as negatives",
+           ("global", "beta_cal_ce", "cross_ce"), "beta_clip"),
+    Method("beta-clip-bce-cross", "the same in sigmoid form",
+           ("global", "beta_cal_bce", "cross_bce"), "beta_clip"),
+    Method("beta-clip-ce-cross-only", "global loss + other images as negatives, without β-CAL",
+           ("global", "cross_only_ce"), "beta_clip"),
+    Method("beta-clip-bce-cross-only", "the same in sigmoid form",
+           ("global", "cross_only_bce"), "beta_clip"),
+    Method("mulclip", "long caption, summary, words, sub-captions (arXiv 2512.07128)",
+           _MULCLIP, calibrate=True),
+    Method("mulclip-global", "MulCLIP without its local terms", ("global", "summary")),
+    Method("mulclip-no-subcaption", "MulCLIP without sub-caption aggregated patches",
+           ("global", "summary", "word"), calibrate=True),
+    Method("mulclip-no-word", "MulCLIP without word-patch reconstruction",
+           ("global", "summary", "subcaption")),
+    Method("mulclip-no-calibration", "MulCLIP on all patches and words", _MULCLIP),
+    Method("long-clip", "long caption; short caption with principal components (arXiv 2403.15378)",
+           ("global", "principal")),
+    Method("flair", "text-conditioned attention pooling, sigmoid losses (arXiv 2412.03561)",
+           ("flair_global", "flair_local"), "flair"),
+    Method("filip", "global loss + token-wise late interaction (arXiv 2111.07783)",
+           ("global", "late_interaction")),
+    Method("siglip", "sigmoid global loss on long captions (arXiv 2303.15343)", ("sigmoid",)),
+    Method("multi-positive", "caption and sentences as equal positives", ("multi_positive",)),
+    Method("sparc", "global loss + words against sparse averages of patches (arXiv 2401.09865)",
+           ("global", "sparse"), "similarity"),
+    Method("beta-clip-word", "β-CLIP with MulCLIP's word level",
+           ("global", "beta_cal_ce", "word"), "beta_clip", calibrate=True),
+    Method("beta-clip-summary", "β-CLIP with MulCLIP's short caption",
+           ("global", "summary", "beta_cal_ce"), "beta_clip"),
+)  # fmt: skip
 METHODS: dict[str, Method] = {entry.name: entry for entry in _ENTRIES}
 
 
@@ -103,3 +157,15 @@ def get_method(name: str) -> Method:
     if name not in METHODS:
         raise ConfigError(f"method={name!r}: expected one of {', '.join(METHODS)}")
     return METHODS[name]
+
+
+def register(method: Method) -> Method:
+    """Add a reader's own method to the catalogue; terms of its own go into `TERMS` before.
+
+    Raises:
+        ConfigError: the name is taken by another one.
+    """
+    if METHODS.get(method.name, method) != method:
+        raise ConfigError(f"method={method.name!r}: expected a name that is not in the catalogue")
+    METHODS[method.name] = method
+    return method

@@ -22,6 +22,14 @@ IDENTITY_GAIN · ⟨text_h, patch_h⟩ / sqrt(D / heads); without a gain, unit v
 close to 0 that every text would start with the same plain average of the patches."""
 
 
+@torch.no_grad()
+def start_attention_at_identity(attention: nn.MultiheadAttention, gain: float) -> None:
+    """Every projection becomes the identity; queries and keys share a factor `gain`."""
+    identity, root = torch.eye(attention.embed_dim), math.sqrt(gain)
+    attention.in_proj_weight.copy_(torch.cat([root * identity, root * identity, identity]))
+    attention.out_proj.weight.copy_(identity)
+
+
 class TextConditionedPooler(nn.Module):
     """One cross-attention from texts to patches and a residual MLP, no residual from the text.
 
@@ -60,17 +68,10 @@ class TextConditionedPooler(nn.Module):
         )
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         if init == "identity":
-            self._start_at_identity()
-
-    @torch.no_grad()
-    def _start_at_identity(self) -> None:
-        identity = torch.eye(self.attn.embed_dim)
-        root = math.sqrt(IDENTITY_GAIN)
-        self.attn.in_proj_weight.copy_(torch.cat([root * identity, root * identity, identity]))
-        self.attn.out_proj.weight.copy_(identity)
-        last = self.mlp.get_submodule("c_proj")
-        nn.init.zeros_(last.get_parameter("weight"))
-        nn.init.zeros_(last.get_parameter("bias"))
+            start_attention_at_identity(self.attn, IDENTITY_GAIN)
+            last = self.mlp.get_submodule("c_proj")
+            nn.init.zeros_(last.get_parameter("weight"))
+            nn.init.zeros_(last.get_parameter("bias"))
 
     def forward(
         self, patches: Tensor, text: Tensor, need_weights: bool = False

@@ -35,6 +35,7 @@ from bclip_core.progress import progress_bar
 from bclip_core.run_state import (
     append_line,
     list_checkpoints,
+    peak_memory,
     require_same_run,
     resume,
     save_checkpoint,
@@ -60,7 +61,7 @@ def make_optimizer(model: BClip, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW with a rate for the backbone and one for the pooler; only matrices decay."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        rate = config.pooler_lr if name.startswith("pooler.") else config.lr
+        rate = config.pooler_lr if name.startswith(("pooler.", "heads.")) else config.lr
         decay = config.weight_decay if parameter.ndim >= 2 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     parameters = [
@@ -193,6 +194,7 @@ def train(
                 if features.pooler_logit_scale is not None:
                     record |= {"pooler_logit_scale": float(features.pooler_logit_scale.detach())}
                 record |= {"seconds": now - began, "loader_share": waited / (now - began)}
+                record |= {"peak_memory": peak_memory()}
                 append_line(folder / "history.jsonl", record)
             waited, began, means = 0.0, now, {}
             every = settings.checkpoint_every

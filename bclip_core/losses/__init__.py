@@ -1,7 +1,33 @@
 """The objectives, functions of embeddings: they never see a model."""
 
 from bclip_core.losses.beta_cal import beta_cal
+from bclip_core.losses.cross_conditioned import cross_conditioned, unit_cosine
 from bclip_core.losses.global_contrastive import global_contrastive
+from bclip_core.losses.late_interaction import (
+    late_interaction_contrastive,
+    late_interaction_similarity,
+)
+from bclip_core.losses.mulclip import subcaption_alignment, word_reconstruction
+from bclip_core.losses.multi_positive import multi_positive
+from bclip_core.losses.principal import principal_features
+from bclip_core.losses.sigmoid import sigmoid_contrastive, text_conditioned_sigmoid
 from bclip_core.losses.targets import beta_cal_targets
+from bclip_core.losses.tokens import attend, grouped_contrast
 
-__all__ = ["beta_cal", "beta_cal_targets", "global_contrastive"]
+__all__ = [
+    "attend",
+    "beta_cal",
+    "beta_cal_targets",
+    "cross_conditioned",
+    "global_contrastive",
+    "grouped_contrast",
+    "late_interaction_contrastive",
+    "late_interaction_similarity",
+    "multi_positive",
+    "principal_features",
+    "sigmoid_contrastive",
+    "subcaption_alignment",
+    "text_conditioned_sigmoid",
+    "unit_cosine",
+    "word_reconstruction",
+]

@@ -1,0 +1,91 @@
+"""What a method learns beside backbone and pooler: scales, biases, token calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from bclip_core.config import HeadsConfig
+
+SCALARS = {
+    "cross_scale": math.log(1 / 0.07),
+    "cross_bias": -5.5,  # about -(mean logit + ln 7) at the start, for eight images per text
+    "word_scale": math.log(1 / 0.07),
+    "subcaption_scale": math.log(1 / 0.07),
+    "sigmoid_bias": -10.0,  # as SigLIP starts it
+}
+"""Learnt numbers a loss term may ask for, with their starts; a `..._scale` is a logarithm."""
+
+_HIDDEN_RATIO = 0.2  # of the width, as in FineLIP's code
+
+
+class TokenCalibration(nn.Module):
+    """Learnt aggregation of tokens to fewer (FineLIP, arXiv 2504.01916, whose code names it so).
+
+    Slot j is Σ_p softmax_p(γ · w_j(x_p)) x_p with w = Linear(GELU(Linear(LayerNorm(x)))), a hidden
+    width of D/5 and a learnt γ that starts at 1. MulCLIP takes the layer over.
+
+    Args:
+        dim: D.
+        slots: how many tokens come out.
+    """
+
+    def __init__(self, dim: int, slots: int) -> None:
+        super().__init__()
+        hidden = max(1, int(_HIDDEN_RATIO * dim))
+        # A last bias would add the same to all tokens of a slot, which the softmax ignores.
+        last = nn.Linear(hidden, slots, bias=False)
+        self.weight = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.GELU(), last)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Tokens [B, T, D], of which [B, T] bool exist (None: all), to [B, slots, D]."""
+        logits = self.scale * self.weight(tokens)
+        if mask is not None:
+            logits = logits.masked_fill(~mask[..., None], torch.finfo(logits.dtype).min)
+        aggregated: Tensor = logits.softmax(1).mT @ tokens
+        return aggregated
+
+
+class Heads(nn.Module):
+    """The learnt parts that a method's terms ask for.
+
+    Args:
+        names: of `SCALARS`.
+        dim: D.
+        patches: P, of which `config.token_ratio` decides the number of calibrated tokens, for
+            patches and words alike (as FineLIP's code).
+        calibrate: whether patches and words are calibrated.
+        config: sizes.
+
+    Attributes:
+        scalars: parameters by name.
+        calibrate_patches: a `TokenCalibration`, or None.
+        calibrate_words: a `TokenCalibration`, or None.
+    """
+
+    def __init__(
+        self, names: Iterable[str], dim: int, patches: int, calibrate: bool, config: HeadsConfig
+    ) -> None:
+        super().__init__()
+        self.config, self.names, self.calibrate = config, tuple(sorted(names)), calibrate
+        self.scalars = nn.ParameterDict(
+            {name: nn.Parameter(torch.tensor(SCALARS[name])) for name in self.names}
+        )
+        slots = max(1, int(config.token_ratio * patches))
+        self.calibrate_patches = TokenCalibration(dim, slots) if calibrate else None
+        self.calibrate_words = TokenCalibration(dim, slots) if calibrate else None
+
+    def values(self) -> dict[str, Tensor]:
+        """The scalars as losses read them: scales exponentiated."""
+        return {
+            name: value.exp() if name.endswith("_scale") else value
+            for name, value in self.scalars.items()
+        }
+
+    def to_dict(self) -> dict[str, object]:
+        """What a checkpoint needs to build them again."""
+        return {"names": list(self.names), "calibrate": self.calibrate, **self.config.to_dict()}
