@@ -3,7 +3,6 @@
 Needs $BCLIP_DATA with `coco` (annotations and some of val2017) and `fgovd` (the four files).
 """
 
-import json
 import os
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import torch
 from PIL import Image
 
 from bclip_core.captions import RuleBasedExtractor
+from bclip_core.data import benchmarks
 from bclip_core.data.images import decode_images
-from bclip_core.data.photos import load_coco_captions, load_fgovd, load_photo
+from bclip_core.data.photos import load_photo
 from bclip_core.encoding import encode_images, encode_texts
 from bclip_core.evaluation import (
     conditioned_similarity,
@@ -27,7 +27,6 @@ from bclip_core.run_state import read_history
 from bclip_core.train import train
 
 DATA = Path(os.environ.get("BCLIP_DATA", "/nowhere"))
-FILES = ("e_attributes", "h_attributes", "m_attributes", "shuffle_negatives")
 
 pytestmark = pytest.mark.skipif(
     not (DATA / "coco").is_dir() or not (DATA / "fgovd").is_dir(),
@@ -37,7 +36,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def photos():
-    return load_coco_captions(DATA / "coco", RuleBasedExtractor())
+    captions = benchmarks.load_captions("coco", DATA / "coco", missing="skip")
+    return benchmarks.training_rows(captions, RuleBasedExtractor())
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,11 @@ def test_captions_retrieve_photos(photos, trained):
     pixels, rows = decode_images(some, 64)
     assert rows == list(range(32))
     image, patches = encode_images(trained, pixels)
-    captions = [text for row in some["short_captions"] for text in row]
-    text = encode_texts(trained, captions)
-    relevant = torch.arange(32).repeat_interleave(5)[:, None] == torch.arange(32)
-    found = retrieval_metrics(similarity_matrix(text, image), relevant)
+    captions = benchmarks.load_captions("coco", DATA / "coco", missing="skip")
+    task = benchmarks.retrieval_task(captions, rows=rows)
+    assert task.texts == [text for row in some["short_captions"] for text in row]
+    text = encode_texts(trained, task.texts)
+    found = retrieval_metrics(similarity_matrix(text, image), task.relevant)
     assert found.hits["t2i_R@1"].shape == (160,)
     assert found.hits["i2t_R@1"].shape == (32,)
     honest = conditioned_similarity(trained, patches, text[:10])
@@ -78,14 +79,9 @@ def test_captions_retrieve_photos(photos, trained):
     assert honest.isfinite().all()
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_every_line_of_fgovd_is_an_item_and_its_regions_can_be_scored(name, trained, capsys):
-    path = DATA / "fgovd" / f"{name}_llava.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    items = load_fgovd(path, DATA / "coco")
-    assert f"{path.name}: {len(items)} of {len(lines)} items" in capsys.readouterr().out
-    here = [(DATA / "coco" / json.loads(line)["img_path"]).is_file() for line in lines]
-    assert len(items) == sum(here) > 0
+@pytest.mark.parametrize("level", benchmarks.get("fgovd").splits)
+def test_regions_of_photos_can_be_scored(level, trained):
+    items = benchmarks.load_regions("fgovd", DATA / "fgovd", level, missing="skip").items
     items = items[:24]
     files = list(dict.fromkeys(item.photo for item in items))
     sizes = {item.photo: item.size for item in items}
