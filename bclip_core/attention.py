@@ -11,7 +11,12 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-BUCKET_OVERHEAD = 256  # token positions that take as long as one more pass through the tower
+# One more pass through a text tower takes as long as so many token positions, times the square of
+# the tower's width: a position gets dearer with the width, a pass does not. On the CPU measured at
+# width 128 (256 positions; one core, bf16); on GPUs estimated (a launch of 5 µs per kernel at
+# 400 TFLOP/s), not measured.
+_PASS_OVERHEAD = {"cpu": 256 * 128**2}
+_GPU_PASS_OVERHEAD = 4096 * 512**2
 
 
 def attention_kernel(device: torch.device | str, precision: str) -> AbstractContextManager[None]:
@@ -29,7 +34,12 @@ def attention_kernel(device: torch.device | str, precision: str) -> AbstractCont
     return nullcontext()
 
 
-def length_buckets(lengths: Sequence[int], overhead: float = BUCKET_OVERHEAD) -> list[slice]:
+def pass_overhead(width: int, device: torch.device | str) -> float:
+    """The overhead of one pass through a text tower of that width, in token positions."""
+    return _PASS_OVERHEAD.get(torch.device(device).type, _GPU_PASS_OVERHEAD) / width**2
+
+
+def length_buckets(lengths: Sequence[int], overhead: float) -> list[slice]:
     """Split texts sorted by length, longest first, into groups that are cheap to encode.
 
     A group costs its rows times its longest text, and the overhead of one more pass; the split is
@@ -37,7 +47,7 @@ def length_buckets(lengths: Sequence[int], overhead: float = BUCKET_OVERHEAD) ->
 
     Args:
         lengths: numbers of tokens, not increasing.
-        overhead: of a pass, counted in token positions.
+        overhead: of a pass, counted in token positions, see `pass_overhead`.
 
     Returns:
         Consecutive slices that cover all texts.

@@ -26,6 +26,7 @@ from bclip_core.attention import (
     attend_once,
     attention_kernel,
     length_buckets,
+    pass_overhead,
     residual_block,
 )
 from bclip_core.config import BackboneConfig
@@ -39,6 +40,7 @@ __all__ = [
     "create_backbone",
     "known_architectures",
     "length_buckets",
+    "pass_overhead",
     "stretch_positions",
 ]
 
@@ -178,7 +180,7 @@ class Backbone(nn.Module):
         sizes = lengths.tolist()
         embeddings = [
             self._encode_bucket(tokens[order[rows], : sizes[rows.start]], lengths[rows] - 1)
-            for rows in length_buckets(sizes)
+            for rows in self._buckets(sizes, tokens.device)
         ]
         return torch.cat(embeddings)[order.argsort()]
 
@@ -201,7 +203,7 @@ class Backbone(nn.Module):
         ends = tokens.argmax(dim=1)
         lengths, order = (ends + 1).sort(descending=True, stable=True)
         sizes, parts = lengths.tolist(), []
-        for rows in length_buckets(sizes):
+        for rows in self._buckets(sizes, tokens.device):
             length = sizes[rows.start]
             hidden = self._embed_tokens(tokens[order[rows], :length])
             mask = clip.attn_mask[:length, :length]
@@ -229,6 +231,9 @@ class Backbone(nn.Module):
             table = torch.cat([frozen, table[self.frozen_positions :]])
         embedded: Tensor = self.clip.token_embedding(tokens) + table
         return embedded
+
+    def _buckets(self, lengths: list[int], device: torch.device) -> list[slice]:
+        return length_buckets(lengths, pass_overhead(self.clip.transformer.width, device))
 
     def _encode_bucket(self, tokens: Tensor, end: Tensor) -> Tensor:
         """Embeddings [U, D] of texts [U, L] that are read at the positions `end` [U]."""

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bclip_core.attention import length_buckets
+from bclip_core.attention import length_buckets, pass_overhead
 from bclip_core.captions import decompose, default_extractor
 from bclip_core.checkpoints import build_model
 from bclip_core.config import BackboneConfig, PoolerConfig, TextConfig
@@ -34,7 +34,7 @@ from bclip_core.model import BClip
 from bclip_core.results import REFERENCE_FOLDER, provenance
 from bclip_core.tokenizer import Tokenizer
 
-TEXTS, CONTEXT = TextConfig(sentences=5, phrases=30), 248
+TEXTS, CONTEXT, TEXT_WIDTH = TextConfig(sentences=5, phrases=30), 248, 512
 LONG = 1 + TEXTS.sentences  # texts that the padded way computes at the full context
 Slots = list[list[str | None]]
 
@@ -50,14 +50,15 @@ def captions(name: str) -> list[str]:
 
 
 def batch_of(texts: list[str], seed: int) -> Slots:
-    """The texts of a step for these captions."""
+    """The texts of a step for these captions; as many phrase slots as any of them fills."""
     rows = []
     for number, caption in enumerate(texts):
         parts = decompose(caption, default_extractor())
         phrases = [list(found) for found in parts.sentence_phrases]
         row = {"sentences": list(parts.sentences), "phrases": phrases}
         rows.append(draw_texts(row, TEXTS, item_generator(seed, 0, number)))
-    return rows
+    filled = max(sum(text is not None for text in row[LONG:]) for row in rows)
+    return [row[: LONG + filled] for row in rows]
 
 
 def positions(rows: Slots) -> dict[str, int]:
@@ -65,14 +66,15 @@ def positions(rows: Slots) -> dict[str, int]:
     tokenizer = Tokenizer(CONTEXT)
     batch = collate_texts(rows, tokenizer)
     lengths = (batch.tokens.argmax(1) + 1).sort(descending=True).values.tolist()
+    buckets = length_buckets(lengths, pass_overhead(TEXT_WIDTH, "cpu"))
     every = (batch.tokens.argmax(1) + 1)[batch.index][batch.mask]
     phrases = tokenizer([text for row in rows for text in row[LONG:] if text])
-    phrase_slots = max(sum(text is not None for text in row[LONG:]) for row in rows)
+    phrase_slots = len(rows[0]) - LONG
     return {
         "all_texts": int(every.sum()),
         "distinct": sum(lengths),
-        "encoded": sum((b.stop - b.start) * lengths[b.start] for b in length_buckets(lengths)),
-        "passes": len(length_buckets(lengths)),
+        "encoded": sum((rows.stop - rows.start) * lengths[rows.start] for rows in buckets),
+        "passes": len(buckets),
         "padded": len(rows) * (LONG * CONTEXT + phrase_slots * phrases.shape[1]),
     }
 
@@ -91,9 +93,9 @@ def padded_text(model: BClip, rows: Slots) -> Tensor:
     """All slots [B, K, D], the long ones at 248 tokens, the phrases at the longest of the batch."""
     tokenizer = Tokenizer(CONTEXT)
     long = torch.zeros(len(rows) * LONG, CONTEXT, dtype=torch.int64)
-    found = tokenizer([text or "" for row in rows for text in row[:LONG]])
+    found = tokenizer([text or "." for row in rows for text in row[:LONG]])
     long[:, : found.shape[1]] = found
-    short = tokenizer([text or "" for row in rows for text in row[LONG:]])
+    short = tokenizer([text or "." for row in rows for text in row[LONG:]])
     parts = [encode_padded(model, part).unflatten(0, (len(rows), -1)) for part in (long, short)]
     return torch.cat(parts, dim=1)
 

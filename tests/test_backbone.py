@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import open_clip
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bclip_core.architectures import check_towers
+from bclip_core.attention import _PASS_OVERHEAD
 from bclip_core.backbone import (
     SMALL_ARCHITECTURES,
     Backbone,
@@ -22,6 +24,7 @@ from bclip_core.backbone import (
     create_backbone,
     known_architectures,
     length_buckets,
+    pass_overhead,
     stretch_positions,
 )
 from bclip_core.config import BackboneConfig, ConfigError
@@ -42,6 +45,14 @@ def small_clip(quick_gelu: bool = True, **changes: float) -> CLIP:
     for parameter in clip.parameters():
         parameter.data += 0.02 * torch.randn_like(parameter)
     return clip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cheap_passes() -> Iterator[None]:
+    """A pass costs so little here that a few texts already make several groups."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_PASS_OVERHEAD, "cpu", 16.0 * TEXT["width"] ** 2)
+        yield
 
 
 def random_tokens(lengths: list[int], width: int, seed: int = 0) -> Tensor:
@@ -146,8 +157,9 @@ def test_gradients_equal_open_clips(checkpointing: bool) -> None:
     handle = first.register_forward_hook(lambda *_: calls.append(1))
     text = gradients(clip, backbone.encode_text(tokens))
     handle.remove()
-    buckets = len(length_buckets(sorted((tokens.argmax(1) + 1).tolist(), reverse=True)))
-    assert buckets == 2
+    lengths = sorted((tokens.argmax(1) + 1).tolist(), reverse=True)
+    buckets = len(length_buckets(lengths, pass_overhead(TEXT["width"], "cpu")))
+    assert buckets > 1
     assert len(calls) == buckets * (2 if checkpointing else 1)
     torch.testing.assert_close(text, gradients(clip, clip.encode_text(tokens)))
     image = gradients(clip, backbone.encode_image(images)[0])
@@ -167,7 +179,7 @@ def test_no_text_gives_no_embedding() -> None:
 @given(st.lists(st.integers(1, 248), min_size=1, max_size=300))
 def test_length_buckets_cover_all_texts_in_order(lengths: list[int]) -> None:
     lengths = sorted(lengths, reverse=True)
-    buckets = length_buckets(lengths)
+    buckets = length_buckets(lengths, 256)
     assert [row for rows in buckets for row in range(len(lengths))[rows]] == [*range(len(lengths))]
 
 
@@ -190,10 +202,11 @@ def test_length_buckets_are_the_cheapest_of_all_splits(lengths: list[int], overh
 
 
 def test_length_buckets_separate_captions_from_phrases() -> None:
-    assert length_buckets([120] * 64 + [24] * 100 + [6] * 500) == [
+    assert length_buckets([120] * 64 + [24] * 100 + [6] * 500, 256) == [
         slice(0, 64), slice(64, 164), slice(164, 664)
     ]  # fmt: skip
-    assert length_buckets([20] * 4 + [6] * 8) == [slice(0, 12)]
+    assert length_buckets([20] * 4 + [6] * 8, 256) == [slice(0, 12)]
+    assert pass_overhead(512, "cpu") < pass_overhead(128, "cpu") < pass_overhead(128, "cuda")
 
 
 # ---- positions ----
