@@ -13,7 +13,6 @@ from torch import Tensor
 from bclip_core.encoding import encode_images, encode_texts
 from bclip_core.evaluation import (
     grounding_scores,
-    patch_cosine_map,
     similarity_matrix,
     upsample_map,
 )
@@ -47,6 +46,16 @@ class PictureMaps(NamedTuple):
         heads = 0 if self.attention is None else self.attention.shape[1]
         pooled = ("mean", *(f"head {number + 1}" for number in range(heads))) if heads else ()
         return (*pooled, "cosine")
+
+    def keep(self, count: int) -> PictureMaps:
+        """The same of the first texts alone."""
+        return self._replace(
+            texts=self.texts[:count],
+            cosine=self.cosine[:count],
+            attention=None if self.attention is None else self.attention[:count],
+            score=self.score[:count],
+            pooled_score=None if self.pooled_score is None else self.pooled_score[:count],
+        )
 
     def values(self, kind: str = "mean") -> Tensor:
         """Maps [K, P]: attention as a multiple of 1/P, which is even attention; or cosine.
@@ -101,10 +110,24 @@ def picture_maps(model: BClip, pixels: Tensor, texts: Sequence[str]) -> PictureM
         raise ValueError(f"pixels {pixels.dtype} {list(pixels.shape)}: expected uint8 {[3, *size]}")
     if not texts or not all(text.strip() for text in texts):
         raise ValueError(f"texts={list(texts)!r}: expected texts with at least one word each")
-    model = model.eval()
-    image, patches = encode_images(model, pixels[None])
-    text = encode_texts(model, texts)
-    cosine = patch_cosine_map(patches.expand(len(text), -1, -1), text)
+    image, patches = encode_images(model.eval(), pixels[None])
+    return feature_maps(model, image, patches, texts, encode_texts(model, texts))
+
+
+@torch.inference_mode()
+def feature_maps(
+    model: BClip, image: Tensor, patches: Tensor, texts: Sequence[str], text: Tensor
+) -> PictureMaps:
+    """`picture_maps` of a picture and texts that are encoded already.
+
+    Args:
+        model: whose embeddings these are; in eval mode.
+        image: global embedding, [1, D].
+        patches: dense embeddings, [1, P, D].
+        texts: K of them.
+        text: their embeddings, [K, D].
+    """
+    cosine = similarity_matrix(text, patches[0])
     attention = pooled_score = None
     if model.pooler is not None:
         device = next(model.parameters()).device
@@ -112,9 +135,8 @@ def picture_maps(model: BClip, pixels: Tensor, texts: Sequence[str]) -> PictureM
         attention = weights[0].transpose(0, 1).cpu()  # heads, K, P -> K, heads, P
         pooled_score = torch.cosine_similarity(pooled[0].cpu(), text)
     score = similarity_matrix(text, image)[:, 0]
-    return PictureMaps(
-        tuple(texts), cosine, attention, score, pooled_score, model.backbone.grid, size
-    )
+    grid, size = model.backbone.grid, model.backbone.image_size
+    return PictureMaps(tuple(texts), cosine, attention, score, pooled_score, grid, size)
 
 
 def text_maps(

@@ -1,0 +1,123 @@
+"""Which models there are to look through: the shipped one, and every finished run on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bclip_core import checkpoints
+from bclip_core.config import RunConfig
+from bclip_core.files import read_json
+from bclip_core.methods import METHODS
+from bclip_core.model import BClip
+from bclip_core.results import runs_folder
+from bclip_core.runs import Run
+
+UNTOUCHED = "clip"
+_POINTING = "grounding/attention/pointing"  # of a run's metrics
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model that can be chosen; nothing is read before `load` is called.
+
+    Attributes:
+        name: how a `View` names it: "clip", a run's folder, or a name given by the caller.
+        label: how a reader sees it.
+        load: reads it; raises what is wrong with it.
+        pointing: the share of test phrases that its attention hits; 0 where that is not known.
+    """
+
+    name: str
+    label: str
+    load: Callable[[], BClip]
+    pointing: float = 0.0
+
+
+def untouched() -> ModelEntry:
+    """The shipped CLIP as it was pretrained, with its 77 positions and no pooler."""
+    path = checkpoints.SHIPPED["scenes"]
+    return ModelEntry(UNTOUCHED, "clip (untouched)", lambda: checkpoints.load(path))
+
+
+def find_models(folder: Path | None = None) -> dict[str, ModelEntry]:
+    """The untouched model, then the finished runs by method, β, seed and length.
+
+    A run whose files cannot be read is listed too: choosing it says what is wrong with it.
+
+    Args:
+        folder: where runs are; None takes `results.runs_folder()`.
+    """
+    runs = (folder or runs_folder()).glob("*/metrics.json")
+    found = sorted((_run_entry(path.parent) for path in runs), key=lambda item: item[0])
+    entries = _with_distinct_labels([entry for _, entry in found])
+    return {entry.name: entry for entry in (untouched(), *entries)}
+
+
+def given_models(models: Mapping[str, BClip | Path]) -> dict[str, ModelEntry]:
+    """Models at hand, or checkpoint files, under names of the caller's own.
+
+    Raises:
+        ValueError: a name is empty or that of the untouched model.
+    """
+    for name in models:
+        if not name.strip() or name == UNTOUCHED:
+            raise ValueError(f"model name {name!r}: expected a name other than {UNTOUCHED!r}")
+    return {name: ModelEntry(name, name, _loader(model)) for name, model in models.items()}
+
+
+def best_model(entries: Mapping[str, ModelEntry]) -> str:
+    """The name of the model whose attention hits most often; the last one where none is known."""
+    newest_first = list(entries.values())[::-1]
+    return max(newest_first, key=lambda entry: entry.pointing).name
+
+
+def _loader(model: BClip | Path) -> Callable[[], BClip]:
+    return (lambda: model) if isinstance(model, BClip) else (lambda: checkpoints.load(model))
+
+
+def _run_entry(folder: Path) -> tuple[tuple[object, ...], ModelEntry]:
+    """An entry and what it is sorted by."""
+    try:
+        config = RunConfig.from_dict(read_json(folder / "config.json"))
+        pointing = read_json(folder / "metrics.json").get(_POINTING, {}).get("mean", 0.0)
+        entry = ModelEntry(folder.name, _label(config), Run(config, folder).model, float(pointing))
+    except Exception as error:  # whatever is wrong, the others are still there to choose
+        return (1, folder.name), ModelEntry(
+            folder.name, f"{folder.name} (unreadable)", _failing(folder, error)
+        )
+    order = list(METHODS).index(config.method) if config.method in METHODS else len(METHODS)
+    train = config.train
+    return (0, order, config.loss.beta, train.seed, train.steps, folder.name), entry
+
+
+def _failing(folder: Path, error: Exception) -> Callable[[], BClip]:
+    def fail() -> BClip:
+        raise checkpoints.CheckpointError(f"run {folder.name}: {error}") from error
+
+    return fail
+
+
+def _label(config: RunConfig) -> str:
+    method = METHODS.get(config.method)
+    if method is not None and not method.terms:
+        return f"{config.method}, {config.backbone.context_length} positions"
+    beta = f" β={config.loss.beta:g}" if method is not None and method.pooler else ""
+    return f"{config.method}{beta}, {config.train.steps} updates, seed {config.train.seed}"
+
+
+def _with_distinct_labels(entries: list[ModelEntry]) -> list[ModelEntry]:
+    """A label that two runs share gets the key at the end of the run's folder name."""
+    labels = [entry.label for entry in entries]
+    return [
+        entry
+        if labels.count(entry.label) == 1
+        else ModelEntry(
+            entry.name,
+            f"{entry.label} ({entry.name.rpartition('-')[2]})",
+            entry.load,
+            entry.pointing,
+        )
+        for entry in entries
+    ]

@@ -1,0 +1,152 @@
+"""Pictures to explore: a scene with its ground truth, or a picture of one's own with a caption."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from bclip_core.attention_maps import choose_phrases, phrase_masks
+from bclip_core.captions import TextHierarchy, decompose, text_key
+from bclip_core.captions import lexicon as lex
+from bclip_core.captions.rule_tagger import WORD
+from bclip_core.data.images import image_to_pixels
+from bclip_core.data.scenes import region_queries
+
+LONGEST_CAPTION = 20_000  # characters that are taken apart; the rest is left out
+MOST_TEXTS = 120  # sentences, phrases and words on offer, of each kind
+_DISTRACTORS_PER_OBJECT = 3
+# What a picture of one's own is compared with: nothing is known about it.
+_ANYTHING = ("a dog", "a street at night", "a plate of food", "a red circle", "a page of text")
+_EMPTY_WORDS = (
+    lex.DETERMINERS | lex.POSSESSIVES | lex.PRONOUNS | lex.AUXILIARIES | lex.MODALS
+    | lex.PREPOSITIONS | lex.CONJUNCTIONS | lex.SUBORDINATORS | {"to"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and the texts on offer for it; equal when reference, pixels and caption are.
+
+    Attributes:
+        reference: how it is asked for: "scene 3", the path of a file, "upload NAME".
+        key: SHA-256 of its pixels.
+        caption: what it is said to show; may be empty.
+        image: RGB, upright.
+        sentences, phrases: of the caption, at most `MOST_TEXTS` of each.
+        others: texts to compare with; on scenes each is false of the object it was made from.
+        masks: what a text names, bool [H, W], by `captions.text_key` of the text.
+        suggestion: a first text to look for.
+    """
+
+    reference: str
+    key: str
+    caption: str
+    image: Image.Image = field(compare=False, repr=False)
+    sentences: tuple[str, ...] = field(default=(), compare=False)
+    phrases: tuple[str, ...] = field(default=(), compare=False)
+    others: tuple[str, ...] = field(default=_ANYTHING, compare=False, repr=False)
+    masks: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    suggestion: str = field(default="a red circle", compare=False)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Distinct words of the caption in lower case, without articles, pronouns and the like."""
+        found = dict.fromkeys(word.lower() for word in WORD.findall(self.caption[:LONGEST_CAPTION]))
+        kept = [word for word in found if word not in _EMPTY_WORDS and any(map(str.isalpha, word))]
+        return tuple(kept[:MOST_TEXTS])
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Caption, sentences and phrases without repeats; empty without a caption."""
+        caption = (self.caption,) if self.caption.strip() else ()
+        unique: dict[str, str] = {}
+        for text in (*caption, *self.sentences, *self.phrases):
+            unique.setdefault(text_key(text), text)
+        return tuple(unique.values())
+
+    def pixels(self, size: int) -> Tensor:
+        """uint8 [3, size, size], as a model of that picture size sees it."""
+        return image_to_pixels(self.image, size)
+
+    def mask(self, text: str, size: int) -> Tensor | None:
+        """Bool [size, size] of what the text names; None where that is not known or not seen."""
+        mask = self.masks.get(text_key(text))
+        if mask is None:
+            return None
+        grey = Image.fromarray(mask.numpy().astype(np.uint8) * 255)
+        scaled = image_to_pixels(grey, size)[0] > 127
+        return scaled if scaled.any() else None
+
+    def with_caption(self, caption: str) -> Picture:
+        """The same picture under another caption, which is taken apart; masks stay."""
+        kept = caption[:LONGEST_CAPTION]
+        if not kept.strip():
+            return replace(self, caption="", sentences=(), phrases=())
+        parts = decompose(kept)
+        return replace(
+            self,
+            caption=kept,
+            sentences=parts.sentences[:MOST_TEXTS],
+            phrases=parts.phrases[:MOST_TEXTS],
+            suggestion=next(iter((*parts.phrases, *parts.sentences))),
+        )
+
+
+def own_picture(image: Image.Image, reference: str, caption: str = "") -> Picture:
+    """A picture without ground truth; see `data.picture_files.open_picture`."""
+    plain = Picture(reference, _digest(image), "", image)
+    return plain.with_caption(caption) if caption.strip() else plain
+
+
+def scene_picture(scene: Mapping[str, Any], reference: str) -> Picture:
+    """A row of the scenes with its caption, linked phrases, masks, and descriptions that are false.
+
+    Args:
+        scene: the row.
+        reference: how it is asked for again.
+    """
+    image = scene["image"].convert("RGB")
+    texts = hierarchy_of(scene)
+    suggestion = choose_phrases(scene, 1)[0] or [*texts.phrases, texts.caption]
+    return Picture(
+        reference,
+        _digest(image),
+        texts.caption,
+        image,
+        texts.sentences[:MOST_TEXTS],
+        texts.phrases[:MOST_TEXTS],
+        _false_descriptions(scene),
+        {text_key(phrase): mask for phrase, mask in phrase_masks(scene).items()},
+        suggestion[0],
+    )
+
+
+def hierarchy_of(scene: Mapping[str, Any]) -> TextHierarchy:
+    """Caption, sentences and phrases as the scene's own grammar wrote them."""
+    per_sentence = tuple(tuple(phrases) for phrases in scene["phrases"])
+    distinct = {text_key(text): text for phrases in per_sentence for text in phrases}
+    return TextHierarchy(
+        scene["caption"], tuple(scene["sentences"]), tuple(distinct.values()), per_sentence
+    )
+
+
+def _false_descriptions(scene: Mapping[str, Any]) -> tuple[str, ...]:
+    """For each object a few descriptions with one attribute changed that no object here has."""
+    queries = region_queries([scene], "hard", per_scene=len(scene["objects"]))
+    true = {query.captions[0] for query in queries}
+    found: list[str] = []
+    for query in queries:
+        false: Sequence[str] = [text for text in query.captions[1:] if text not in true]
+        found += false[:_DISTRACTORS_PER_OBJECT]
+    return tuple(dict.fromkeys(found))
+
+
+def _digest(image: Image.Image) -> str:
+    size = f"{image.width} x {image.height} "
+    return hashlib.sha256(size.encode() + image.tobytes()).hexdigest()
