@@ -61,7 +61,13 @@ class Method:
         raise ConfigError(f"method {self.name!r}: {reason}")
 
     def _all(self, field: str) -> set[str]:
-        return {value for name in self.terms for value in getattr(TERMS[name], field)}
+        values = [getattr(TERMS[name], field) for name in self.terms]
+        return {v for value in values for v in ((value,) if isinstance(value, str) else value)}
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The fields of `LossConfig` that weigh its terms."""
+        return tuple(sorted(self._all("weight") - {""}))
 
     @property
     def learns(self) -> tuple[str, ...]:
@@ -91,18 +97,23 @@ class Method:
         needs = self._all("needs")
         centred = config.loss.conditioning_centre and any(t.startswith("beta") for t in self.terms)
         crossed = "one" if "crossed_one" in needs else "all"
+        gathers_calibrated = config.loss.subcaption_tokens == "calibrated"
         return Reading(
             kinds=self.texts(config.texts).kinds,
             patches="patches" in needs,
-            tokens="tokens" in needs,
+            tokens="tokens" in needs or ("subcaption" in self.terms and gathers_calibrated),
             crossed=crossed if centred or needs & {"crossed", "crossed_one"} else "",
             cross_images=0 if crossed == "one" else config.loss.cross_images,
             reference=centred,
         )
 
     def loss_terms(self, features: Features, config: LossConfig) -> dict[str, Tensor]:
-        """Each term's scalar by its label."""
-        return {TERMS[name].label or name: TERMS[name].loss(features, config) for name in self.terms}
+        """Each term's scalar by its label, weighted."""
+        terms = {name: TERMS[name] for name in self.terms}
+        return {
+            term.label or name: term.loss(features, config) * term.factor(config)
+            for name, term in terms.items()
+        }
 
 
 _MULCLIP = ("global", "summary", "word", "subcaption")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from bclip_core.config import LossConfig
 from bclip_core.losses import (
-
     beta_cal,
     cross_conditioned,
     global_contrastive,
@@ -45,6 +45,7 @@ class Term:
         needs: what else it reads, of `READABLE`.
         learns: numbers that it learns, of `heads.SCALARS`.
         label: its name in histories; empty: the one in `TERMS`.
+        weight: the field of `LossConfig` that it is multiplied by; empty: 1.
     """
 
     loss: LossTerm
@@ -53,6 +54,11 @@ class Term:
     needs: tuple[str, ...] = ()
     learns: tuple[str, ...] = ()
     label: str = ""
+    weight: str = ""
+
+    def factor(self, config: LossConfig) -> float:
+        """Its weight in the loss."""
+        return float(getattr(config, self.weight)) if self.weight else 1.0
 
 
 def _given(value: Tensor | None) -> Tensor:
@@ -73,7 +79,7 @@ def _beta_cal(form: str) -> LossTerm:
         image = _given(features.conditioned)
         if config.conditioning_centre:
             image = image - _given(features.reference)
-        loss = beta_cal(
+        return beta_cal(
             features.text,
             image,
             features.where("caption", "sentence", "phrase"),
@@ -83,7 +89,6 @@ def _beta_cal(form: str) -> LossTerm:
             mask_padding=config.mask_padding,
             duplicates=features.identity if config.duplicates == "ignore" else None,
         )
-        return config.beta_cal_weight * loss
 
     return term
 
@@ -95,7 +100,7 @@ def _cross(form: str, beside: bool) -> LossTerm:
     """
 
     def term(features: Features, config: LossConfig) -> Tensor:
-        return config.cross_weight * cross_conditioned(
+        return cross_conditioned(
             unit_cosine(_given(features.conditioned), features.text),
             _given(features.crossed),
             features.where("caption", "sentence", "phrase"),
@@ -107,22 +112,22 @@ def _cross(form: str, beside: bool) -> LossTerm:
     return term
 
 
-def _summary(features: Features, config: LossConfig) -> Tensor:
+def _summary(features: Features, _: LossConfig) -> Tensor:
     """MulCLIP's L(v_cls, t_short)."""
     short = features.text[:, SUMMARY_SLOT]
-    return config.summary_weight * global_contrastive(features.image, short, features.logit_scale)
+    return global_contrastive(features.image, short, features.logit_scale)
 
 
 def _principal(features: Features, config: LossConfig) -> Tensor:
     """Long-CLIP: the short caption against the first principal components of the image features."""
     coarse = principal_features(features.image, config.principal_components)
     short = features.text[:, SUMMARY_SLOT]
-    return config.principal_weight * global_contrastive(coarse, short, features.logit_scale)
+    return global_contrastive(coarse, short, features.logit_scale)
 
 
 def _word(features: Features, config: LossConfig) -> Tensor:
     """MulCLIP's L_word over (calibrated) patch and word tokens."""
-    return config.word_weight * word_reconstruction(
+    return word_reconstruction(
         _given(features.patch_tokens),
         _given(features.word_tokens),
         _given(features.word_mask),
@@ -135,7 +140,7 @@ def _word(features: Features, config: LossConfig) -> Tensor:
 def _subcaption(features: Features, config: LossConfig) -> Tensor:
     """MulCLIP's L_sub."""
     calibrated = config.subcaption_tokens == "calibrated"
-    return config.subcaption_weight * subcaption_alignment(
+    return subcaption_alignment(
         _given(features.patch_tokens if calibrated else features.patches),
         features.text,
         features.where("sentence"),
@@ -144,9 +149,9 @@ def _subcaption(features: Features, config: LossConfig) -> Tensor:
     )
 
 
-def _late_interaction(features: Features, config: LossConfig) -> Tensor:
+def _late_interaction(features: Features, _: LossConfig) -> Tensor:
     """FILIP's contrast of images and captions by their tokens."""
-    return config.local_weight * late_interaction_contrastive(
+    return late_interaction_contrastive(
         _given(features.patch_tokens),
         _given(features.word_tokens),
         _given(features.word_mask),
@@ -154,12 +159,12 @@ def _late_interaction(features: Features, config: LossConfig) -> Tensor:
     )
 
 
-def _sparse(features: Features, config: LossConfig) -> Tensor:
+def _sparse(features: Features, _: LossConfig) -> Tensor:
     """SPARC's fine-grained loss: each word finds its patches' average among its caption's."""
     words = _given(features.word_tokens)
     grouped, _ = sparse_average(_given(features.patch_tokens), words)
     mask, scale = _given(features.word_mask), features.logit_scale
-    return config.local_weight * grouped_contrast(grouped, words, mask, scale)
+    return grouped_contrast(grouped, words, mask, scale)
 
 
 def _multi_positive(features: Features, _: LossConfig) -> Tensor:
@@ -182,48 +187,49 @@ def _flair_global(features: Features, _: LossConfig) -> Tensor:
     return loss / 2
 
 
-def _flair_local(features: Features, config: LossConfig) -> Tensor:
+def _flair_local(features: Features, _: LossConfig) -> Tensor:
     """FLAIR's text-conditioned sigmoid loss."""
-    return (config.local_weight / 2) * text_conditioned_sigmoid(
+    loss = text_conditioned_sigmoid(
         unit_cosine(_given(features.conditioned), features.text),
         _given(features.crossed)[:, 0],
         features.where("caption", "sentence"),
         features.logit_scale,
         _given(features.sigmoid_bias),
     )
+    return loss / 2
 
 
-_PARTS = ("sentence", "phrase")
-_CROSSED = ("conditioned", "crossed")
+_PARTS, _SENTENCES, _SUMMARY = ("sentence", "phrase"), ("sentence",), ("summary",)
+_CROSSED, _BIASED = ("conditioned", "crossed"), ("sigmoid_bias",)
+_BETA: dict[str, Any] = {"texts": _PARTS, "label": "beta_cal", "weight": "beta_cal_weight"}
+_CROSS: dict[str, Any] = {
+    "texts": _PARTS, "needs": _CROSSED, "label": "cross", "weight": "cross_weight"
+}  # fmt: skip
 TERMS: dict[str, Term] = {
     "global": Term(_global),
-    "beta_cal_ce": Term(_beta_cal("ce"), _PARTS, needs=("conditioned",), label="beta_cal"),
-    "beta_cal_bce": Term(_beta_cal("bce"), _PARTS, needs=("conditioned",), label="beta_cal"),
-    "cross_ce": Term(_cross("ce", True), _PARTS, (), _CROSSED, ("cross_scale",), "cross"),
-    "cross_bce": Term(
-        _cross("bce", True), _PARTS, (), _CROSSED, ("cross_scale", "cross_bias"), "cross"
-    ),
-    "cross_only_ce": Term(_cross("ce", False), _PARTS, (), _CROSSED, (), "cross"),
-    "cross_only_bce": Term(_cross("bce", False), _PARTS, (), _CROSSED, ("cross_bias",), "cross"),
-    "summary": Term(_summary, ("summary",), ("summary",)),
-    "principal": Term(_principal, ("summary",), ("summary",)),
-    "word": Term(_word, needs=("tokens",), learns=("word_scale",)),
+    "beta_cal_ce": Term(_beta_cal("ce"), needs=("conditioned",), **_BETA),
+    "beta_cal_bce": Term(_beta_cal("bce"), needs=("conditioned",), **_BETA),
+    "cross_ce": Term(_cross("ce", True), learns=("cross_scale",), **_CROSS),
+    "cross_bce": Term(_cross("bce", True), learns=("cross_scale", "cross_bias"), **_CROSS),
+    "cross_only_ce": Term(_cross("ce", False), **_CROSS),
+    "cross_only_bce": Term(_cross("bce", False), learns=("cross_bias",), **_CROSS),
+    "summary": Term(_summary, _SUMMARY, _SUMMARY, weight="summary_weight"),
+    "principal": Term(_principal, _SUMMARY, _SUMMARY, weight="principal_weight"),
+    "word": Term(_word, needs=("tokens",), learns=("word_scale",), weight="word_weight"),
     "subcaption": Term(
-        _subcaption, ("sentence",), ("sentence",), ("patches",), ("subcaption_scale",)
+        _subcaption, _SENTENCES, _SENTENCES, ("patches",), ("subcaption_scale",),
+        weight="subcaption_weight",
     ),
-    "late_interaction": Term(_late_interaction, needs=("tokens",)),
-    "sparse": Term(_sparse, needs=("tokens",)),
-    "multi_positive": Term(_multi_positive, ("sentence",), ("sentence",)),
-    "sigmoid": Term(_sigmoid, learns=("sigmoid_bias",)),
-    "flair_global": Term(_flair_global, ("sentence",), ("sentence",), (), ("sigmoid_bias",)),
+    "late_interaction": Term(_late_interaction, needs=("tokens",), weight="local_weight"),
+    "sparse": Term(_sparse, needs=("tokens",), weight="local_weight"),
+    "multi_positive": Term(_multi_positive, _SENTENCES, _SENTENCES),
+    "sigmoid": Term(_sigmoid, learns=_BIASED),
+    "flair_global": Term(_flair_global, _SENTENCES, _SENTENCES, (), _BIASED),
     "flair_local": Term(
-        _flair_local,
-        ("sentence",),
-        ("sentence",),
-        ("conditioned", "crossed_one"),
-        ("sigmoid_bias",),
+        _flair_local, _SENTENCES, _SENTENCES, ("conditioned", "crossed_one"), _BIASED,
+        weight="local_weight",
     ),
-}
+}  # fmt: skip
 """Every known term. A reader's own is added by `methods.register`."""
 
 __all__ = ["READABLE", "SUMMARY_SLOT", "TERMS", "LossTerm", "Term"]

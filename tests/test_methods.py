@@ -153,15 +153,13 @@ def test_texts_that_a_method_needs_are_refused_by_name_where_the_setting_leaves_
 
 
 def test_a_summary_comes_from_where_it_is_asked(tiny_scenes):
-    row = tiny_scenes[0]
-    for source, expected in (("given", row["short_captions"][0]), ("auto", row["short_captions"][0]),
-                             ("first_sentence", row["sentences"][0])):  # fmt: skip
-        texts = get_method("long-clip").texts(TextConfig(summary=source))
+    row, method = tiny_scenes[0], get_method("long-clip")
+    short, first = row["short_captions"][0], row["sentences"][0]
+    for source, expected in (("given", short), ("auto", short), ("first_sentence", first)):
+        texts = method.texts(TextConfig(summary=source))
         assert draw_texts(row, texts, None)[1] == expected
     bare = row | {"short_captions": []}
-    assert draw_texts(bare, get_method("long-clip").texts(TextConfig()), None)[1] == (
-        row["sentences"][0]
-    )
+    assert draw_texts(bare, method.texts(TextConfig()), None)[1] == first
 
 
 def test_a_missing_summary_is_refused_by_row_before_training(tiny_scenes):

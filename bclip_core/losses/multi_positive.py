@@ -9,7 +9,9 @@ from torch.nn import functional
 from bclip_core.losses.global_contrastive import as_scalar, at_least_float32
 
 
-def multi_positive(image: Tensor, text: Tensor, mask: Tensor, logit_scale: Tensor | float) -> Tensor:
+def multi_positive(
+    image: Tensor, text: Tensor, mask: Tensor, logit_scale: Tensor | float
+) -> Tensor:
     """CLIP's loss averaged over an image's texts: the plain way to use sentences.
 
     With unit rows, s_i,jk = scale · ⟨image_i, text_jk⟩ and n_i valid texts of image i:

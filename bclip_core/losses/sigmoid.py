@@ -12,11 +12,11 @@ from bclip_core.losses.global_contrastive import as_scalar, at_least_float32
 def sigmoid_contrastive(
     image: Tensor, text: Tensor, mask: Tensor, scale: Tensor | float, bias: Tensor | float
 ) -> Tensor:
-    """Image i against text k of image j: -1/N Σ_i Σ_jk log σ(y (scale · ⟨image_i, text_jk⟩ + bias)).
+    """Every image against every text: -1/N Σ_i Σ_jk log σ(y (scale · ⟨image_i, text_jk⟩ + bias)).
 
-    y is 1 where i = j, else -1; N counts the valid texts. With one text per image it is SigLIP's
-    loss (arXiv 2303.15343); with several it is FLAIR's multi-positive sigmoid loss
-    (arXiv 2412.03561).
+    text_jk is text k of image j, y is 1 where i = j, else -1; N counts the valid texts. With one
+    text per image it is SigLIP's loss (arXiv 2303.15343); with several it is FLAIR's multi-positive
+    sigmoid loss (arXiv 2412.03561).
 
     Args:
         image: [B, D], normalised inside.
