@@ -219,18 +219,26 @@ class LossConfig(_Config):
 
 @dataclass(frozen=True)
 class DataConfig(_Config):
-    """The data set: its name; for scenes difficulty, picture size, counts per split and seed."""
+    """The data set: its name, picture size and how many rows of each split are used.
 
-    name: str = "scenes"
+    For scenes also difficulty and seed; for a real data set where it lies and what a row does that
+    is malformed or has no picture.
+    """
+
+    name: str = "scenes"  # or one of `data.benchmarks.TRAINABLE`
     difficulty: str = "simple"
     image_size: int = 64
     train: int = 4000
     validation: int = 200
     test: int = 1000
     seed: int = 0
+    folder: str = ""  # of a real data set; "": below $BCLIP_DATA
+    images: str = ""  # its pictures, where they are not in the folder's usual place
+    bad_rows: str = "raise"  # "skip" leaves them out, named and counted
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _require_choice("bad_rows", self.bad_rows, ("raise", "skip"))
         for name in ("train", "validation", "test"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         _require(self.image_size >= 16, "image_size", self.image_size, ">= 16 pixels")

@@ -16,12 +16,10 @@ from typing import cast
 
 import datasets
 import torch
-from accelerate import Accelerator
-from torch import nn
 
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
-from bclip_core.config import ConfigError, RunConfig, TrainConfig
+from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.batches import ImageTextDataset, StepSampler, make_loader
 from bclip_core.data.images import normalise_images
 from bclip_core.data.sources import load_split
@@ -30,6 +28,12 @@ from bclip_core.files import read_json, write_json
 from bclip_core.gradient_cache import backward_in_chunks, encode_in_chunks
 from bclip_core.methods import get_method
 from bclip_core.model import BClip
+from bclip_core.optimization import (
+    apply_settings,
+    clip_gradients,
+    learning_rate_factor,
+    make_optimizer,
+)
 from bclip_core.profiles import configure
 from bclip_core.progress import progress_bar
 from bclip_core.run_state import (
@@ -46,39 +50,6 @@ from bclip_core.tokenizer import Tokenizer
 
 class NonFiniteLossError(RuntimeError):
     """Loss or gradient became NaN or infinite: step, values, batch ids and checkpoint are named."""
-
-
-def learning_rate_factor(update: int, config: TrainConfig) -> float:
-    """Linear warm-up to 1, then a cosine to `final_lr_fraction` at the last update."""
-    if update < config.warmup_steps:
-        return (update + 1) / config.warmup_steps
-    span = max(1, config.steps - 1 - config.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (update - config.warmup_steps) / span)))
-    return config.final_lr_fraction + (1 - config.final_lr_fraction) * cosine
-
-
-def make_optimizer(model: BClip, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with a rate for the backbone and one for the pooler; only matrices decay."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        rate = config.pooler_lr if name.startswith(("pooler.", "heads.")) else config.lr
-        decay = config.weight_decay if parameter.ndim >= 2 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    parameters = [
-        {"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay}
-        for (rate, decay), members in groups.items()
-    ]
-    return torch.optim.AdamW(parameters, betas=config.adam_betas, fused=config.fused_optimizer)
-
-
-def apply_settings(model: BClip, config: TrainConfig) -> None:
-    """Checkpointing, memory order and compilation, which change speed and memory alone."""
-    model.backbone.set_checkpointing(config.activation_checkpointing)
-    if config.channels_last:
-        model.backbone.clip.visual.to(memory_format=torch.channels_last)
-    if config.compile:  # pictures have one shape; texts come in ever new ones
-        compiled = torch.compile(model.backbone.encode_image)
-        model.backbone.encode_image = compiled  # type: ignore[method-assign]
 
 
 def train(
@@ -124,7 +95,9 @@ def train(
         return _finish(model, config, folder)
     accelerator = make_accelerator(settings, device)
     ahead = settings.loader_workers == 0
-    data = ImageTextDataset(dataset, method.texts(config.texts), size, settings.seed, ahead=ahead)
+    on_error = config.data.bad_rows if ahead else "raise"
+    texts = method.texts(config.texts)
+    data = ImageTextDataset(dataset, texts, size, settings.seed, on_error, ahead=ahead)
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
@@ -218,11 +191,6 @@ def _finish(model: BClip, config: RunConfig, folder: Path, main: bool = True) ->
         write_json(folder / "config.json", config.to_dict())
         checkpoints.save(model, folder / "model.safetensors")
     return model
-
-
-def clip_gradients(accelerator: Accelerator, model: BClip, limit: float) -> float:
-    """Clip to a total norm of `limit` (0: do not clip); the norm before clipping."""
-    return float(accelerator.clip_grad_norm_(model.parameters(), limit if limit > 0 else math.inf))
 
 
 def require_finite(values: dict[str, float], update: int, ids: list[str], folder: Path) -> None:

@@ -1,24 +1,53 @@
-"""Data sets by name."""
+"""Data sets by name, as training reads them."""
 
 from __future__ import annotations
 
 import datasets
 
 from bclip_core.config import ConfigError, DataConfig
+from bclip_core.data.benchmarks import (
+    TRAINABLE,
+    DataError,
+    LayoutError,
+    get,
+    load_captions,
+    training_rows,
+)
 from bclip_core.data.scenes import load_scenes
 
-LOADERS = {"scenes": load_scenes}
+NAMES = ("scenes", *TRAINABLE)
 SPLITS = ("train", "validation", "test")
 
 
 def load_split(config: DataConfig, split: str) -> datasets.Dataset:
-    """One split of the data set that `config` names, built on first use and then read from disk.
+    """One split of the data set that `config` names; what can be kept is kept in the cache.
 
     Raises:
-        ConfigError: unknown data set or split; the message lists the known ones.
+        ConfigError: unknown data set or split (the message lists the known ones), or a real data
+            set does not lie where it is expected or has a malformed row.
     """
-    if config.name not in LOADERS:
-        raise ConfigError(f"data set {config.name!r}: expected one of {', '.join(LOADERS)}")
+    if config.name not in NAMES:
+        raise ConfigError(f"data set {config.name!r}: expected one of {', '.join(NAMES)}")
     if split not in SPLITS:
         raise ConfigError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
-    return LOADERS[config.name](config, split)
+    return load_scenes(config, split) if config.name == "scenes" else _real(config, split)
+
+
+def _real(config: DataConfig, split: str) -> datasets.Dataset:
+    """The first rows of a real data set, as many as the configuration counts for the split."""
+    known = [name for name in get(config.name).splits if name in SPLITS]
+    if split not in known:
+        raise ConfigError(f"data set {config.name!r}, split {split!r}: it has {', '.join(known)}")
+    try:
+        captions = load_captions(
+            config.name,
+            config.folder or None,
+            split,
+            images=config.images or None,
+            missing=config.bad_rows,
+            on_error=config.bad_rows,
+            limit=getattr(config, split),
+        )
+    except (DataError, LayoutError) as error:
+        raise ConfigError(str(error)) from error
+    return training_rows(captions)

@@ -1,6 +1,6 @@
 """The real data sets: one record each, loaders from official layouts, manifests, protocols."""
 
-from bclip_core.data.benchmarks.catalogue import BENCHMARKS
+from bclip_core.data.benchmarks.catalogue import BENCHMARKS, TRAINABLE
 from bclip_core.data.benchmarks.loading import get, load_captions, load_labelled, load_regions
 from bclip_core.data.benchmarks.manifests import manifest
 from bclip_core.data.benchmarks.protocol import (
@@ -24,6 +24,7 @@ from bclip_core.data.benchmarks.training import training_rows
 
 __all__ = [
     "BENCHMARKS",
+    "TRAINABLE",
     "Benchmark",
     "CaptionSet",
     "CaptionedImage",

@@ -98,7 +98,6 @@ _ALL = (
         layout="docci_descriptions.jsonlines\nimages/*.jpg",
         example='{"split": "test", "image_file": "test_00000.jpg", "description": "A ..."}',
         captions=1,
-        train=True,
     ),
     Benchmark(
         name="docci-5100",
@@ -143,7 +142,6 @@ _ALL = (
         "train2017/*.jpg",
         example='{"image_id": 139, "id": 1, "caption": "A dog on a sofa."}',
         captions=5,
-        train=True,
         note="test is val2017, as in Long-CLIP and FG-CLIP (not Karpathy's 5K of val2014): the "
         "first five captions of each picture by annotation number.",
         hub=Hub("clip-benchmark/wds_mscoco_captions2017", _WEB_CAPTIONS, _FIRST_SPLIT),
@@ -230,7 +228,6 @@ _ALL = (
         layout=_SHAREGPT4V_LAYOUT,
         example=_TURNS_ROW,
         captions=1,
-        train=True,
         note="train is every row from row 1,000 on; test is SV-1k. The caption is the second turn.",
         hub=Hub(
             "Lin-Chen/ShareGPT4V",
@@ -253,8 +250,8 @@ _ALL = (
         "a folder with metadata.jsonl (.json, .csv, .tsv, .parquet), or\n"
         "a folder of pictures, where x.txt is the caption of x.jpg",
         example=_PAIR_ROW,
-        train=True,
         note="Pictures are named relative to the table's folder.",
     ),
 )
 BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for benchmark in _ALL}
+TRAINABLE = tuple(name for name, benchmark in BENCHMARKS.items() if "train" in benchmark.splits)

@@ -17,7 +17,7 @@ from bclip_core.data.benchmarks.reading import LeftOut
 Picture = Path | bytes  # a file, or a whole file's content where a table embeds it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class CaptionedImage:
     """A picture and its captions.
 

@@ -46,7 +46,6 @@ class Benchmark:
         folder: its folder below $BCLIP_DATA.
         example: a right row.
         captions: at most so many captions of a picture are used; None uses all.
-        train: whether `bclip_core.train` can read it.
         known: faults of the official files, by picture.
         note: what a reader of its numbers has to know.
         hub: where `load_hub` finds it; None: nowhere that we know of.
@@ -62,7 +61,6 @@ class Benchmark:
     layout: str
     folder: str
     example: str = ""
-    train: bool = False
     captions: int | None = None
     known: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
     note: str = ""
