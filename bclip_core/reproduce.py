@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bclip_core.files import REPOSITORY
+from bclip_core.memory import PeakMemory
 from bclip_core.notebooks import (
     NOTEBOOKS,
     NotebookError,
@@ -38,7 +39,7 @@ def run_collection(
     in_place: bool = False,
     notebooks: Path,
     executed: Path,
-) -> list[Path]:
+) -> dict[Path, float]:
     """Execute notebooks with `profile` and further `parameters`, printing one line for each.
 
     Args:
@@ -50,7 +51,7 @@ def run_collection(
         executed: folder for executed copies, in a folder named after the profile.
 
     Returns:
-        The executed copies.
+        The executed copies in order, and how many seconds each took.
 
     Raises:
         NotebookError: nothing to run, a parameter refused, or a cell failed.
@@ -63,7 +64,7 @@ def run_collection(
         checked = check_parameters(path, given)
         if in_place and not checked.items() <= declared_parameters(path).items():
             raise NotebookError(f"{path.name}: in place, {given} must be the committed defaults")
-    copies = []
+    copies = dict[Path, float]()
     width = max(len(path.stem) for path in paths)
     for path in paths:
         if not only and runs_on_request(path, profile):
@@ -77,8 +78,8 @@ def run_collection(
         except NotebookError:
             print(f"FAILED after {_duration(time.perf_counter() - start)}", flush=True)
             raise
-        print(_duration(time.perf_counter() - start), flush=True)
-        copies.append(copy)
+        copies[copy] = time.perf_counter() - start
+        print(_duration(copies[copy]), flush=True)
     return copies
 
 
@@ -109,27 +110,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="replace the committed notebooks by their clean executed copies",
     )
     options = parser.parse_args(arguments)
-    start = time.perf_counter()
     try:
-        copies = run_collection(
-            options.profile,
-            only=options.only,
-            parameters=dict(options.parameters),
-            in_place=options.in_place,
-            notebooks=NOTEBOOKS,
-            executed=EXECUTED,
-        )
+        with PeakMemory() as memory:
+            copies = run_collection(
+                options.profile,
+                only=options.only,
+                parameters=dict(options.parameters),
+                in_place=options.in_place,
+                notebooks=NOTEBOOKS,
+                executed=EXECUTED,
+            )
     except (NotebookError, ValueError) as error:
         print(f"reproduce: {error}", file=sys.stderr)
         return 1
-    seconds = time.perf_counter() - start
-    print(f"\n{len(copies)} notebooks in {_duration(seconds)}")
+    values = {
+        "seconds": round(sum(copies.values())),
+        "peak_memory_gigabytes": round(memory.peak / 1e9, 2),
+        "notebooks": {path.stem: round(seconds, 1) for path, seconds in copies.items()},
+    }
+    print(f"\n{len(copies)} notebooks in {_duration(sum(copies.values()))}, ", end="")
+    print(f"at most {values['peak_memory_gigabytes']} GB of memory")
     if not options.only and not options.in_place:
-        values = {"notebooks": len(copies), "seconds": round(seconds)}
         save_result("collection", options.profile, values)
     print("figures    figures/")
     print("numbers    results/ (committed ones in results/reference/)")
-    print(f"notebooks  {copies[0].parent.relative_to(REPOSITORY)}/")
+    print(f"notebooks  {EXECUTED.relative_to(REPOSITORY) / options.profile}/")
     return 0
 
 

@@ -37,14 +37,16 @@ def test_collection_runs_in_order_with_the_parameters_given(tmp_path, capsys):
     write_notebook(tmp_path / "02_read_it.ipynb", "print(open('seen').read(), steps, lr)")
     write_notebook(tmp_path / "01_write_it.ipynb", environment)
 
-    copies = reproduce.run_collection(
+    found = reproduce.run_collection(
         "cpu",
         parameters={"steps": "5", "lr": 1},
         notebooks=tmp_path,
         executed=tmp_path / "executed",
     )
 
+    copies = list(found)
     assert [p.name for p in copies] == ["01_write_it.ipynb", "02_read_it.ipynb"]
+    assert all(seconds > 0 for seconds in found.values())
     assert printed(notebooks.read_notebook(copies[0])).split() == [
         sys.executable,
         str(Path(notebooks.__file__).parent),
@@ -198,7 +200,7 @@ def test_a_notebook_on_request_runs_only_when_named(tmp_path, capsys):
     nbformat.write(notebook, path)
     places = {"notebooks": tmp_path, "executed": tmp_path / "executed"}
 
-    assert reproduce.run_collection("cpu", **places) == []
+    assert reproduce.run_collection("cpu", **places) == {}
     assert "on request: --only 01" in capsys.readouterr().out
     assert len(reproduce.run_collection("cpu", only="01", **places)) == 1
     assert len(reproduce.run_collection("smoke", **places)) == 1

@@ -15,9 +15,10 @@ from bclip_core.data.images import normalise_images
 from bclip_core.distributed import make_accelerator
 from bclip_core.files import read_json
 from bclip_core.methods import get_method
+from bclip_core.optimization import learning_rate_factor, make_optimizer
 from bclip_core.run_state import list_checkpoints, read_history
 from bclip_core.tokenizer import Tokenizer
-from bclip_core.train import NonFiniteLossError, learning_rate_factor, main, make_optimizer, train
+from bclip_core.train import NonFiniteLossError, main, train
 
 
 def run(config, scenes, folder, **arguments):

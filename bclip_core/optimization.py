@@ -1,0 +1,50 @@
+"""How weights move: learning rates, AdamW's groups, clipping, and what only changes speed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from bclip_core.config import TrainConfig
+from bclip_core.model import BClip
+
+
+def learning_rate_factor(update: int, config: TrainConfig) -> float:
+    """Linear warm-up to 1, then a cosine to `final_lr_fraction` at the last update."""
+    if update < config.warmup_steps:
+        return (update + 1) / config.warmup_steps
+    span = max(1, config.steps - 1 - config.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (update - config.warmup_steps) / span)))
+    return config.final_lr_fraction + (1 - config.final_lr_fraction) * cosine
+
+
+def make_optimizer(model: BClip, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW with a rate for the backbone and one for the pooler; only matrices decay."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        rate = config.pooler_lr if name.startswith(("pooler.", "heads.")) else config.lr
+        decay = config.weight_decay if parameter.ndim >= 2 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    parameters = [
+        {"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay}
+        for (rate, decay), members in groups.items()
+    ]
+    return torch.optim.AdamW(parameters, betas=config.adam_betas, fused=config.fused_optimizer)
+
+
+def apply_settings(model: BClip, config: TrainConfig) -> None:
+    """Checkpointing, memory order and compilation, which change speed and memory alone."""
+    model.backbone.set_checkpointing(config.activation_checkpointing)
+    if config.channels_last:
+        model.backbone.clip.visual.to(memory_format=torch.channels_last)
+    if config.compile:  # pictures have one shape; texts come in ever new ones
+        compiled = torch.compile(model.backbone.encode_image)
+        model.backbone.encode_image = compiled  # type: ignore[method-assign]
+
+
+def clip_gradients(accelerator: Accelerator, model: BClip, limit: float) -> float:
+    """Clip to a total norm of `limit` (0: do not clip); the norm before clipping."""
+    return float(accelerator.clip_grad_norm_(model.parameters(), limit if limit > 0 else math.inf))
