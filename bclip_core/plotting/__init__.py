@@ -5,6 +5,7 @@ notebook and, outside the smoke profile, writes it to figures/ with the numbers 
 """
 
 from bclip_core.plotting.curves import beta_ablation, training_curves
+from bclip_core.plotting.explorer import explorer_view
 from bclip_core.plotting.files import png, publish, save, show
 from bclip_core.plotting.pictures import attention_grid, scene_gallery
 from bclip_core.plotting.tables import benchmark, table_markdown
@@ -15,6 +16,7 @@ __all__ = [
     "benchmark",
     "beta_ablation",
     "beta_cal_targets",
+    "explorer_view",
     "png",
     "publish",
     "save",

@@ -16,7 +16,7 @@ from bclip_core.plotting.style import COLOURS, style
 if TYPE_CHECKING:
     from bclip_core.explorer.view import Panel, Shown
 
-_PANEL = 2.35  # inches
+_WIDTH = 9.4  # inches
 _ROW = 0.19  # of a text in the lists below
 _SIDE = 512  # pixels of a drawn picture
 _HATCHES = ("", "////", "....")  # a print in grey tells models apart
@@ -28,20 +28,18 @@ def explorer_view(shown: Shown) -> Figure:
     Args:
         shown: of `explorer.Workbench.compute`.
     """
-    lists = max(len(shown.scores) * 1.25, max(len(a.ranking) for a in shown.answers) + 1.5)
-    below = _ROW * lists + 0.7
+    columns = 1 + len(shown.panels)
+    lists = max(1.25 * len(shown.scores), 1.5 + max(len(a.ranking) for a in shown.answers))
+    heights = [_WIDTH / columns + 0.55, _ROW * lists + 0.8]
     with style():
-        figure = Figure(figsize=(_PANEL * 4, _PANEL + 0.75 + below), layout="constrained")
-        heights = [_PANEL + 0.75, below]
+        figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
         top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
         _draw_pictures(top, shown)
-        answered = any(answers.ranking for answers in shown.answers)
-        columns = 1 + (len(shown.answers) if answered else 0)
-        first, *others = bottom.subplots(
-            1, columns, squeeze=False, gridspec_kw={"width_ratios": [1.9, *[1.0] * (columns - 1)]}
-        )[0]
-        _draw_scores(first, shown)
-        for number, panel in enumerate(others):
+        answered = len(shown.answers) if any(each.ranking for each in shown.answers) else 0
+        ratios = [1.9, *[1.0] * answered]
+        axes = bottom.subplots(1, 1 + answered, squeeze=False, width_ratios=ratios)[0]
+        _draw_scores(axes[0], shown)
+        for number, panel in enumerate(axes[1:]):
             _draw_answers(panel, shown, number)
     return figure
 
@@ -49,7 +47,7 @@ def explorer_view(shown: Shown) -> Figure:
 def _draw_pictures(top: SubFigure, shown: Shown) -> None:
     looked_for = textwrap.shorten(f"“{shown.view.text}”", 110, placeholder=" …”")
     top.suptitle(looked_for, fontsize=10, parse_math=False)
-    axes = top.subplots(1, 4, squeeze=False)[0]
+    axes = top.subplots(1, 1 + len(shown.panels), squeeze=False)[0]
     for panel in axes:
         panel.set_axis_off()
     first = shown.panels[0]
@@ -73,8 +71,8 @@ def _verdict(panel: Panel) -> str:
     return panel.item.note + {True: ", hit", False: ", miss", None: ""}[panel.item.hit]
 
 
-def _title(panel: Axes, lines: Sequence[str]) -> None:
-    panel.set_title("\n".join(lines), fontsize=7.5, parse_math=False)
+def _title(panel: Axes, lines: Sequence[str], side: str = "center") -> None:
+    panel.set_title("\n".join(lines), fontsize=7.5, parse_math=False, loc=side)
 
 
 def _draw_scores(panel: Axes, shown: Shown) -> None:
@@ -119,7 +117,8 @@ def _draw_answers(panel: Axes, shown: Shown, number: int) -> None:
     panel.set_xlabel(answers.unit, fontsize=8)
     item = shown.panels[number]
     row, column = item.patch
-    _title(panel, [f"patch {row + 1}, {column + 1} answers to", f"({item.kind_in_words})"])
+    lines = [f"patch {row + 1}, {column + 1} answers to", f"({item.kind_in_words})"]
+    _title(panel, lines, "right")  # the labels on the left leave no room in the middle
 
 
 def _texts(
