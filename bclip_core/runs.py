@@ -37,6 +37,9 @@ from bclip_core.train import train
 LEAN_MEMORY = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 
 
+EVALUATED = {"test": "metrics.json", "validation": "validation.json"}  # split to file
+
+
 @dataclass(frozen=True)
 class Run:
     """A trained run on disk."""
@@ -57,10 +60,19 @@ class Run:
         metrics: dict[str, Any] = read_json(self.folder / "metrics.json")
         return metrics
 
+    def validation(self) -> dict[str, Any]:
+        """The cheap part of it on the validation split, see `scene_benchmark.validate`."""
+        metrics: dict[str, Any] = read_json(self.folder / EVALUATED["validation"])
+        return metrics
+
     @property
     def finished(self) -> bool:
         """Whether the run is trained and evaluated."""
-        return (self.folder / "metrics.json").is_file()
+        return self.has("test")
+
+    def has(self, split: str) -> bool:
+        """Whether the run is trained and evaluated on that split, "test" or "validation"."""
+        return (self.folder / EVALUATED[split]).is_file()
 
 
 def find(config: RunConfig) -> Run:
@@ -76,12 +88,17 @@ def find(config: RunConfig) -> Run:
     return Run(config, runs_folder() / f"{config.method}-s{config.train.seed}-{digest}")
 
 
-def complete(run: Run, progress: bool = True) -> Run:
+def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
     """Train and evaluate a run, as far as that is not done yet.
 
     Two processes that ask for one run at a time (notebooks side by side) wait for each other.
+
+    Args:
+        run: any.
+        progress: show a progress bar.
+        split: "test" for all metrics on held-out scenes, "validation" for `validate`.
     """
-    if run.finished:
+    if run.has(split):
         return run
     code_version()  # of the code that trains, before somebody edits it meanwhile
     run.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -89,37 +106,40 @@ def complete(run: Run, progress: bool = True) -> Run:
         data = run.config.data
         if not (run.folder / "model.safetensors").is_file():
             train(run.config, load_split(data, "train"), run.folder, progress=progress)
-        if not run.finished:
-            metrics = scene_benchmark.evaluate(run.model(), load_split(data, "test"))
-            write_json(run.folder / "metrics.json", metrics)
+        if not run.has(split):
+            measure = scene_benchmark.evaluate if split == "test" else scene_benchmark.validate
+            write_json(run.folder / EVALUATED[split], measure(run.model(), load_split(data, split)))
     return run
 
 
-def obtain(configs: Sequence[RunConfig], *, workers: int = 0, progress: bool = True) -> list[Run]:
+def obtain(
+    configs: Sequence[RunConfig], *, workers: int = 0, progress: bool = True, split: str = "test"
+) -> list[Run]:
     """All runs, trained where they are missing.
 
     Args:
         configs: one per run.
         workers: so many processes of one thread each side by side; 0 trains in this process.
         progress: show progress bars.
+        split: what they are evaluated on, see `complete`.
 
     Raises:
         RuntimeError: a worker failed; the message ends with its last lines.
     """
     runs = [find(config) for config in configs]
-    missing = {run.folder: run for run in runs if not run.finished}
-    for split in ("train", "test"):  # built here once, not by every worker
+    missing = {run.folder: run for run in runs if not run.has(split)}
+    for part in ("train", split):  # built here once, not by every worker
         for run in missing.values():
-            load_split(run.config.data, split)
+            load_split(run.config.data, part)
     if not workers:
         for run in missing.values():
-            complete(run, progress)
+            complete(run, progress, split)
     else:
-        _complete_in_workers(list(missing.values()), workers, progress)
+        _complete_in_workers(list(missing.values()), workers, progress, split)
     return runs
 
 
-def _complete_in_workers(runs: list[Run], workers: int, progress: bool) -> None:
+def _complete_in_workers(runs: list[Run], workers: int, progress: bool, split: str) -> None:
     waiting, active = list(runs), dict[Path, subprocess.Popen[bytes]]()
     total = sum(run.config.train.steps for run in runs)
     bar = progress_bar(total=total, desc=f"{len(runs)} runs", progress=progress and bool(runs))
@@ -127,7 +147,7 @@ def _complete_in_workers(runs: list[Run], workers: int, progress: bool) -> None:
         while waiting or active:
             while waiting and len(active) < workers:
                 run = waiting.pop(0)
-                active[run.folder] = _start_worker(run)
+                active[run.folder] = _start_worker(run, split)
             time.sleep(0.5)
             for folder, process in list(active.items()):
                 if process.poll() is not None:
@@ -144,14 +164,15 @@ def _complete_in_workers(runs: list[Run], workers: int, progress: bool) -> None:
             process.wait()
 
 
-def _start_worker(run: Run) -> subprocess.Popen[bytes]:
+def _start_worker(run: Run, split: str) -> subprocess.Popen[bytes]:
     run.folder.mkdir(parents=True, exist_ok=True)
     write_json(run.folder / "request.json", run.config.to_dict())
-    command = [sys.executable, "-m", "bclip_core.runs", str(run.folder / "request.json")]
+    command = [sys.executable, "-m", "bclip_core.runs", str(run.folder / "request.json"), split]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | LEAN_MEMORY
     with (run.folder / "worker.log").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 if __name__ == "__main__":
-    complete(find(RunConfig.from_dict(read_json(Path(sys.argv[1])))), progress=False)
+    request, part = sys.argv[1:]
+    complete(find(RunConfig.from_dict(read_json(Path(request)))), progress=False, split=part)

@@ -91,6 +91,28 @@ def _summary(values: Tensor, chance: float, scenes: Sequence[int] | None = None)
     return {**interval._asdict(), "chance": chance, "count": len(values)}
 
 
+VALIDATED = ("retrieval/global/long/t2i_R@1", "retrieval/global/long/i2t_R@1")
+VALIDATED_REGIONS = "regions/dense/medium"
+
+
+def validate(model: BClip, dataset: datasets.Dataset) -> Metrics:
+    """The cheap part of `evaluate`, enough to choose settings by, and the score to choose by.
+
+    `score` is the mean of R@1 of long captions (both ways) and the accuracy of medium regions,
+    which have equal weight. Nothing of it needs a pooler, so that every method can be searched.
+    """
+    model = model.eval()
+    pixels, _ = decode_images(dataset, model.backbone.image_size[0])
+    image, patches = encode_images(model, pixels)
+    text = encode_texts(model, dataset["caption"])
+    metrics = _retrieval("global/long", similarity_matrix(text, image))
+    picture, queries = dataset[0]["image"].size, region_queries(dataset, "medium")
+    metrics |= _regions("regions/{}/medium", model, patches, queries, picture, pooled=False)
+    recall = float(np.mean([metrics[name]["mean"] for name in VALIDATED]))
+    score = (recall + metrics[VALIDATED_REGIONS]["mean"]) / 2
+    return metrics | {"score": {"mean": score, "count": len(dataset)}}
+
+
 def _retrieval(name: str, similarity: Tensor) -> Metrics:
     relevant = torch.eye(len(similarity), dtype=torch.bool)
     found: Retrieval = retrieval_metrics(similarity, relevant)
@@ -108,10 +130,12 @@ def _regions(
     patches: Tensor,
     queries: Sequence[RegionQuery],
     picture: tuple[int, int],
+    pooled: bool = True,
 ) -> Metrics:
     """Region accuracy of ROI-aligned patches, and of the picture pooled with each caption.
 
-    `picture` is width and height of the stored scenes, the pixels that boxes are counted in.
+    `picture` is width and height of the stored scenes, the pixels that boxes are counted in;
+    `pooled` False leaves the second out.
     """
     captions = encode_texts(model, [text for query in queries for text in query.captions])
     per_query = list(torch.split(captions, [len(query.captions) for query in queries]))
@@ -120,7 +144,7 @@ def _regions(
     boxes = torch.tensor([query.box for query in queries])
     region = roi_features(patches, model.backbone.grid, boxes, rows, size)
     scores = {"dense": region_scores(region, per_query)}
-    if model.pooler is not None:
+    if pooled and model.pooler is not None:
         scores["pooled"] = conditioned_caption_scores(model, patches, rows, per_query)
     chance = float(np.mean([1 / len(query.captions) for query in queries]))
     return {

@@ -3,6 +3,7 @@
 from bclip_core.evaluation.conditioned import (
     conditioned_caption_scores,
     conditioned_similarity,
+    mean_conditioned,
     own_caption_similarity,
 )
 from bclip_core.evaluation.grounding import (
@@ -18,6 +19,11 @@ from bclip_core.evaluation.intervals import (
     paired_bootstrap_difference,
     seed_interval,
     student_t_quantile,
+)
+from bclip_core.evaluation.leak import (
+    VarianceShares,
+    identical_picture_recall,
+    variance_shares,
 )
 from bclip_core.evaluation.regions import (
     RegionHits,
@@ -43,6 +49,7 @@ __all__ = [
     "Interval",
     "RegionHits",
     "Retrieval",
+    "VarianceShares",
     "bootstrap_interval",
     "boxes_to_patches",
     "chance_recall",
@@ -52,6 +59,8 @@ __all__ = [
     "grounding_chance",
     "grounding_scores",
     "hits_from_scores",
+    "identical_picture_recall",
+    "mean_conditioned",
     "own_caption_similarity",
     "paired_bootstrap_difference",
     "patch_cosine_map",
@@ -66,4 +75,5 @@ __all__ = [
     "similarity_matrix",
     "student_t_quantile",
     "upsample_map",
+    "variance_shares",
 ]

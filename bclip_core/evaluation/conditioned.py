@@ -42,6 +42,7 @@ def conditioned_similarity(
     *,
     memory_budget: int = MEMORY_BUDGET,
     progress: bool = False,
+    reference: Tensor | None = None,
 ) -> Tensor:
     """Cosine of every text with every image pooled under that text: cos(pool(image m, q), text q).
 
@@ -55,6 +56,8 @@ def conditioned_similarity(
         text: [Q, D].
         memory_budget: working memory of one block in bytes, at least one pair at a time.
         progress: show a bar over the images on stderr.
+        reference: [Q, D], taken from the conditioned embeddings of each text before the cosine;
+            `mean_conditioned` of other images leaves what the image adds to them.
 
     Returns:
         Similarities [Q, M].
@@ -65,11 +68,13 @@ def conditioned_similarity(
     _check_inputs(model, patches, text)
     images, texts = _block(patches, len(text), memory_budget)
     similarity = text.new_empty(len(text), len(patches))
+    centre = torch.zeros_like(text) if reference is None else reference.to(text)
     with torch.no_grad(), progress_bar(total=len(patches), unit="image", progress=progress) as bar:
         for image in _slices(len(patches), images):
             maps = patches[image].to(text.device)
             for query in _slices(len(text), texts):
-                similarity[query, image] = _pair_cosines(model, maps, text[query]).T
+                pairs = _pair_cosines(model, maps, text[query], centre[query])
+                similarity[query, image] = pairs.T
             bar.update(len(maps))
     return similarity
 
@@ -139,13 +144,32 @@ def own_caption_similarity(conditioned: Tensor, text: Tensor) -> Tensor:
     return similarity_matrix(text, conditioned)
 
 
-def _pair_cosines(model: HasPooler, patches: Tensor, text: Tensor) -> Tensor:
-    """Patches [m, P, D] and text [q, D] to the cosines of all m * q pairs, [m, q]."""
+def _pair_cosines(model: HasPooler, patches: Tensor, text: Tensor, centre: Tensor) -> Tensor:
+    """Patches [m, P, D], text and centre [q, D] to the cosines of all m * q pairs, [m, q]."""
     conditioned, _ = model.pooler(patches, text.expand(len(patches), -1, -1))
     cosines: Tensor = torch.einsum(
-        "mqd,qd->mq", F.normalize(conditioned, dim=-1), F.normalize(text, dim=-1)
+        "mqd,qd->mq", F.normalize(conditioned - centre, dim=-1), F.normalize(text, dim=-1)
     )
     return cosines
+
+
+@torch.no_grad()
+def mean_conditioned(model: HasPooler, patches: Tensor, text: Tensor) -> Tensor:
+    """What a text gives whatever the image: its mean conditioned embedding over images.
+
+    Args:
+        model: anything with a `pooler`; put it in eval mode first.
+        patches: [M, P, D], of images that are no candidates.
+        text: [Q, D].
+
+    Returns:
+        [Q, D].
+    """
+    _check_inputs(model, patches, text)
+    total = torch.zeros_like(text)
+    for picture in patches:
+        total += model.pooler(picture[None].to(text.device), text[None])[0][0]
+    return total / len(patches)
 
 
 def _block(patches: Tensor, queries: int, memory_budget: int) -> tuple[int, int]:
