@@ -45,6 +45,7 @@ from bclip_core.run_state import (
     save_checkpoint,
     truncate_history,
 )
+from bclip_core.throughput import arithmetic_speed, peak_flops, step_flops
 from bclip_core.tokenizer import Tokenizer
 
 
@@ -98,6 +99,11 @@ def train(
     on_error = config.data.bad_rows if ahead else "raise"
     texts = method.texts(config.texts)
     data = ImageTextDataset(dataset, texts, size, settings.seed, on_error, ahead=ahead)
+    if settings.gradient_cache and model.reading.crossed:
+        raise ConfigError(
+            f"train.gradient_cache={settings.gradient_cache}: expected 0 for {config.method!r}, "
+            "which pools other images of the whole batch"
+        )
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
@@ -122,6 +128,7 @@ def train(
     parallel.train()
     update, waited, began = start, 0.0, time.perf_counter()
     means = dict[str, float]()  # of the terms over the micro-batches of an update
+    flops, peak = 0, peak_flops(accelerator.device)
     batches = iter(make_loader(data, sampler, tokenizer, settings.loader_workers))
     with kernel, contextlib.closing(bar):
         while update < last:
@@ -130,6 +137,7 @@ def train(
             waited += time.perf_counter() - asked
             images = normalise_images(batch.images.to(accelerator.device, non_blocking=True))
             texts = batch.texts.to(accelerator.device)
+            flops += step_flops(model, len(images), batch.texts)
             with accelerator.accumulate(parallel):
                 if settings.gradient_cache:
                     local = encode_in_chunks(parallel, images, texts, settings.gradient_cache)
@@ -168,8 +176,11 @@ def train(
                     record |= {"pooler_logit_scale": float(features.pooler_logit_scale.detach())}
                 record |= {"seconds": now - began, "loader_share": waited / (now - began)}
                 record |= {"peak_memory": peak_memory()}
+                record |= arithmetic_speed(flops, now - began, peak)
                 append_line(folder / "history.jsonl", record)
-            waited, began, means = 0.0, now, {}
+                if peak is not None:
+                    bar.set_postfix_str(f"{record['model_flops_utilisation']:.0%} of peak FLOP/s")
+            waited, flops, began, means = 0.0, 0, now, {}
             every = settings.checkpoint_every
             if update == last or (every and update % every == 0):
                 save_checkpoint(folder, update, accelerator)

@@ -26,7 +26,7 @@ def run(config, scenes, folder, **arguments):
 
 def measured(folder):
     """The history without what depends on the machine's load."""
-    times = ("seconds", "loader_share", "peak_memory")
+    times = ("seconds", "loader_share", "peak_memory", "teraflops_per_second")
     return [
         {name: value for name, value in record.items() if name not in times}
         for record in read_history(folder / "history.jsonl")
