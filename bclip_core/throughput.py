@@ -29,7 +29,7 @@ def tower_flops(blocks: nn.ModuleList, lengths: Sequence[int]) -> int:
     width = attention.embed_dim
     per_token = 8 * width**2 + 4 * width * hidden.out_features
     tokens, pairs = sum(lengths), sum(length**2 for length in lengths)
-    return len(blocks) * (tokens * per_token + 4 * width * pairs)
+    return int(len(blocks) * (tokens * per_token + 4 * width * pairs))
 
 
 def step_flops(model: BClip, images: int, texts: TextBatch) -> int:
@@ -50,7 +50,7 @@ def step_flops(model: BClip, images: int, texts: TextBatch) -> int:
         keys = min(weights, 2 * dim**2)  # applied to patches; the other weights to texts
         total += 2 * images * (queries * (weights - keys) + patches * keys)
         total += 4 * images * queries * patches * dim
-    return 3 * total
+    return int(3 * total)
 
 
 def peak_flops(device: torch.device) -> float | None:
