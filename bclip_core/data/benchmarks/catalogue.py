@@ -231,7 +231,7 @@ _ALL = (
         note="train is every row from row 1,000 on; test is SV-1k. The caption is the second turn.",
         hub=Hub(
             "Lin-Chen/ShareGPT4V",
-            Fixed({"id": "id", "image_name": "image", "captions": "conversations"}),
+            Fixed({"picture": "image", "captions": "conversations"}),
             Fixed({"train": "train", "test": "train"}),
             config="ShareGPT4V-PT",
             note="captions only; the pictures come from COCO, LLaVA and SAM",

@@ -35,6 +35,8 @@ class PictureRoot:
             MissingPicture: it is not on disk (only when pictures are looked for).
         """
         pure = PurePosixPath(name)
+        if pure.is_relative_to(self.folder):  # named in full
+            pure = pure.relative_to(self.folder)
         if not pure.name or pure.is_absolute() or ".." in pure.parts or "\0" in name:
             raise RowError(f"picture {name!r}: expected a path inside {self.folder}")
         path = self.folder / pure

@@ -1,0 +1,64 @@
+"""Data sets from their hub through `datasets`, for those who have internet; streamed if wanted."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import datasets
+
+from bclip_core.data.benchmarks.loading import get
+from bclip_core.data.benchmarks.locate import HELD_OUT
+from bclip_core.data.benchmarks.registry import choose
+
+HubData = datasets.Dataset | datasets.IterableDataset
+
+
+def load_hub(
+    name: str,
+    split: str = "test",
+    *,
+    source: str | os.PathLike[str] | None = None,
+    streaming: bool = False,
+) -> HubData:
+    """A data set with our columns: `id` and `image` where the hub has them, `captions` or `label`.
+
+    ShareGPT4V's hub has no pictures, but their names, in the column `picture`.
+
+    Args:
+        name: of a data set whose record names a hub.
+        split: one of the record's hub.
+        source: a folder with the same files, or another repository; None takes the record's.
+        streaming: read rows as they are asked for and store nothing.
+
+    Raises:
+        ValueError: unknown data set or split, or none on a hub (the message says how to get it).
+        ConnectionError, FileNotFoundError: as `datasets.load_dataset`.
+    """
+    benchmark = get(name)
+    hub = benchmark.hub
+    if hub is None:
+        raise ValueError(f"data set {name!r} is on no hub that we know of: see {benchmark.source}")
+    theirs: str = choose(dict(hub.splits), split, f"{name} on its hub: split")
+    place = os.fspath(source) if source is not None else hub.source
+    config = hub.config if source is None else ""
+    found = datasets.load_dataset(place, config or None, split=theirs, streaming=streaming)
+    if name == "sharegpt4v":
+        found = found.skip(HELD_OUT) if split == "train" else found.take(HELD_OUT)
+    columns = {theirs: ours for ours, theirs in hub.columns.items()}
+    missing = [column for column in columns if column not in found.column_names]
+    if missing:
+        raise ValueError(f"{place}: no columns {missing}; it has {found.column_names}")
+    found = found.select_columns(list(columns)).rename_columns(columns)
+    if "captions" not in found.column_names:
+        return found
+    features = found.features.copy()
+    features["captions"] = datasets.List(datasets.Value("string"))
+    return found.map(_as_list, input_columns="captions", features=features)
+
+
+def _as_list(captions: Any) -> dict[str, list[str]]:
+    """Captions of one picture: lines of a text, or the answer of a conversation."""
+    if isinstance(captions, str):
+        return {"captions": [line.strip() for line in captions.splitlines() if line.strip()]}
+    return {"captions": [" ".join(captions[1]["value"].split())]}
