@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import datasets
 import torch
 from torch import Tensor
 
-from bclip_core.data.images import normalise_images
+from bclip_core.data.images import decode_row, normalise_images, undecoded
 from bclip_core.model import BClip
 from bclip_core.progress import progress_bar
 from bclip_core.tokenizer import Tokenizer
@@ -53,3 +54,42 @@ def encode_texts(
         tokens = tokenizer(unique[start : start + batch_size]).to(device)
         parts.append(model.backbone.encode_text(tokens).cpu())
     return torch.cat(parts)[[distinct[text] for text in texts]]
+
+
+@torch.inference_mode()
+def encode_dataset(
+    model: BClip,
+    dataset: datasets.Dataset,
+    *,
+    whole: bool = False,
+    patches: bool = True,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Global and dense embeddings of a data set's pictures, decoded batch by batch.
+
+    Args:
+        model: any model of the collection.
+        dataset: with columns `id` and `image`.
+        whole: squash each picture to the square, as for regions; else crop its centre.
+        patches: whether dense embeddings are wanted; they are P times as large as the others.
+        batch_size: pictures at a time.
+        progress: show a progress bar.
+
+    Returns:
+        global [M, D] and patches [M, P, D], or [0, P, D] when they are not wanted; on the CPU, not
+        normalised.
+
+    Raises:
+        BrokenImageError: a picture cannot be decoded.
+    """
+    stored, size = undecoded(dataset.select_columns(["id", "image"])), model.backbone.image_size[0]
+    parts = []
+    for start in progress_bar(
+        range(0, len(stored), batch_size), desc="encode images", progress=progress
+    ):
+        rows = range(start, min(start + batch_size, len(stored)))
+        pixels = torch.stack([decode_row(stored, row, size, whole=whole) for row in rows])
+        image, dense = encode_images(model, pixels, batch_size=batch_size)
+        parts.append((image, dense if patches else dense[:0]))
+    return torch.cat([image for image, _ in parts]), torch.cat([dense for _, dense in parts])

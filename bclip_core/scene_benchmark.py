@@ -6,7 +6,6 @@ Every number comes with a bootstrap 95 % interval over scenes, its chance level 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import datasets
 import numpy as np
@@ -23,9 +22,7 @@ from bclip_core.data.scenes import (
 )
 from bclip_core.encoding import encode_images, encode_texts
 from bclip_core.evaluation import (
-    Retrieval,
-    bootstrap_interval,
-    chance_recall,
+    Metrics,
     conditioned_caption_scores,
     conditioned_similarity,
     grounding_chance,
@@ -37,11 +34,12 @@ from bclip_core.evaluation import (
     retrieval_metrics,
     roi_features,
     similarity_matrix,
+    summarise_items,
+    summarise_retrieval,
 )
 from bclip_core.model import BClip
 
 PHRASES_PER_SCENE = 3  # of the grounding test
-Metrics = dict[str, dict[str, Any]]
 
 
 def evaluate(model: BClip, dataset: datasets.Dataset, *, progress: bool = False) -> Metrics:
@@ -86,11 +84,6 @@ def evaluate(model: BClip, dataset: datasets.Dataset, *, progress: bool = False)
     return metrics | _grounding(model, patches, dataset)
 
 
-def _summary(values: Tensor, chance: float, scenes: Sequence[int] | None = None) -> dict[str, Any]:
-    interval = bootstrap_interval(values.double(), groups=scenes)
-    return {**interval._asdict(), "chance": chance, "count": len(values)}
-
-
 VALIDATED = ("retrieval/global/long/t2i_R@1", "retrieval/global/long/i2t_R@1")
 VALIDATED_REGIONS = "regions/dense/medium"
 
@@ -115,13 +108,9 @@ def validate(model: BClip, dataset: datasets.Dataset) -> Metrics:
 
 def _retrieval(name: str, similarity: Tensor) -> Metrics:
     relevant = torch.eye(len(similarity), dtype=torch.bool)
-    found: Retrieval = retrieval_metrics(similarity, relevant)
-    return {
-        f"retrieval/{name}/{key}": _summary(
-            hits, chance_recall(relevant, int(key.partition("@")[2]))
-        )
-        for key, hits in found.hits.items()
-    }
+    return summarise_retrieval(
+        f"retrieval/{name}", retrieval_metrics(similarity, relevant), relevant
+    )
 
 
 def _regions(
@@ -148,7 +137,7 @@ def _regions(
         scores["pooled"] = conditioned_caption_scores(model, patches, rows, per_query)
     chance = float(np.mean([1 / len(query.captions) for query in queries]))
     return {
-        name.format(kind): _summary(hits_from_scores(values).hits, chance, rows.tolist())
+        name.format(kind): summarise_items(hits_from_scores(values).hits, chance, rows.tolist())
         for kind, values in scores.items()
     }
 
@@ -196,5 +185,5 @@ def _grounding(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> Metr
         scores = grounding_scores(values, model.backbone.grid, masks)
         for metric, items in scores._asdict().items():
             level = float(getattr(chance, metric).mean())
-            metrics[f"grounding/{kind}/{metric}"] = _summary(items, level, rows)
+            metrics[f"grounding/{kind}/{metric}"] = summarise_items(items, level, rows)
     return metrics

@@ -1,5 +1,6 @@
 """Evaluation: pure functions of tensors, from embeddings, maps and boxes to numbers."""
 
+from bclip_core.evaluation.classification import TEMPLATES, class_ranks, zero_shot_classifier
 from bclip_core.evaluation.conditioned import (
     conditioned_caption_scores,
     conditioned_similarity,
@@ -35,18 +36,23 @@ from bclip_core.evaluation.regions import (
     region_scores,
     roi_features,
 )
+from bclip_core.evaluation.reranking import listed_similarity, two_stage_retrieval
 from bclip_core.evaluation.retrieval import (
     Retrieval,
     chance_recall,
     ranks,
     recall_at_k,
+    retrieval_from_ranks,
     retrieval_metrics,
     similarity_matrix,
 )
+from bclip_core.evaluation.summaries import Metrics, summarise_items, summarise_retrieval
 
 __all__ = [
     "Grounding",
+    "TEMPLATES",
     "Interval",
+    "Metrics",
     "RegionHits",
     "Retrieval",
     "VarianceShares",
@@ -54,12 +60,14 @@ __all__ = [
     "boxes_to_patches",
     "chance_recall",
     "chance_region_accuracy",
+    "class_ranks",
     "conditioned_caption_scores",
     "conditioned_similarity",
     "grounding_chance",
     "grounding_scores",
     "hits_from_scores",
     "identical_picture_recall",
+    "listed_similarity",
     "mean_conditioned",
     "own_caption_similarity",
     "paired_bootstrap_difference",
@@ -69,11 +77,16 @@ __all__ = [
     "region_accuracy",
     "region_hits",
     "region_scores",
+    "retrieval_from_ranks",
     "retrieval_metrics",
     "roi_features",
     "seed_interval",
     "similarity_matrix",
     "student_t_quantile",
+    "summarise_items",
+    "summarise_retrieval",
+    "two_stage_retrieval",
     "upsample_map",
     "variance_shares",
+    "zero_shot_classifier",
 ]

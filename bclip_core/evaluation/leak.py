@@ -56,9 +56,10 @@ def identical_picture_recall(model: HasPooler, patches: Tensor, text: Tensor) ->
     found: dict[str, list[float]] = {"t2i_R@1": [], "i2t_R@1": []}
     for picture in patches:
         conditioned = model.pooler(picture[None], text[None])[0][0]
-        hits = retrieval_metrics(own_caption_similarity(conditioned, text).cpu(), relevant).hits
+        similarity = own_caption_similarity(conditioned, text).cpu()
+        recall = retrieval_metrics(similarity, relevant, ks=(1,)).recall
         for name, values in found.items():
-            values.append(hits[name].double().mean().item())
+            values.append(recall[name])
     return {name: sum(values) / len(values) for name, values in found.items()}
 
 

@@ -7,7 +7,7 @@ above. A model that scores everything alike therefore finds nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -118,7 +118,14 @@ def retrieval_metrics(
         "t2i": ranks(similarity, relevant, query="text"),
         "i2t": ranks(similarity.T, relevant.T, query="image"),
     }
-    hits = {f"{way}_R@{k}": rank <= k for way, rank in found.items() for k in ks}
+    return retrieval_from_ranks(found, ks)
+
+
+def retrieval_from_ranks(ranks_by_way: Mapping[str, Tensor], ks: Sequence[int]) -> Retrieval:
+    """Recall at several k from the `ranks` of each direction, "t2i" and "i2t"."""
+    for k in ks:
+        _check_k(k)
+    hits = {f"{way}_R@{k}": rank <= k for way, rank in ranks_by_way.items() for k in ks}
     return Retrieval({name: _fraction(hit) for name, hit in hits.items()}, hits)
 
 

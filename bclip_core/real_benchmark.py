@@ -1,0 +1,215 @@
+"""The papers' protocols on the real data sets: retrieval, regions, classes, each defined once.
+
+Every number comes with a bootstrap 95 % interval over pictures, its chance level and its count,
+and every result with how it was measured (`Measured.protocol`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import datasets
+import torch
+from open_clip import IMAGENET_CLASSNAMES
+from torch import Tensor
+
+from bclip_core.data.benchmarks import CaptionSet, LabelledSet, RegionSet, count_cut, retrieval_task
+from bclip_core.encoding import encode_dataset, encode_texts
+from bclip_core.evaluation import (
+    Metrics,
+    class_ranks,
+    conditioned_caption_scores,
+    conditioned_similarity,
+    hits_from_scores,
+    own_caption_similarity,
+    region_scores,
+    retrieval_metrics,
+    roi_features,
+    similarity_matrix,
+    summarise_items,
+    summarise_retrieval,
+    two_stage_retrieval,
+    zero_shot_classifier,
+)
+from bclip_core.model import BClip
+from bclip_core.tokenizer import Tokenizer
+
+CENTRE_CROP = "short side resized (bicubic), centre cropped"
+CONDITIONED = ("all", "two-stage", "none")
+WHOLE = "whole picture squashed to the square (bicubic), aspect ratio lost"
+
+
+class Measured(NamedTuple):
+    """What a protocol gives: metrics by name, and how they were measured."""
+
+    metrics: Metrics
+    protocol: dict[str, Any]
+
+
+def measure_retrieval(
+    model: BClip,
+    captions: CaptionSet,
+    *,
+    conditioned: str = "all",
+    top_k: int = 100,
+    limit: int | None = None,
+    progress: bool = False,
+) -> Measured:
+    """Retrieval between pictures and their long or only captions, and their summaries.
+
+    A query is a hit at k when any of its answers is among the k most similar items; a tie with a
+    wrong item counts against the model. A text's answer is its own picture; all captions of a
+    picture are its answers. Texts longer than the model's context are cut and keep their end token;
+    how many is recorded. Names: `retrieval/PROTOCOL/TEXTS/t2i_R@1` with TEXTS `captions` or
+    `summary` (the data set's short caption, else the first sentence; for single-caption sets), and
+    PROTOCOL
+
+    - `global`: cosine of the class token and the text.
+    - `conditioned`: cosine of the text and the image pooled under it, every text with every image.
+    - `conditioned_topK`: the same, on short lists of K by the global cosine.
+    - `own_caption`: the authors' protocol, which leaks the answer: each image pooled with its own
+      caption. For single-caption sets.
+
+    Args:
+        model: the last three need a pooler and are left out without one.
+        captions: M pictures.
+        conditioned: "all", "two-stage" or "none".
+        top_k: length of the short lists.
+        limit: at most so many captions of a picture; None takes all.
+        progress: show bars.
+
+    Raises:
+        ValueError: another value of `conditioned`.
+    """
+    if conditioned not in CONDITIONED:
+        raise ValueError(f"conditioned={conditioned!r}: expected one of {', '.join(CONDITIONED)}")
+    pooled = model.pooler is not None and conditioned != "none"
+    pictures = captions.to_dataset()
+    image, patches = encode_dataset(model.eval(), pictures, patches=pooled, progress=progress)
+    single = all(len(item.captions) == 1 for item in captions.items)
+    metrics: Metrics = {}
+    protocol: dict[str, Any] = {"pictures": CENTRE_CROP, "pixels": model.backbone.image_size[0]}
+    for kind in ("captions", "summary") if single else ("captions",):
+        task = retrieval_task(captions, _tokenizer(model), limit=limit, summary=kind == "summary")
+        assert task.cut is not None
+        protocol[kind] = task.cut._asdict()
+        text = encode_texts(model, task.texts, progress=progress)
+        plain = similarity_matrix(text, image)
+        found = {"global": retrieval_metrics(plain, task.relevant)}
+        if pooled and conditioned == "all":
+            honest = _conditioned(model, patches, text, progress)
+            found["conditioned"] = retrieval_metrics(honest, task.relevant)
+        if pooled and conditioned == "two-stage":
+            query, relevant = text.to(_device(model)), task.relevant
+            found[f"conditioned_top{top_k}"] = two_stage_retrieval(
+                model, patches, query, plain, relevant, top_k, progress=progress
+            )
+        if pooled and single:
+            own = own_caption_similarity(_pooled_with_own(model, patches, text), text)
+            found["own_caption"] = retrieval_metrics(own, task.relevant)
+        for name, outcome in found.items():
+            metrics |= summarise_retrieval(f"retrieval/{name}/{kind}", outcome, task.relevant)
+    return Measured(metrics, protocol)
+
+
+def measure_regions(
+    model: BClip, levels: Mapping[str, RegionSet], *, progress: bool = False
+) -> Measured:
+    """FG-OVD: the true expression of a box among false ones.
+
+    A region is a hit when its true expression is more similar than every false one; a tie is a
+    miss, and how many were missed by a tie alone is recorded. Names: `regions/dense/LEVEL`, the
+    ROI-aligned value-only patches of the squashed picture against the expressions, the box in
+    pixels of the original scaled per axis; and, with a pooler, `regions/pooled/LEVEL`, the whole
+    picture pooled with each expression, the box unused.
+
+    Args:
+        model: any model of the collection.
+        levels: the regions of each level.
+        progress: show bars.
+    """
+    files = list(dict.fromkeys(path for regions in levels.values() for path in regions.photos()))
+    pictures = datasets.Dataset.from_dict({"id": [f.name for f in files], "image": map(str, files)})
+    pictures = pictures.cast_column("image", datasets.Image())
+    _, patches = encode_dataset(model.eval(), pictures, whole=True, progress=progress)
+    items = [item for regions in levels.values() for item in regions.items]
+    texts = [text for item in items for text in item.captions]
+    encoded = encode_texts(model, texts, progress=progress)
+    per_item = iter(torch.split(encoded, [len(item.captions) for item in items]))
+    row_of = {path: row for row, path in enumerate(files)}
+    cut = count_cut(texts, _tokenizer(model))
+    protocol: dict[str, Any] = {
+        "pictures": WHOLE, "pixels": model.backbone.image_size[0], "photos": len(files),
+        "captions": cut._asdict(), "missed by a tie": {},
+    }  # fmt: skip
+    metrics: Metrics = {}
+    for level, regions in levels.items():
+        rows = torch.tensor([row_of[item.photo] for item in regions.items])
+        captions = [next(per_item) for _ in regions.items]
+        region = _region_features(model, patches, rows, regions)
+        scores = {"dense": region_scores(region, captions)}
+        if model.pooler is not None:
+            scores["pooled"] = conditioned_caption_scores(model, patches, rows, captions)
+        chance = sum(1 / len(item.captions) for item in regions.items) / len(regions)
+        for kind, values in scores.items():
+            outcome = hits_from_scores(values)
+            metrics[f"regions/{kind}/{level}"] = summarise_items(outcome.hits, chance, rows)
+            protocol["missed by a tie"][f"{kind}/{level}"] = outcome.ties
+    return Measured(metrics, protocol)
+
+
+def measure_classes(model: BClip, labelled: LabelledSet, *, progress: bool = False) -> Measured:
+    """Zero-shot classification by open_clip's classifier and CLIP's 80 templates of ImageNet.
+
+    Names: `classification/top1` and `classification/top5`: whether the picture's class is the most
+    similar one, or among the five; a tie counts against the model.
+
+    Args:
+        model: any model of the collection.
+        labelled: pictures of named classes.
+        progress: show bars.
+    """
+    pictures = labelled.to_dataset()
+    image, _ = encode_dataset(model.eval(), pictures, patches=False, progress=progress)
+    names = labelled.class_names or tuple(IMAGENET_CLASSNAMES)
+    classifier = zero_shot_classifier(
+        model.backbone, _tokenizer(model), names, device=_device(model), progress=progress
+    )
+    found = class_ranks(image, classifier, labelled.labels())
+    metrics = {
+        f"classification/top{k}": summarise_items(found <= k, min(k / len(names), 1.0))
+        for k in (1, 5)
+    }
+    size = model.backbone.image_size[0]
+    return Measured(metrics, {"pictures": CENTRE_CROP, "pixels": size, "classes": len(names)})
+
+
+def _conditioned(model: BClip, patches: Tensor, text: Tensor, progress: bool) -> Tensor:
+    text = text.to(_device(model))
+    return conditioned_similarity(model, patches, text, progress=progress).cpu()
+
+
+@torch.inference_mode()
+def _pooled_with_own(model: BClip, patches: Tensor, text: Tensor) -> Tensor:
+    """Image m pooled with text m, [M, D]."""
+    assert model.pooler is not None
+    device, parts = _device(model), []
+    for rows, texts in zip(torch.split(patches, 256), torch.split(text, 256), strict=True):
+        parts.append(model.pooler(rows.to(device), texts[:, None].to(device))[0][:, 0].cpu())
+    return torch.cat(parts)
+
+
+def _region_features(model: BClip, patches: Tensor, rows: Tensor, regions: RegionSet) -> Tensor:
+    boxes = torch.tensor([item.box for item in regions.items])
+    sizes = torch.zeros(len(patches), 2, dtype=torch.int64)
+    sizes[rows] = torch.tensor([item.size for item in regions.items])
+    return roi_features(patches, model.backbone.grid, boxes, rows, sizes)
+
+
+def _tokenizer(model: BClip) -> Tokenizer:
+    return Tokenizer(model.backbone.context_length)
+
+
+def _device(model: BClip) -> torch.device:
+    return next(model.parameters()).device

@@ -1,0 +1,48 @@
+"""Hits with several captions per picture: chance, groups and counts."""
+
+import pytest
+import torch
+
+from bclip_core.evaluation import (
+    chance_recall,
+    retrieval_from_ranks,
+    retrieval_metrics,
+    summarise_items,
+    summarise_retrieval,
+)
+
+
+def test_five_captions_per_picture_by_eye():
+    # Two pictures with two captions each; text 1 prefers the wrong picture.
+    relevant = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]]).bool()
+    similarity = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.3, 0.4], [0.1, 0.6]])
+    metrics = summarise_retrieval("name", retrieval_metrics(similarity, relevant, (1,)), relevant)
+    assert set(metrics) == {"name/t2i_R@1", "name/i2t_R@1"}
+    by_text, by_image = metrics["name/t2i_R@1"], metrics["name/i2t_R@1"]
+    assert (by_text["mean"], by_text["count"], by_text["chance"]) == (0.75, 4, 0.5)
+    # Picture 1's best text is text 1, which is picture 0's; picture 0's best is its own text 0.
+    assert (by_image["mean"], by_image["count"], by_image["chance"]) == (0.5, 2, 0.5)
+
+
+def test_chance_differs_by_direction_with_several_captions():
+    relevant = torch.eye(20).repeat_interleave(5, dim=0).bool()
+    similarity = torch.rand(100, 20, generator=torch.Generator().manual_seed(0))
+    metrics = summarise_retrieval("x", retrieval_metrics(similarity, relevant, (1, 5)), relevant)
+    assert metrics["x/t2i_R@5"]["chance"] == pytest.approx(5 / 20)
+    assert metrics["x/i2t_R@5"]["chance"] == pytest.approx(chance_recall(relevant.T, 5))
+    assert 0.2 < metrics["x/i2t_R@5"]["chance"] < 0.25
+
+
+def test_texts_of_a_picture_are_drawn_together():
+    # All texts of half of the pictures hit: as uncertain as ten pictures, not as fifty texts.
+    hits = (torch.arange(10) % 2 == 0).repeat_interleave(5)
+    owners = torch.arange(10).repeat_interleave(5)
+    together, apart = summarise_items(hits, 0.1, owners), summarise_items(hits, 0.1)
+    assert together["high"] - together["low"] > 1.8 * (apart["high"] - apart["low"])
+
+
+def test_ranks_of_two_directions_need_not_come_from_one_matrix():
+    found = retrieval_from_ranks({"t2i": torch.tensor([1, 4]), "i2t": torch.tensor([2])}, (1, 5))
+    assert found.recall == {"t2i_R@1": 0.5, "t2i_R@5": 1.0, "i2t_R@1": 0.0, "i2t_R@5": 1.0}
+    with pytest.raises(ValueError, match="k=0"):
+        retrieval_from_ranks({"t2i": torch.tensor([1])}, (0,))
