@@ -83,10 +83,9 @@ def relevant_matrix(owners: Tensor, images: int) -> Tensor:
         ValueError: an owner is no picture, or a picture has no text.
     """
     relevant = torch.zeros(len(owners), images, dtype=torch.bool)
-    if len(owners) and not (0 <= int(owners.min()) and int(owners.max()) < images):
-        raise ValueError(
-            f"owners from {int(owners.min())} to {int(owners.max())}: expected 0.. M-1"
-        )
+    low, high = (int(owners.min()), int(owners.max())) if len(owners) else (0, 0)
+    if low < 0 or high >= max(images, 1):
+        raise ValueError(f"owners from {low} to {high}: expected 0..{images - 1}")
     relevant[torch.arange(len(owners)), owners] = True
     without = (~relevant.any(dim=0)).nonzero()
     if len(without):
