@@ -77,7 +77,7 @@ def _pool_shifted(
     """Cosines [B, K, G] of texts with the images `shifts` places further on, and their sum."""
     guests = torch.cat([text.roll(shift, 0) for shift in shifts], dim=1)
     conditioned, _ = pooler(patches, guests)
-    by_shift = conditioned.unflatten(1, (len(shifts), -1)).unbind(1)
+    by_shift = conditioned.chunk(len(shifts), dim=1)
     back = torch.stack([part.roll(-shift, 0) for part, shift in zip(by_shift, shifts, strict=True)])
     wide = back.double() if back.dtype == torch.float64 else back.float()
     unit = F.normalize(text.to(wide.dtype), dim=-1)

@@ -171,7 +171,7 @@ class BClip(nn.Module):
                 self.heads.calibrate_patches(patches),
             )
             mask = mask.new_ones(words.shape[:2])
-        distinct, place = texts.index[:, 1:].unique(return_inverse=True)
+        distinct, place = torch.unique(texts.index[:, 1:], return_inverse=True)
         others = self.backbone.encode_text(texts.tokens[distinct])[place]
         text = torch.cat([caption[:, None], others], dim=1)
         return text, {"patch_tokens": patches, "word_tokens": words, "word_mask": mask}

@@ -162,7 +162,7 @@ def _late_interaction(features: Features, _: LossConfig) -> Tensor:
 def _sparse(features: Features, _: LossConfig) -> Tensor:
     """SPARC's fine-grained loss: each word finds its patches' average among its caption's."""
     words = _given(features.word_tokens)
-    grouped, _ = sparse_average(_given(features.patch_tokens), words)
+    grouped = sparse_average(_given(features.patch_tokens), words)[0]
     mask, scale = _given(features.word_mask), features.logit_scale
     return grouped_contrast(grouped, words, mask, scale)
 

@@ -31,7 +31,7 @@ def late_interaction_similarity(
     patches, words = (functional.normalize(x, dim=-1) for x in (patches, words))
     parts = [
         checkpoint(_both_ways, part, words, mask, use_reentrant=False)
-        for part in patches.split(IMAGES_AT_A_TIME)
+        for part in torch.split(patches, IMAGES_AT_A_TIME)
     ]
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 

@@ -36,4 +36,5 @@ def principal_features(image: Tensor, components: int) -> Tensor:
         centred = unit - mean
         _, _, directions = torch.linalg.svd(centred.detach(), full_matrices=False)
         kept = directions[:components]
-        return mean + centred @ kept.T @ kept
+        rebuilt: Tensor = mean + centred @ kept.T @ kept
+        return rebuilt
