@@ -11,8 +11,6 @@ from bclip_core.data.benchmarks.loading import get
 from bclip_core.data.benchmarks.locate import HELD_OUT
 from bclip_core.data.benchmarks.registry import choose
 
-HubData = datasets.Dataset | datasets.IterableDataset
-
 
 def load_hub(
     name: str,
@@ -20,7 +18,7 @@ def load_hub(
     *,
     source: str | os.PathLike[str] | None = None,
     streaming: bool = False,
-) -> HubData:
+) -> datasets.Dataset | datasets.IterableDataset:
     """A data set with our columns: `id` and `image` where the hub has them, `captions` or `label`.
 
     ShareGPT4V's hub has no pictures, but their names, in the column `picture`.
@@ -46,14 +44,16 @@ def load_hub(
     if name == "sharegpt4v":
         found = found.skip(HELD_OUT) if split == "train" else found.take(HELD_OUT)
     columns = {theirs: ours for ours, theirs in hub.columns.items()}
-    missing = [column for column in columns if column not in found.column_names]
+    there = found.column_names or list(next(iter(found), {}))  # a stream may not know before
+    missing = [column for column in columns if column not in there]
     if missing:
-        raise ValueError(f"{place}: no columns {missing}; it has {found.column_names}")
+        raise ValueError(f"{place}: no columns {missing}; it has {there}")
     found = found.select_columns(list(columns)).rename_columns(columns)
-    if "captions" not in found.column_names:
+    if "captions" not in columns.values():
         return found
-    features = found.features.copy()
-    features["captions"] = datasets.List(datasets.Value("string"))
+    features = found.features and found.features.copy()  # None: a stream that knows none yet
+    if features:
+        features["captions"] = datasets.List(datasets.Value("string"))
     return found.map(_as_list, input_columns="captions", features=features)
 
 
