@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def slow_global_contrastive(image: Tensor, text: Tensor, scale: float) -> Tensor:
-    image, text = _unit(image), _unit(text)
+    image, text = unit(image), unit(text)
     total = torch.zeros((), dtype=torch.float64)
     for a in range(len(image)):
-        forward = [scale * _dot(image[a], text[b]) for b in range(len(text))]
-        backward = [scale * _dot(image[b], text[a]) for b in range(len(text))]
-        total = total - _log_softmax(forward, a) - _log_softmax(backward, a)
+        forward = [scale * dot(image[a], text[b]) for b in range(len(text))]
+        backward = [scale * dot(image[b], text[a]) for b in range(len(text))]
+        total = total - log_softmax(forward, a) - log_softmax(backward, a)
     return total / (2 * len(image))
 
 
@@ -30,10 +30,10 @@ def slow_beta_cal(
     every = [(i, k) for i in range(images) for k in range(texts)]
     valid = [pair for pair in every if mask[pair]]
     in_softmax = valid if mask_padding else every
-    image, text = _unit(image), _unit(text)
+    image, text = unit(image), unit(text)
 
     def logit(a: tuple[int, int], b: tuple[int, int]) -> Tensor:
-        return scale * _dot(image[a], text[b])
+        return scale * dot(image[a], text[b])
 
     def is_ignored(a: tuple[int, int], b: tuple[int, int]) -> bool:
         if duplicates is None or a[0] == b[0] or not (mask[a] and mask[b]):
@@ -46,9 +46,9 @@ def slow_beta_cal(
             for b in valid:
                 s = logit(a, b)
                 if a[0] == b[0]:
-                    total = total + (1.0 if a == b else beta) * _softplus(-s)
+                    total = total + (1.0 if a == b else beta) * softplus(-s)
                 elif not is_ignored(a, b):
-                    total = total + _softplus(s)
+                    total = total + softplus(s)
         return total / (len(valid) if mask_padding else len(every)) ** 2
     for a in valid:
         others = [b for b in in_softmax if not is_ignored(a, b)]
@@ -57,23 +57,23 @@ def slow_beta_cal(
         for logits in ([logit(a, b) for b in others], [logit(b, a) for b in others]):
             for b in positives:
                 share = targets[b] / sum(targets.values())
-                total = total - share * _log_softmax(logits, others.index(b))
+                total = total - share * log_softmax(logits, others.index(b))
     return total / (2 * len(valid))
 
 
-def _unit(rows: Tensor) -> Tensor:
+def unit(rows: Tensor) -> Tensor:
     return rows.double() / rows.double().pow(2).sum(-1, keepdim=True).sqrt()
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
+def dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum()
 
 
-def _softplus(s: Tensor) -> Tensor:
+def softplus(s: Tensor) -> Tensor:
     largest = max(float(s.detach()), 0.0)
     return largest + torch.log(math.exp(-largest) + torch.exp(s - largest))
 
 
-def _log_softmax(logits: list[Tensor], index: int) -> Tensor:
+def log_softmax(logits: list[Tensor], index: int) -> Tensor:
     largest = max(float(s.detach()) for s in logits)
     return logits[index] - largest - torch.log(sum(torch.exp(s - largest) for s in logits))
