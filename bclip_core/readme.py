@@ -14,7 +14,7 @@ from bclip_core.checkpoints import SHIPPED
 from bclip_core.comparison import HEADLINES
 from bclip_core.files import REPOSITORY, read_json, write_atomically
 from bclip_core.methods import METHODS
-from bclip_core.results import load_result
+from bclip_core.results import REFERENCE_FOLDER, load_result
 
 README = REPOSITORY / "README.md"
 OWN_CAPTION = {  # shown in the README's table alone, as what it is
@@ -80,6 +80,70 @@ def attributes_block() -> str:
     return "\n".join(lines)
 
 
+def times_block() -> str:
+    """How long the collection took, and how much memory it held."""
+    record = load_result("collection", "cpu", reference=True)
+    values, machine = record["values"], record["machine"]
+    minutes, seconds = divmod(values["seconds"], 60)
+    memory = values["peak_memory_gigabytes"]
+    return (
+        f"`make reproduce` took {minutes} min {seconds:02d} s and at most {memory:.1f} GB of memory "
+        f"for {len(values['notebooks'])} notebooks, on {machine['cores']} cores "
+        f"({machine['processor']}), after the environment was there."
+    )
+
+
+def loss_cost_block() -> str:
+    """β-CAL against the equations written down, over the size of the batch."""
+    rows = read_json(REFERENCE_FOLDER / "benchmark_beta_cal.json")["rows"]
+    cost = {(r["form"], r["images"], r["version"]): r for r in rows}
+    titles = ("form", "images × 36 texts", "seconds, equations", "streamed", "times faster")
+    titles += ("of matrix products alone", "MB, equations", "streamed", "times less")
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    for form, images in sorted({(r["form"], r["images"]) for r in rows}, key=_ce_first):
+        ours, plain = cost[form, images, "streamed"], cost.get((form, images, "equations"))
+        floor = cost[form, images, "products"]["cpu_seconds"]
+        cells = [form.upper(), str(images)]
+        for key, digits in (("cpu_seconds", 3), ("peak_megabytes", 0)):
+            cells += [f"{plain[key]:.{digits}f}" if plain else "", f"{ours[key]:.{digits}f}"]
+            cells += [f"{plain[key] / ours[key]:.1f}" if plain else ""]
+            if key == "cpu_seconds":
+                cells.append(f"{floor:.3f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _ce_first(key: tuple[str, int]) -> tuple[bool, int]:
+    return key[0] != "ce", key[1]
+
+
+def text_cost_block() -> str:
+    """Token positions and step times, padded and once."""
+    record = read_json(REFERENCE_FOLDER / "benchmark_text_once.json")
+    images = record["settings"]["images"]
+    lines = ["| captions | positions per image, padded | encoded | distinct texts need |"]
+    lines[0] += " ViT-B/16 step, padded | once | times faster |"
+    lines.append("|---" * 7 + "|")
+    for name, found in record["positions_per_batch"].items():
+        step = record["steps"][name]
+        cells = [f"{found[way] / images:,.0f}" for way in ("padded", "encoded", "distinct")]
+        cells += [f"{step[f'seconds_{way}']:.1f} s" for way in ("padded", "once")]
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {step['times_faster']:.2f} |")
+    return "\n".join(lines)
+
+
+def settings_block() -> str:
+    """What each setting of the loop does to time and memory."""
+    rows = read_json(REFERENCE_FOLDER / "benchmark_training_settings.json")["rows"]
+    lines = ["| setting | seconds per update | relative | peak memory |", "|---|---|---|---|"]
+    for row in rows:
+        seconds = row["seconds_per_update"]
+        relative = seconds / rows[0]["seconds_per_update"]
+        memory = f"{row['peak_megabytes']:,.0f} MB"
+        lines.append(f"| {row['setting']} | {seconds:.2f} | {relative:.2f} | {memory} |")
+    return "\n".join(lines)
+
+
 def shipped_block() -> str:
     """What the shipped model is, from its record."""
     record = read_json(SHIPPED["scenes"].with_suffix(".json"))
@@ -99,6 +163,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "ablation": ablation_block,
     "attributes": attributes_block,
     "shipped": shipped_block,
+    "times": times_block,
+    "loss_cost": loss_cost_block,
+    "text_cost": text_cost_block,
+    "settings": settings_block,
 }
 
 

@@ -33,7 +33,7 @@ from bclip_core.results import REFERENCE_FOLDER, provenance
 
 TEXTS, WIDTH, BETA, SCALE = 36, 512, 0.5, 1 / 0.07
 COMPARED, STREAMED_ONLY = (16, 32, 64, 128), (256, 512)
-REPEATS = {16: 10, 32: 10, 64: 6, 128: 4}
+REPEATS = {16: 10, 32: 10, 64: 6, 128: 3}
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor, str], Tensor]
 

@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    images, step_images, repeats = (16, 2, 1) if arguments.quick else (64, 8, 2)
+    images, step_images, repeats = (16, 2, 1) if arguments.quick else (64, 4, 2)
     counted, steps = {}, {}
     for name in ("Urban-1K", "DOCCI"):
         texts = captions(name)

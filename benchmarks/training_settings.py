@@ -1,8 +1,8 @@
 """What each setting of the loop costs and gains: `python -m benchmarks.training_settings`.
 
 The cpu profile's β-CLIP-CE step, trained for a few updates in a process of its own per setting, one
-thread each: seconds per update (the median after the first two, which warm up), peak resident
-memory, and the share of the time that the step waited for its batch. The full run writes
+thread each: seconds per update (the fastest after the first two, which warm up: other load on the
+machine disturbs it least, and all settings see the same batches), peak resident memory, and the share of the time that the step waited for its batch. The full run writes
 results/reference/benchmark_training_settings.json; `--only bf16` measures one setting.
 """
 
@@ -59,7 +59,7 @@ def measure(settings: dict[str, Any]) -> dict[str, float]:
         history = read_history(Path(folder) / "history.jsonl")
     timed = history[WARM_UP:]
     return {
-        "seconds_per_update": statistics.median(record["seconds"] for record in timed),
+        "seconds_per_update": min(record["seconds"] for record in timed),
         "loader_share": statistics.median(record["loader_share"] for record in timed),
         "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
         "last_loss": history[-1]["loss"],

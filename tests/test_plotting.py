@@ -353,3 +353,40 @@ def test_a_readers_settings_do_not_change_a_figure():
     expected = plotting.png(plotting.benchmark(METHODS, ["a"]))
     with mpl.rc_context({"font.size": 20, "axes.grid": True, "axes.facecolor": "black"}):
         assert plotting.png(plotting.benchmark(METHODS, ["a"])) == expected
+
+
+def test_costs_draw_every_version_and_the_slopes_of_n_and_n_squared():
+    costs = {"equations": 4.0, "autograd": 2.0, "streamed": 1.0}
+    rows = [
+        {
+            "form": form,
+            "images": images,
+            "version": version,
+            "cpu_seconds": cost * images**2,
+            "peak_megabytes": cost * images,
+        }
+        for form in ("ce", "bce")
+        for images in (16, 32)
+        for version, cost in costs.items()
+    ]
+    figure = plotting.loss_costs(rows)
+    assert [panel.get_title() for panel in figure.axes] == [
+        *["cross-entropy"] * 2,
+        *["sigmoid"] * 2,
+    ]
+    for panel, power in zip(figure.axes, (2, 1, 2, 1), strict=True):
+        *versions, guide = panel.lines
+        for line, cost in zip(versions, costs.values(), strict=True):
+            assert list(line.get_xdata()) == [16, 32]
+            assert list(line.get_ydata()) == [cost * 16**power, cost * 32**power]
+        (x, y), (right, top) = zip(guide.get_xdata(), guide.get_ydata(), strict=True)
+        assert (right, top) == (32, 32**power)  # through the streamed version's largest
+        assert top / y == (right / x) ** power
+
+
+def test_text_positions_are_bars_per_image_with_their_numbers():
+    counts = {"Urban-1K": {"padded": 18_000, "encoded": 4_100, "distinct": 4_000, "passes": 9}}
+    figure = plotting.text_positions(counts, 10)
+    widths = [patch.get_width() for patch in figure.axes[0].patches]
+    assert widths == [1800, 410, 400]
+    assert {" 1,800", " 410", " 400"} <= {text.get_text() for text in figure.axes[0].texts}
