@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import Any
 
 import datasets
@@ -12,7 +13,7 @@ import torch
 # Mean and standard deviation of CLIP's training images, per channel, on the scale 0..1
 # (Radford et al., 2021).
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
@@ -49,6 +50,14 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     elif image.mode in ("I", "F"):
         raise ValueError(f"32 bits per pixel (mode {image.mode!r}): expected 8 or 16")
     return image.convert("RGB")
+
+
+def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of a picture file once it is upright, from its header alone."""
+    with Image.open(path) as image:
+        width, height = image.size
+        lying = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return (height, width) if lying else (width, height)
 
 
 def image_to_pixels(image: Image.Image, image_size: int) -> Tensor:

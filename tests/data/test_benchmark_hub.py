@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from bclip_core.data import benchmarks
+from bclip_core.data.images import decode_images
 
 SHAREGPT4V = "share-captioner_coco_lcs_sam_1246k_1107.json"
 
@@ -48,6 +49,9 @@ def test_webdatasets_give_pictures_with_their_captions(tmp_path, name, streaming
     ]
     assert rows[1]["image"].convert("RGB").getpixel((3, 3)) == (0, 0, 255)
     assert rows[0]["id"] == "s0"
+    captions = benchmarks.as_set(found, name)
+    assert [item.captions for item in captions.items] == [tuple(row["captions"]) for row in rows]
+    assert decode_images(captions.to_dataset(), 8)[0][1, :, 3, 3].tolist() == [0, 0, 255]
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -70,7 +74,12 @@ def test_sharegpt4v_holds_its_first_thousand_rows_out(tmp_path, streaming):
     assert train == [
         {"picture": f"sam/images/{n}.jpg", "captions": [f"Row {n}. More."]} for n in (1000, 1001)
     ]
-    test = list(benchmarks.load_hub("sharegpt4v", "test", **load))
+    found = benchmarks.load_hub("sharegpt4v", "test", **load)
+    test = list(found)
+    with pytest.raises(ValueError, match="'sharegpt4v': its hub has no pictures"):
+        benchmarks.as_set(
+            benchmarks.load_hub("sharegpt4v", "test", source=tmp_path / "hub"), "sharegpt4v"
+        )
     assert len(test) == 1000
     assert test[999]["captions"] == ["Row 999. More."]
 
@@ -79,10 +88,16 @@ def test_sharegpt4v_holds_its_first_thousand_rows_out(tmp_path, streaming):
 def test_labelled_pictures_keep_their_label(tmp_path, name, label):
     picture = Image.fromarray(np.full((32, 32, 3), 7, np.uint8))
     made = datasets.Dataset.from_dict({"img": [picture], label: [1], "coarse_label": [0]})
+    made = made.cast_column(label, datasets.ClassLabel(names=["aquarium_fish", "bear"]))
     (tmp_path / "hub").mkdir()
     made.to_parquet(tmp_path / "hub" / "test-00000-of-00001.parquet")
-    (row,) = benchmarks.load_hub(name, source=tmp_path / "hub")
+    found = benchmarks.load_hub(name, source=tmp_path / "hub")
+    (row,) = found
     assert (set(row), row["label"], row["image"].size) == ({"image", "label"}, 1, (32, 32))
+    labelled = benchmarks.as_set(found, name)
+    assert labelled.class_names == ("aquarium fish", "bear")
+    assert labelled.labels().tolist() == [1]
+    assert (decode_images(labelled.to_dataset(), 32)[0] == 7).all()
 
 
 def test_what_no_hub_has_says_where_it_is(tmp_path):

@@ -15,6 +15,7 @@ from torchvision.datasets.utils import calculate_md5
 
 from bclip_core.data import benchmarks
 from bclip_core.data.benchmarks import DataError, LayoutError
+from bclip_core.data.benchmarks.__main__ import main
 from bclip_core.data.images import decode_images
 
 SHAREGPT4V = "share-captioner_coco_lcs_sam_1246k_1107.json"
@@ -424,6 +425,30 @@ def test_a_malformed_region_names_file_and_line(fgovd, row, message):
 def test_a_box_may_stick_out_by_half_a_pixel(fgovd):
     lines(fgovd / "h_attributes_llava.jsonl", FGOVD | {"bbox": [-0.5, 0, 65, 48.5]})
     assert len(benchmarks.load_regions(root=fgovd)) == 1
+
+
+def test_a_picture_of_another_size_than_its_row_says_is_named(fgovd):
+    lines(fgovd / "h_attributes_llava.jsonl", FGOVD | {"width": 48, "height": 64})
+    with pytest.raises(DataError, match=r"\(48, 64\): expected the picture's, 64 x 48 pixels"):
+        benchmarks.load_regions(root=fgovd)
+    assert len(benchmarks.load_regions(root=fgovd, missing="ignore")) == 1
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    path = fgovd.parent / "coco" / "val2017" / "000000000001.jpg"
+    Image.new("RGB", (64, 48)).save(path, exif=turned)
+    assert benchmarks.load_regions(root=fgovd).items[0].size == (48, 64)
+
+
+def test_the_command_line_describes_and_checks(tmp_path, capsys):
+    main([])
+    assert capsys.readouterr().out.startswith("| name | data set |")
+    main(["coco"])
+    assert "annotations/captions_val2017.json" in capsys.readouterr().out
+    urban_list(tmp_path)
+    main(["urban1k", "--folder", str(tmp_path)])
+    said = capsys.readouterr().out
+    expected = benchmarks.manifest(benchmarks.load_captions("urban1k", tmp_path))
+    assert json.loads(said[said.index("{") :]) == expected
 
 
 def test_folders_of_imagenet_v2_are_numbers_of_classes(tmp_path):

@@ -1,7 +1,7 @@
 """The real data sets: one record each, loaders from official layouts, manifests, protocols."""
 
 from bclip_core.data.benchmarks.catalogue import BENCHMARKS, TRAINABLE
-from bclip_core.data.benchmarks.hub import load_hub
+from bclip_core.data.benchmarks.hub import as_set, load_hub
 from bclip_core.data.benchmarks.loading import get, load_captions, load_labelled, load_regions
 from bclip_core.data.benchmarks.manifests import manifest
 from bclip_core.data.benchmarks.protocol import (
@@ -39,6 +39,7 @@ __all__ = [
     "RegionSet",
     "RetrievalTask",
     "TokenCut",
+    "as_set",
     "count_cut",
     "describe",
     "get",

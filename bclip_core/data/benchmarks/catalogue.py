@@ -70,8 +70,8 @@ _ALL = (
         layout="annotations/*.json\nphotos/sa_*.jpg",
         example='{"image": "sa_1.jpg", "short_caption": "A mall.", "extra_caption": "It has ..."}',
         captions=1,
-        note="The long caption is short_caption + extra_caption; the summary is short_caption. "
-        "Which of the annotations a paper uses (about 7.6k to 7.8k) is seldom said.",
+        note="The long caption is short_caption + extra_caption, the summary is short_caption. "
+        "Other codes take one of the two alone, which gives other numbers.",
     ),
     Benchmark(
         name="dci-1999",
@@ -98,6 +98,7 @@ _ALL = (
         layout="docci_descriptions.jsonlines\nimages/*.jpg",
         example='{"split": "test", "image_file": "test_00000.jpg", "description": "A ..."}',
         captions=1,
+        note="The hub's google/docci needs a loading script, which `datasets` 4 does not run.",
     ),
     Benchmark(
         name="docci-5100",
@@ -176,7 +177,8 @@ _ALL = (
         splits=Fixed({"test": 10000}),
         folder="imagenetv2-matched-frequency-format-val",
         layout="0/*.jpeg ... 999/*.jpeg    (folders are numbers of ImageNet's classes)",
-        note="Its class names are ImageNet's: open_clip.IMAGENET_CLASSNAMES[label].",
+        note="Its class names are ImageNet's: open_clip.IMAGENET_CLASSNAMES[label]. Its hub has "
+        "the archive alone, which `datasets` does not read.",
     ),
     Benchmark(
         name="imagenet-o",

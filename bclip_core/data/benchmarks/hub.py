@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
+from pathlib import Path
 from typing import Any
 
 import datasets
 
 from bclip_core.data.benchmarks.loading import get
 from bclip_core.data.benchmarks.locate import HELD_OUT
+from bclip_core.data.benchmarks.records import (
+    CaptionedImage,
+    CaptionSet,
+    LabelledImage,
+    LabelledSet,
+    Picture,
+)
 from bclip_core.data.benchmarks.registry import choose
 
 
@@ -55,6 +64,37 @@ def load_hub(
     if features:
         features["captions"] = datasets.List(datasets.Value("string"))
     return found.map(_as_list, input_columns="captions", features=features)
+
+
+def as_set(data: Any, name: str, split: str = "test") -> CaptionSet | LabelledSet:
+    """What `load_hub` gave as a set for evaluation; its pictures are held in memory, encoded.
+
+    Raises:
+        ValueError: the hub has no pictures of this data set.
+    """
+    if "image" not in (data.features or ()):
+        raise ValueError(f"data set {name!r}: its hub has no pictures")
+    items: list[Any] = []
+    for number, row in enumerate(data.cast_column("image", datasets.Image(decode=False))):
+        content = _content(row["image"])
+        identity = str(row.get("id", f"{number:05d}"))
+        if "label" in row:
+            items.append(LabelledImage(identity, content, row["label"]))
+        else:
+            items.append(CaptionedImage(identity, content, tuple(row["captions"])))
+    if "label" not in data.features:
+        return CaptionSet(name, split, tuple(items))
+    names = tuple(text.replace("_", " ") for text in getattr(data.features["label"], "names", ()))
+    return LabelledSet(name, split, tuple(items), names)
+
+
+def _content(stored: Any) -> Picture:
+    """A picture as it is stored; one that a stream has decoded already becomes a PNG."""
+    if isinstance(stored, dict):
+        return stored["bytes"] or Path(stored["path"])
+    buffer = io.BytesIO()
+    stored.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def _as_list(captions: Any) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ class PictureRoot:
 
     def __init__(self, folder: str | os.PathLike[str], look: bool = True) -> None:
         self.folder = Path(folder)
-        self._look = look
+        self.look = look
         if look and not self.folder.is_dir():
             raise LayoutError(f"{self.folder}: expected the folder of the pictures")
         self._real = self.folder.resolve()
@@ -48,7 +48,7 @@ class PictureRoot:
                 f"picture {name!r}: a link leads out of {self.folder}, which is refused; "
                 "give the folder that really holds the pictures"
             )
-        if self._look and not path.is_file():
+        if self.look and not path.is_file():
             raise MissingPicture(path, name)
         return path
 

@@ -19,13 +19,17 @@ from bclip_core.data.benchmarks.reading import (
     text_of,
 )
 from bclip_core.data.benchmarks.records import PhotoRegion
+from bclip_core.data.images import upright_size
 
 _BORDER_TOLERANCE = 0.5  # pixels; annotations round box edges, see evaluation.boxes_to_patches
 
 
 def builder(pictures: PictureRoot) -> Callable[[dict[str, Any]], PhotoRegion]:
-    """Makes regions of rows in the form of the JSON lines."""
-    numbers = itertools.count()
+    """Makes regions of rows in the form of the JSON lines.
+
+    Where pictures are looked for, each has to have the size that its rows say: boxes are in pixels.
+    """
+    numbers, sizes = itertools.count(), dict[Path, tuple[int, int] | None]()
 
     def build(row: dict[str, Any]) -> PhotoRegion:
         number = next(numbers)
@@ -34,6 +38,11 @@ def builder(pictures: PictureRoot) -> Callable[[dict[str, Any]], PhotoRegion]:
         try:
             size = (field_of(row, "width", int), field_of(row, "height", int))
             box = _box(field_of(row, "bbox", list), size)
+            if pictures.look and path not in sizes:
+                sizes[path] = _size(path)
+            if sizes.get(path) not in (None, size):
+                found = " x ".join(map(str, sizes[path] or ()))
+                raise RowError(f"width, height={size}: expected the picture's, {found} pixels")
             # Of several true expressions the first is asked for, as the field's evaluation does.
             true = [text_of(t, "pos_expression") for t in field_of(row, "pos_expression", list)]
             false = [text_of(t, "neg_expression") for t in field_of(row, "neg_expression", list)]
@@ -46,6 +55,13 @@ def builder(pictures: PictureRoot) -> Callable[[dict[str, Any]], PhotoRegion]:
         return PhotoRegion(path, box, (true[0], *false), size, identity, name)
 
     return build
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    try:
+        return upright_size(path)
+    except (OSError, ValueError, SyntaxError):  # a broken picture is named when it is decoded
+        return None
 
 
 def _box(values: list[Any], size: tuple[int, int]) -> tuple[float, float, float, float]:
