@@ -130,7 +130,8 @@ def measure_regions(
         progress: show bars.
     """
     files = list(dict.fromkeys(path for regions in levels.values() for path in regions.photos()))
-    pictures = datasets.Dataset.from_dict({"id": [f.name for f in files], "image": map(str, files)})
+    columns = {"id": [file.name for file in files], "image": [str(file) for file in files]}
+    pictures = datasets.Dataset.from_dict(columns)
     pictures = pictures.cast_column("image", datasets.Image())
     _, patches = encode_dataset(model.eval(), pictures, whole=True, progress=progress)
     items = [item for regions in levels.values() for item in regions.items]

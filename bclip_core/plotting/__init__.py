@@ -4,24 +4,30 @@ Figures are made without pyplot, so none is open behind the scenes. `publish` sh
 notebook and, outside the smoke profile, writes it to figures/ with the numbers it draws.
 """
 
+from bclip_core.plotting.costs import loss_costs, text_positions
 from bclip_core.plotting.curves import beta_ablation, training_curves
 from bclip_core.plotting.explorer import explorer_view
 from bclip_core.plotting.files import png, publish, save, show
+from bclip_core.plotting.lengths import text_lengths
 from bclip_core.plotting.pictures import attention_grid, scene_gallery
-from bclip_core.plotting.tables import benchmark, table_markdown
+from bclip_core.plotting.tables import aligned_markdown, benchmark, table_markdown
 from bclip_core.plotting.targets import beta_cal_targets
 
 __all__ = [
+    "aligned_markdown",
     "attention_grid",
     "benchmark",
     "beta_ablation",
     "beta_cal_targets",
     "explorer_view",
+    "loss_costs",
     "png",
     "publish",
     "save",
     "scene_gallery",
     "show",
     "table_markdown",
+    "text_lengths",
+    "text_positions",
     "training_curves",
 ]

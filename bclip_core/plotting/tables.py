@@ -73,13 +73,24 @@ def table_markdown(
         found = [values[name] for values in methods.values() if name in values]
         cells = [_cell(values.get(name)) for values in methods.values()]
         rows.append([title, f"{100 * found[0]['chance']:.1f}", *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = [
-        [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        for row in (rows[0], rule, *rows[1:])
-    ]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return aligned_markdown(rows)
+
+
+def aligned_markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table whose columns are aligned, so that it reads well as plain text too.
+
+    Args:
+        rows: the header, then the rows; cells as text.
+        left: so many columns are aligned to the left, the others, numbers, to the right.
+    """
+    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * w if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    lines = []
+    for row in (rows[0], rule, *rows[1:]):
+        sides = [str.ljust] * left + [str.rjust] * (len(widths) - left)
+        cells = (side(c, w) for side, c, w in zip(sides, row, widths, strict=True))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _present(
