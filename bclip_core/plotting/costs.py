@@ -62,7 +62,10 @@ def _slope(panel: Axes, through: tuple[float, float], power: int) -> None:
     x, y = through
     panel.plot([x / 8, x], [y / 8**power, y], color=GUIDE, linewidth=0.8, zorder=0)
     name = "∝ N²" if power == 2 else "∝ N"
-    panel.annotate(name, (x / 8, y / 8**power), color=GUIDE, ha="right", va="top", fontsize=8)
+    panel.annotate(
+        name, (x / 8, y / 8**power), (6, -8), textcoords="offset points",
+        color=GUIDE, va="top", fontsize=8,
+    )  # fmt: skip
 
 
 def text_positions(counts: Mapping[str, Mapping[str, float]], images: int) -> Figure:
