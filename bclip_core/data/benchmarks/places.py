@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
+import stat
+from pathlib import Path
 
 from bclip_core.data.benchmarks.reading import LayoutError, MissingPicture, RowError
 
@@ -25,7 +26,7 @@ class PictureRoot:
         if look and not self.folder.is_dir():
             raise LayoutError(f"{self.folder}: expected the folder of the pictures")
         self._real = self.folder.resolve()
-        self._inside = dict[Path, bool]()  # by folder: resolving every file's path would be slow
+        self._folders = dict[str, Path | None]()  # resolving every file's path would be slow
 
     def path(self, name: str) -> Path:
         """The picture of that name.
@@ -34,23 +35,33 @@ class PictureRoot:
             RowError: the name is empty, or leads out of the folder, also by a link.
             MissingPicture: it is not on disk (only when pictures are looked for).
         """
-        pure = PurePosixPath(name)
-        if pure.is_relative_to(self.folder):  # named in full
-            pure = pure.relative_to(self.folder)
-        if not pure.name or pure.is_absolute() or ".." in pure.parts or "\0" in name:
+        inner = name.removeprefix(f"{self.folder}/")  # named in full
+        place, _, file = inner.rpartition("/")
+        climbs = inner.startswith("/") or ".." in inner.split("/") or "\0" in inner
+        if climbs or file in ("", "."):
             raise RowError(f"picture {name!r}: expected a path inside {self.folder}")
-        path = self.folder / pure
-        if path.parent not in self._inside:
-            self._inside[path.parent] = path.parent.resolve().is_relative_to(self._real)
-        linked = path.is_symlink() and not path.resolve().is_relative_to(self._real)
-        if linked or not self._inside[path.parent]:
+        if place not in self._folders:
+            self._folders[place] = self._inside(self.folder / place)
+        folder = self._folders[place]
+        path = folder / file if folder else None
+        try:
+            mode = path.lstat().st_mode if path else 0
+        except OSError:
+            mode = 0
+        if path is not None and stat.S_ISLNK(mode):
+            path = self._inside(path)
+        if path is None:
             raise RowError(
                 f"picture {name!r}: a link leads out of {self.folder}, which is refused; "
                 "give the folder that really holds the pictures"
             )
-        if self.look and not path.is_file():
+        if self.look and not (stat.S_ISREG(mode) or path.is_file()):
             raise MissingPicture(path, name)
         return path
+
+    def _inside(self, path: Path) -> Path | None:
+        """`path`, unless it leads out of the folder."""
+        return path if path.resolve().is_relative_to(self._real) else None
 
 
 def require_file(path: Path, layout: str) -> Path:
