@@ -31,7 +31,12 @@ class Controls:
         self.file = widgets.Dropdown(options=[], description="in this folder", **_row())
         self.file.layout.display = "none"
         self.upload = widgets.FileUpload(
-            accept="image/*", multiple=False, description="upload a picture"
+            accept="image/*",
+            multiple=False,
+            description="upload a picture",
+            layout=widgets.Layout(
+                width="auto", align_self="flex-start", margin="2px 0px 2px 100px"
+            ),
         )
         self.caption = widgets.Textarea(
             description="caption",
@@ -41,8 +46,8 @@ class Controls:
             **_row(),
         )
         self.text = _text("look for", "any text, Enter")
-        self.sentences = _chips("sentences")
-        self.phrases = _chips("phrases")
+        self.sentences = _chips("sentences of the caption")
+        self.phrases = _chips("phrases of the caption")
         self.model = widgets.Dropdown(options=names, description="model", **_row())
         self.second = widgets.Dropdown(
             options=[("none", ""), *names], description="beside it", **_row()
@@ -51,10 +56,12 @@ class Controls:
         self.opacity = _share(0.6, "opacity")
         self.threshold = _share(0.0, "threshold")
         self.hottest = widgets.Checkbox(
-            True, description="follow the hottest patch", indent=False, **_row()
+            True, description="follow the hottest patch", indent=False, **_row("220px")
         )
-        self.row = widgets.IntSlider(1, 1, 1, description="patch row", **_LATE, **_row())
-        self.column = widgets.IntSlider(1, 1, 1, description="patch column", **_LATE, **_row())
+        self.row = widgets.IntSlider(1, 1, 1, description="patch row", **_LATE, **_row("330px"))
+        self.column = widgets.IntSlider(
+            1, 1, 1, description="patch column", **_LATE, **_row("330px")
+        )
         self.name = _text("export as", "lower-case words joined by underscores")
         self.name.value = "view"
         self.export = widgets.Button(
@@ -69,7 +76,11 @@ class Controls:
         look = [self.text, self.model, self.second, self.kind, self.opacity, self.threshold]
         columns = widgets.HBox([widgets.VBox(source), widgets.VBox(look)])
         columns.layout.flex_flow = "row wrap"
-        return widgets.VBox([columns, self.sentences, self.phrases])
+        chips = [
+            widgets.HBox([widgets.Label(label, layout=widgets.Layout(flex="0 0 96px")), control])
+            for label, control in (("sentences", self.sentences), ("phrases", self.phrases))
+        ]
+        return widgets.VBox([columns, *chips])
 
     def patch_box(self) -> widgets.Widget:
         """The controls of the patch."""
@@ -102,8 +113,8 @@ def set_chips(control: widgets.ToggleButtons, texts: Sequence[str], value: str) 
     control.layout.display = "flex" if texts else "none"
 
 
-def _row() -> dict[str, Any]:
-    return {"layout": widgets.Layout(width=_WIDTH), "style": _LABEL}
+def _row(width: str = _WIDTH) -> dict[str, Any]:
+    return {"layout": widgets.Layout(width=width), "style": _LABEL}
 
 
 def _text(description: str, placeholder: str) -> widgets.Text:
@@ -115,12 +126,11 @@ def _share(value: float, description: str) -> widgets.FloatSlider:
                                **_LATE, **_row())  # fmt: skip
 
 
-def _chips(description: str) -> widgets.ToggleButtons:
-    layout = widgets.Layout(width="auto", max_height="112px", overflow="hidden auto")
+def _chips(words: str) -> widgets.ToggleButtons:
+    layout = widgets.Layout(max_height="112px", overflow="hidden auto", flex="1 1 auto")
     return widgets.ToggleButtons(
-        options=[], description=description, layout=layout,
-        style={"button_width": "auto"} | _LABEL,
-    )  # fmt: skip
+        options=[], tooltip=words, layout=layout, style={"button_width": "auto"}
+    )
 
 
 def _wrapping(controls: Sequence[widgets.Widget]) -> widgets.HBox:

@@ -11,6 +11,7 @@ from bclip_core.explorer.tables import (
     answers_html,
     error_html,
     escaped,
+    image_html,
     message_html,
     panel_html,
     panel_words,
@@ -18,7 +19,7 @@ from bclip_core.explorer.tables import (
     scores_html,
 )
 from bclip_core.explorer.view import MOST_MODELS, Shown
-from bclip_core.plotting.overlays import SIDE, encode_png, framed, overlaid
+from bclip_core.plotting.overlays import SIDE, framed, overlaid
 
 
 class Display:
@@ -36,15 +37,16 @@ class Display:
 
     def __init__(self, choose: Callable[[int, int], None]) -> None:
         self.picture = PatchPicture(choose)
-        self.maps = [widgets.Image(format="png") for _ in range(MOST_MODELS + 1)]
+        self.maps = [widgets.HTML() for _ in range(MOST_MODELS + 1)]
         self.captions = [widgets.HTML() for _ in self.maps]
         self.message, self.scores, self.answers = (widgets.HTML() for _ in range(3))
         self._panels = []
         for image, caption in zip(self.maps, self.captions, strict=True):
             image.layout.margin = "0px"
-            panel = widgets.VBox([image, caption], layout=widgets.Layout(width=f"{SIDE + 8}px"))
+            layout = widgets.Layout(width=f"{SIDE}px", margin="0px", overflow="hidden")
+            panel = widgets.VBox([image, caption], layout=layout)
             self._panels.append(panel.add_class("bclip-panel"))
-        wrapping = widgets.Layout(flex_flow="row wrap", grid_gap="0px 8px")
+        wrapping = widgets.Layout(flex_flow="row wrap", grid_gap="4px")
         self.pictures = widgets.HBox([self.picture.widget, *self._panels], layout=wrapping)
         self.tables = [self._scrolling(self.answers), self._scrolling(self.scores)]
         for name in ("message", "scores", "answers"):
@@ -67,10 +69,8 @@ class Display:
         for number, holder in enumerate(self._panels):
             holder.layout.display = "flex" if number < len(shown.panels) else "none"
         for panel, image, caption in zip(shown.panels, self.maps, self.captions, strict=False):
-            image.value = encode_png(
-                overlaid(panel.image, panel.item, view.opacity, view.threshold)
-            )
-            image.tooltip = plain(f"{panel.title}. {panel_words(panel)}", 300)
+            drawn = overlaid(panel.image, panel.item, view.opacity, view.threshold)
+            image.value = image_html(drawn, f"{panel.title}. {panel_words(panel)}")
             caption.value = panel_html(panel)
         self.scores.value, self.answers.value = scores_html(shown), answers_html(shown)
         self.message.value = message_html(shown)

@@ -8,7 +8,7 @@ from functools import partial
 import ipywidgets as widgets
 from PIL import Image
 
-from bclip_core.plotting.overlays import encode_png
+from bclip_core.explorer.tables import image_html
 
 
 class PatchPicture:
@@ -29,7 +29,7 @@ class PatchPicture:
     def __init__(self, choose: Callable[[int, int], None]) -> None:
         self._choose = choose
         self._grid = (0, 0)
-        self.image = widgets.Image(format="png", layout=_cell())
+        self.image = widgets.HTML(layout=_cell())
         self.buttons: list[widgets.Button] = []
         self._overlay = widgets.GridBox(layout=_cell(grid_gap="0px", overflow="hidden"))
         self.widget = widgets.GridBox(
@@ -48,7 +48,7 @@ class PatchPicture:
         size = {"width": f"{picture.width}px", "height": f"{picture.height}px"}
         for part in (self.widget, self.image, self._overlay):
             part.layout.width, part.layout.height = size["width"], size["height"]
-        self.image.value, self.image.tooltip = encode_png(picture), words
+        self.image.value = image_html(picture, words)
         if grid != self._grid:
             self._lay_out(grid)
 

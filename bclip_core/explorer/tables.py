@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import unicodedata
 from collections.abc import Sequence
 
+from PIL import Image
+
 from bclip_core.explorer.view import Panel, Shown
+from bclip_core.plotting.overlays import encode_png
 from bclip_core.plotting.style import COLOURS
 
 _SHORT, _LONGEST = 70, 600  # characters in a table, and in what appears under the mouse
@@ -27,6 +31,19 @@ def escaped(text: str, longest: int = _SHORT) -> str:
     """A text of anybody's as HTML: escaped, isolated from the direction of its surroundings."""
     whole = html.escape(plain(text, _LONGEST))
     return f'<bdi dir="auto" title="{whole}">{html.escape(plain(text, longest))}</bdi>'
+
+
+def image_html(picture: Image.Image, words: str) -> str:
+    """A picture at its own size, and in words for those who do not see it.
+
+    The words are why this is HTML: the image of ipywidgets has no place for them.
+    """
+    content = base64.b64encode(encode_png(picture)).decode()
+    return (
+        f'<img alt="{html.escape(plain(words, _LONGEST))}" width="{picture.width}" '
+        f'height="{picture.height}" style="display:block;max-width:none" '
+        f'src="data:image/png;base64,{content}">'
+    )
 
 
 def error_html(error: BaseException) -> str:
@@ -54,7 +71,8 @@ def panel_words(panel: Panel) -> str:
 
 def panel_html(panel: Panel) -> str:
     """The caption of a panel."""
-    return f"<b>{escaped(panel.title)}</b><br>{html.escape(panel_words(panel))}"
+    title, words = escaped(panel.title), html.escape(panel_words(panel))
+    return f'<div style="line-height:1.3"><b>{title}</b><br>{words}</div>'
 
 
 def scores_html(shown: Shown) -> str:

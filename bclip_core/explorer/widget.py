@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -213,6 +214,8 @@ class AttentionExplorer:
         kinds = self.workbench.kinds(view.models)
         with self._silently():
             controls.text.value = view.text
+            if scene := re.fullmatch(r"scene (\d+)", view.picture):
+                controls.scene.value = int(scene[1])
             for chips in (controls.sentences, controls.phrases):
                 values = [value for _, value in chips.options]
                 chips.value = view.text if view.text in values else None

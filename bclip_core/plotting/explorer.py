@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def _verdict(panel: Panel) -> str:
     return panel.item.note + {True: ", hit", False: ", miss", None: ""}[panel.item.hit]
 
 
-def _title(panel: Axes, lines: Sequence[str], side: str = "center") -> None:
+def _title(panel: Axes, lines: Sequence[str], side: Literal["center", "right"] = "center") -> None:
     panel.set_title("\n".join(lines), fontsize=7.5, parse_math=False, loc=side)
 
 

@@ -1,0 +1,83 @@
+"""The explorer on a page: what a reader sees of it and does to it."""
+
+import base64
+import io
+import re
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Locator, Page, TimeoutError, expect
+
+SLOW = 60_000  # milliseconds that a step may take; it waits no longer than it has to
+START = 240_000  # and that JupyterLab, the kernel and all cells may take
+_ROWS = """table => [...table.querySelectorAll("tbody tr")].map(row =>
+  [row.querySelector("bdi").title, ...[...row.querySelectorAll("td")].map(cell => cell.innerText)])
+"""
+
+
+class ExplorerPage:
+    """One explorer in an open notebook; every method waits for what it needs."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.message = self.part("message")
+        page.set_default_timeout(SLOW)
+
+    def run_all_cells(self) -> None:
+        """Wait for notebook and kernel, run everything, wait for the explorer."""
+        idle = self.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
+        idle.first.wait_for(timeout=START)
+        started = self.page.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[(\*|\d+)\]"))
+        for _ in range(10):  # what is clicked while the page is still settling may go unheard
+            self.page.get_by_role("menuitem", name="Run", exact=True).click()
+            try:
+                self.page.get_by_text("Run All Cells", exact=True).click(timeout=3_000)
+                started.first.wait_for(timeout=3_000)
+                break
+            except TimeoutError:
+                self.page.keyboard.press("Escape")
+        expect(self.message).to_contain_text("Looking for", timeout=START)
+
+    def part(self, name: str) -> Locator:
+        return self.page.locator(f".bclip-{name}")
+
+    def says(self, text: str | re.Pattern[str]) -> None:
+        """Wait until the message has this text."""
+        expect(self.message).to_contain_text(text, timeout=SLOW)
+
+    def type(self, name: str, text: str) -> None:
+        field = self.part(name).locator("input, textarea")
+        field.fill(text)
+        field.press("Enter")
+
+    def choose(self, name: str, label: str) -> None:
+        self.part(name).locator("select").select_option(label=label)
+
+    def press(self, name: str, key: str, readout: str) -> None:
+        """A key on a slider, until it reads as expected."""
+        handle = self.part(name).locator(".noUi-handle")
+        handle.focus()
+        handle.press(key)
+        expect(self.part(name).locator(".widget-readout")).to_have_text(readout, timeout=SLOW)
+
+    def caption(self, number: int) -> Locator:
+        return self.part("panel").nth(number).locator(".widget-html-content").last
+
+    def drawn(self, number: int) -> np.ndarray:
+        """The pixels of a map on the page."""
+        source = self.part("panel").nth(number).locator("img").get_attribute("src")
+        content = base64.b64decode(source.partition("base64,")[2])
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+    def shows(self, number: int, expected: np.ndarray) -> None:
+        """Wait until a map on the page has exactly these pixels."""
+        for _ in range(SLOW // 100):
+            if np.array_equal(self.drawn(number), expected):
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"map {number} is not the one that the library draws")
+
+    def table(self, name: str, number: int = 0) -> list[list[str]]:
+        """Rows: the whole text of the first column, then the other columns as they read."""
+        rows = self.part(name).locator("table").nth(number).evaluate(_ROWS)
+        return [[cell.strip() for cell in row] for row in rows]

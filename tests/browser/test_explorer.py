@@ -1,0 +1,282 @@
+"""The explorer as a reader meets it: JupyterLab, notebook 11, a real browser.
+
+One story on one page, since starting is what costs; every step waits for what it expects to see.
+The numbers and pixels on the page are compared with what the library gives in this process.
+"""
+
+import json
+import re
+import shutil
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bclip_core.attention_maps import phrase_masks, picture_maps, text_maps
+from bclip_core.checkpoints import SHIPPED, load
+from bclip_core.data.images import image_to_pixels
+from bclip_core.data.sources import load_split
+from bclip_core.explorer import View
+from bclip_core.notebooks import NOTEBOOKS
+from bclip_core.plotting.files import FIGURES
+from bclip_core.plotting.overlays import overlaid
+from bclip_core.profiles import get_profile
+from bclip_core.results import runs_folder
+from bclip_core.runs import find
+from tests.browser.lab import SCREENSHOTS, TOKEN, jupyter_lab
+
+NOTEBOOK, SCENE = "11_explore_attention.ipynb", 3  # the notebook's default scene
+OUTPUTS = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.{}']"
+NASTY = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+BAD_FILES = {
+    "cut.jpg": " cannot be decoded: .*truncated",
+    "huge.png": " cannot be decoded: .*pixels",
+    "thin.png": " cannot be decoded: .*within a factor",
+    "none.png": ": no such file",
+}
+# What Chromium says of pages that lack an icon, which is no error of ours.
+HARMLESS = re.compile(r"favicon")
+
+
+@pytest.fixture(scope="module")
+def story(browser, tmp_path_factory):
+    """The explorer of an executed notebook, with what the page and the server complained about."""
+    from tests.browser.page import ExplorerPage
+
+    root, home = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("home")
+    (root / "notebooks").mkdir()
+    shutil.copy(NOTEBOOKS / NOTEBOOK, root / "notebooks")
+    shutil.copytree(FIGURES, root / "figures")  # the notebook's text shows some
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    complaints = []
+    with jupyter_lab(root, home) as address:
+        page = browser.new_page(viewport={"width": 1500, "height": 1300})
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.goto(f"{address}/lab/tree/notebooks/{NOTEBOOK}?token={TOKEN}&reset")
+        explorer = ExplorerPage(page)
+        explorer.run_all_cells()
+        explorer.complaints, explorer.home = complaints, home
+        explorer.message.scroll_into_view_if_needed()
+        yield explorer
+        page.screenshot(path=SCREENSHOTS / "last.png")
+        page.close()
+
+
+@pytest.fixture(scope="module")
+def library(story):
+    """Models and scene as the library has them, in this process."""
+    sizes = get_profile("smoke")
+    wanted = [sizes.run("beta-clip-ce"), sizes.run("beta-clip-ce", beta=0.0)]
+    models = [find(config).model().eval() for config in wanted] + [load(SHIPPED["scenes"]).eval()]
+    scene = load_split(sizes.base.data, "test")[SCENE]
+    pixels = image_to_pixels(scene["image"], 64)
+    return models, pixels, phrase_masks(scene)
+
+
+def drawn_by_library(library, number, text, kind="mean", **settings):
+    """The pixels of a panel, and its map."""
+    models, pixels, masks = library
+    mask = [masks[text]] if text in masks else None
+    [item] = text_maps(picture_maps(models[number], pixels, [text]), kind, mask)
+    return np.asarray(overlaid(pixels.permute(1, 2, 0).numpy(), item, **settings)), item
+
+
+def the_first_view_is_the_librarys(story, library):
+    models, pixels, _ = library
+    story.says(f"Looking for green cross in scene {SCENE}")
+    rows = story.table("scores")
+    texts = [row[0] for row in rows]
+    assert [row[1] for row in rows if row[0] == "green cross"] == ["▶ asked for"]
+    for number, model in enumerate(models):
+        expected = picture_maps(model, pixels, texts).score.tolist()
+        assert [row[2 + number] for row in rows] == [f"{value:.3f}" for value in expected]
+        kind = "cosine" if model.pooler is None else "mean"
+        pixels_drawn, item = drawn_by_library(library, number, "green cross", kind)
+        story.shows(number, pixels_drawn)
+        words = story.caption(number).inner_text()
+        assert item.note in words
+        assert words.count("hit" if item.hit else "miss") == 1
+    story.page.screenshot(path=SCREENSHOTS / "1_first_view.png")
+
+
+def sliders_redraw_and_are_moved_by_keyboard(story, library):
+    story.press("opacity", "ArrowRight", "0.65")
+    story.shows(0, drawn_by_library(library, 0, "green cross", opacity=0.65)[0])
+    story.press("threshold", "PageUp", re.compile("0.[1-9]"))
+    threshold = float(story.part("threshold").locator(".widget-readout").inner_text())
+    settings = {"opacity": 0.65, "threshold": threshold}
+    story.shows(0, drawn_by_library(library, 0, "green cross", **settings)[0])
+    story.press("threshold", "Home", "0.00")
+    story.press("opacity", "ArrowLeft", "0.60")
+    story.shows(0, drawn_by_library(library, 0, "green cross")[0])
+
+
+def a_typed_text_and_a_clicked_phrase(story, library):
+    story.type("text", "something of my own")
+    story.says("Looking for something of my own")
+    story.shows(0, drawn_by_library(library, 0, "something of my own")[0])
+    assert not re.search("hit|miss", story.caption(0).inner_text())  # nobody knows
+    story.part("phrases").get_by_role("button", name="red square", exact=True).click()
+    story.says("Looking for red square")
+    assert story.part("text").locator("input").input_value() == "red square"
+    expected, item = drawn_by_library(library, 0, "red square")
+    story.shows(0, expected)
+    assert ("hit" if item.hit else "miss") in story.caption(0).inner_text()
+
+
+def a_clicked_patch_says_what_it_answers_to(story, library):
+    models, pixels, _ = library
+    story.page.get_by_title("patch in row 4, column 7").click()
+    answers = story.part("answers").locator("table").first
+    answers.get_by_text("row 4, column 7").wait_for()
+    for number, model in enumerate(models):
+        rows = story.table("answers", number)
+        kind = "cosine" if model.pooler is None else "mean"
+        values = picture_maps(model, pixels, [row[0] for row in rows]).values(kind)
+        digits = 3 if kind == "cosine" else 2
+        assert [row[1] for row in rows] == [
+            f"{v:.{digits}f}" for v in values[:, 3 * 8 + 6].tolist()
+        ]
+    story.page.screenshot(path=SCREENSHOTS / "2_patch.png")
+    story.press("column", "ArrowRight", "8")
+    answers.get_by_text("row 4, column 8").wait_for()
+
+
+def models_and_heads_are_switched(story, library):
+    story.choose("model", "clip (untouched)")
+    story.choose("second", "none")
+    story.page.wait_for_function("document.querySelectorAll('.bclip-panel img').length == 3")
+    story.shows(0, drawn_by_library(library, 2, "red square", "cosine")[0])
+    assert story.part("panel").nth(1).is_hidden()
+    names = story.part("model").locator("option").all_inner_texts()
+    assert len(names) == 3, names
+    story.choose("model", next(name for name in names if "β=0.5" in name))
+    story.shows(0, drawn_by_library(library, 0, "red square")[0])
+    story.choose("kind", "head 8")
+    story.shows(0, drawn_by_library(library, 0, "red square", "head 8")[0])
+    story.choose("kind", "mean")
+
+
+def any_text_is_shown_as_it_is(story):
+    for text in (NASTY, "🔴 красный круг", "عبارة من اليمين"):
+        story.type("text", text)
+        story.says(f"Looking for {text} in")
+    assert story.page.evaluate("window.hacked") is None
+
+
+def a_text_of_ten_thousand_words_and_an_empty_one(story):
+    story.type("text", "word " * 10_000)
+    story.says("reads only 248 of the text's 10002 tokens")
+    story.page.screenshot(path=SCREENSHOTS / "3_long_text.png")
+    story.type("text", "")
+    story.says("ValueError: the text is empty")
+    assert story.part("panel").first.is_hidden()
+    story.page.screenshot(path=SCREENSHOTS / "4_error.png")
+    story.type("text", "green cross")
+    story.says("Looking for green cross")
+    assert story.part("panel").first.is_visible()
+
+
+def png_of_zeros(width: int, height: int) -> bytes:
+    """A valid header of that size; the little behind it is never reached."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder of pictures, good and bad, with names that are not kind."""
+    folder = tmp_path_factory.mktemp("pictures")
+    noise = torch.randint(256, (90, 120, 3), generator=torch.Generator().manual_seed(0)).byte()
+    picture = Image.fromarray(noise.numpy())
+    picture.save(folder / "a <b onclick=x>bold name.png")
+    picture.save(folder / "whole.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "whole.jpg").read_bytes()[:900])
+    (folder / "huge.png").write_bytes(png_of_zeros(20_000, 10_000))
+    (folder / "thin.png").write_bytes(png_of_zeros(1, 9_000_000))
+    return folder
+
+
+def a_bad_file_is_an_error_in_place(story, files):
+    for name, message in BAD_FILES.items():
+        story.type("path", str(files / name))
+        story.says(re.compile(f"{name}{message}"))
+        assert story.part("panel").first.is_visible()  # still the picture before
+
+
+def a_folder_and_an_upload(story, files):
+    story.type("path", str(files))
+    story.says(re.compile(r"Looking for green cross in .*a <b onclick=x>bold name\.png"))
+    assert story.part("file").is_visible()
+    story.choose("file", "whole.jpg")
+    story.says("whole.jpg")
+    with story.page.expect_file_chooser() as chooser:
+        story.part("upload").click()
+    chooser.value.set_files(files / "a <b onclick=x>bold name.png")
+    story.says("in upload a <b onclick=x>bold name.png")
+    caption = story.part("caption").locator("textarea")
+    caption.fill("A grey dog sleeps on a red mat. Its ears are long.")
+    caption.blur()
+    story.part("sentences").get_by_role("button", name="Its ears are long.").click()
+    story.says("Looking for Its ears are long.")
+    story.page.screenshot(path=SCREENSHOTS / "5_own_picture.png")
+
+
+def sixty_phrases_do_not_break_the_layout(story):
+    caption = story.part("caption").locator("textarea")
+    caption.fill(
+        " ".join(
+            f"Box number {n} holds a red ball and a blue cup of {n} litres." for n in range(30)
+        )
+    )
+    caption.blur()
+    story.part("phrases").get_by_role("button").nth(59).wait_for()
+    width = story.page.evaluate(
+        "[...document.querySelectorAll('.bclip-phrases, .bclip-sentences')]"
+        ".map(part => [part.clientHeight, part.scrollWidth - part.clientWidth])"
+    )
+    assert all(height <= 120 and hidden <= 1 for height, hidden in width), width
+    story.page.screenshot(path=SCREENSHOTS / "6_many_phrases.png")
+
+
+def a_view_is_exported_and_made_again(story):
+    story.type("name", "from_the_browser")
+    story.part("export").click()
+    story.says(re.compile(r"Written: .*from_the_browser\.png and .*from_the_browser\.json"))
+    stored = json.loads((runs_folder() / "explorer" / "from_the_browser.json").read_text())
+    view = View(**stored["view"])
+    assert view.text == "Its ears are long."
+    assert view.to_dict() == View(**json.loads(json.dumps(view.to_dict()))).to_dict()
+
+
+def nothing_complained(story):
+    assert [text for text in story.complaints if not HARMLESS.search(text)] == []
+    for kind in ("error", "stderr"):
+        assert story.page.locator(OUTPUTS.format(kind)).count() == 0
+    log = (story.home / "server.log").read_text()
+    assert "Traceback" not in log, log[-3000:]
+
+
+def test_the_explorer_in_jupyterlab(story, library, files):
+    the_first_view_is_the_librarys(story, library)
+    sliders_redraw_and_are_moved_by_keyboard(story, library)
+    a_typed_text_and_a_clicked_phrase(story, library)
+    a_clicked_patch_says_what_it_answers_to(story, library)
+    models_and_heads_are_switched(story, library)
+    any_text_is_shown_as_it_is(story)
+    a_text_of_ten_thousand_words_and_an_empty_one(story)
+    a_bad_file_is_an_error_in_place(story, files)
+    a_folder_and_an_upload(story, files)
+    sixty_phrases_do_not_break_the_layout(story)
+    a_view_is_exported_and_made_again(story)
+    nothing_complained(story)
