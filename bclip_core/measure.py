@@ -30,9 +30,9 @@ from bclip_core.real_benchmark import (
     CONDITIONED,
     Measured,
     measure_classes,
-    measure_regions,
     measure_retrieval,
 )
+from bclip_core.region_benchmark import measure_regions
 from bclip_core.results import code_version, save_result
 from bclip_core.weights import CheckpointError, read_weights
 

@@ -51,24 +51,28 @@ def paper_rows(
 
 
 def subset_rows(results: Sequence[Record]) -> list[list[str]]:
-    """Header and rows: data set, label, metric, items, chance, ours. For incomplete data alone."""
-    rows = [["data set", "model", "metric", "items", "chance", "% [95 % interval]"]]
+    """Header and rows: data set, label, metric, items, levels of guessing, ours; for subsets."""
+    rows = [["data set", "model", "metric", "items", "chance", "not looking", "% [95 % interval]"]]
     for result in results:
         for name, value in result["metrics"].items():
             chance, count = f"{100 * value['chance']:.1f}", f"{value['count']:,}"
-            about = [result["data_set"], result["label"], name, count, chance]
+            blind = f"{100 * value['blind']:.1f}" if "blind" in value else chance
+            about = [result["data_set"], result["label"], name, count, chance, blind]
             rows.append([*about, _estimate(value)])
     return rows
 
 
 def at_chance(value: Mapping[str, Any]) -> bool:
-    """Whether the interval of a metric holds its chance level, to rounding."""
-    rounding = 1e-9
-    return bool(value["low"] - rounding <= value["chance"] <= value["high"] + rounding)
+    """Whether the interval of a metric holds the level of not looking, to rounding.
+
+    That is `blind` where it was measured (regions), else the chance level.
+    """
+    level, rounding = value.get("blind", value["chance"]), 1e-9
+    return bool(value["low"] - rounding <= level <= value["high"] + rounding)
 
 
 def outside_chance(results: Sequence[Record]) -> list[str]:
-    """Metrics whose interval leaves out their chance level: none are expected of random weights."""
+    """Metrics that are not `at_chance`: none are expected of random weights."""
     return [
         f"{result['data_set']} {name}"
         for result in results

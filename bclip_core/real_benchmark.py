@@ -1,4 +1,4 @@
-"""The papers' protocols on the real data sets: retrieval, regions, classes, each defined once.
+"""The papers' protocols on real data sets: retrieval and classes, regions in `region_benchmark`.
 
 Every number comes with a bootstrap 95 % interval over pictures, its chance level and its count,
 and every result with how it was measured (`Measured.protocol`).
@@ -6,26 +6,20 @@ and every result with how it was measured (`Measured.protocol`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import datasets
 import torch
 from open_clip import IMAGENET_CLASSNAMES
 from torch import Tensor
 
-from bclip_core.data.benchmarks import CaptionSet, LabelledSet, RegionSet, count_cut, retrieval_task
+from bclip_core.data.benchmarks import CaptionSet, LabelledSet, retrieval_task
 from bclip_core.encoding import encode_dataset, encode_texts
 from bclip_core.evaluation import (
     Metrics,
     class_ranks,
-    conditioned_caption_scores,
     conditioned_similarity,
-    hits_from_scores,
     own_caption_similarity,
-    region_scores,
     retrieval_metrics,
-    roi_features,
     similarity_matrix,
     summarise_items,
     summarise_retrieval,
@@ -37,7 +31,6 @@ from bclip_core.tokenizer import Tokenizer
 
 CENTRE_CROP = "short side resized (bicubic), centre cropped"
 CONDITIONED = ("all", "two-stage", "none")
-WHOLE = "whole picture squashed to the square (bicubic), aspect ratio lost"
 
 
 class Measured(NamedTuple):
@@ -91,7 +84,7 @@ def measure_retrieval(
     metrics: Metrics = {}
     protocol: dict[str, Any] = {"pictures": CENTRE_CROP, "pixels": model.backbone.image_size[0]}
     for kind in ("captions", "summary") if single else ("captions",):
-        task = retrieval_task(captions, _tokenizer(model), limit=limit, summary=kind == "summary")
+        task = retrieval_task(captions, tokenizer_of(model), limit=limit, summary=kind == "summary")
         assert task.cut is not None
         protocol[kind] = task.cut._asdict()
         text = encode_texts(model, task.texts, progress=progress)
@@ -101,7 +94,7 @@ def measure_retrieval(
             honest = _conditioned(model, patches, text, progress)
             found["conditioned"] = retrieval_metrics(honest, task.relevant)
         if pooled and conditioned == "two-stage":
-            query, relevant = text.to(_device(model)), task.relevant
+            query, relevant = text.to(device_of(model)), task.relevant
             found[f"conditioned_top{top_k}"] = two_stage_retrieval(
                 model, patches, query, plain, relevant, top_k, progress=progress
             )
@@ -110,53 +103,6 @@ def measure_retrieval(
             found["own_caption"] = retrieval_metrics(own, task.relevant)
         for name, outcome in found.items():
             metrics |= summarise_retrieval(f"retrieval/{name}/{kind}", outcome, task.relevant)
-    return Measured(metrics, protocol)
-
-
-def measure_regions(
-    model: BClip, levels: Mapping[str, RegionSet], *, progress: bool = False
-) -> Measured:
-    """FG-OVD: the true expression of a box among false ones.
-
-    A region is a hit when its true expression is more similar than every false one; a tie is a
-    miss, and how many were missed by a tie alone is recorded. Names: `regions/dense/LEVEL`, the
-    ROI-aligned value-only patches of the squashed picture against the expressions, the box in
-    pixels of the original scaled per axis; and, with a pooler, `regions/pooled/LEVEL`, the whole
-    picture pooled with each expression, the box unused.
-
-    Args:
-        model: any model of the collection.
-        levels: the regions of each level.
-        progress: show bars.
-    """
-    files = list(dict.fromkeys(path for regions in levels.values() for path in regions.photos()))
-    columns = {"id": [file.name for file in files], "image": [str(file) for file in files]}
-    pictures = datasets.Dataset.from_dict(columns)
-    pictures = pictures.cast_column("image", datasets.Image())
-    _, patches = encode_dataset(model.eval(), pictures, whole=True, progress=progress)
-    items = [item for regions in levels.values() for item in regions.items]
-    texts = [text for item in items for text in item.captions]
-    encoded = encode_texts(model, texts, progress=progress)
-    per_item = iter(torch.split(encoded, [len(item.captions) for item in items]))
-    row_of = {path: row for row, path in enumerate(files)}
-    cut = count_cut(texts, _tokenizer(model))
-    protocol: dict[str, Any] = {
-        "pictures": WHOLE, "pixels": model.backbone.image_size[0], "photos": len(files),
-        "captions": cut._asdict(), "missed by a tie": {},
-    }  # fmt: skip
-    metrics: Metrics = {}
-    for level, regions in levels.items():
-        rows = torch.tensor([row_of[item.photo] for item in regions.items])
-        captions = [next(per_item) for _ in regions.items]
-        region = _region_features(model, patches, rows, regions)
-        scores = {"dense": region_scores(region, captions)}
-        if model.pooler is not None:
-            scores["pooled"] = conditioned_caption_scores(model, patches, rows, captions)
-        chance = sum(1 / len(item.captions) for item in regions.items) / len(regions)
-        for kind, values in scores.items():
-            outcome = hits_from_scores(values)
-            metrics[f"regions/{kind}/{level}"] = summarise_items(outcome.hits, chance, rows)
-            protocol["missed by a tie"][f"{kind}/{level}"] = outcome.ties
     return Measured(metrics, protocol)
 
 
@@ -175,7 +121,7 @@ def measure_classes(model: BClip, labelled: LabelledSet, *, progress: bool = Fal
     image, _ = encode_dataset(model.eval(), pictures, patches=False, progress=progress)
     names = labelled.class_names or tuple(IMAGENET_CLASSNAMES)
     classifier = zero_shot_classifier(
-        model.backbone, _tokenizer(model), names, device=_device(model), progress=progress
+        model.backbone, tokenizer_of(model), names, device=device_of(model), progress=progress
     )
     found = class_ranks(image, classifier, labelled.labels())
     metrics = {
@@ -187,7 +133,7 @@ def measure_classes(model: BClip, labelled: LabelledSet, *, progress: bool = Fal
 
 
 def _conditioned(model: BClip, patches: Tensor, text: Tensor, progress: bool) -> Tensor:
-    text = text.to(_device(model))
+    text = text.to(device_of(model))
     return conditioned_similarity(model, patches, text, progress=progress).cpu()
 
 
@@ -195,22 +141,17 @@ def _conditioned(model: BClip, patches: Tensor, text: Tensor, progress: bool) ->
 def _pooled_with_own(model: BClip, patches: Tensor, text: Tensor) -> Tensor:
     """Image m pooled with text m, [M, D]."""
     assert model.pooler is not None
-    device, parts = _device(model), []
+    device, parts = device_of(model), []
     for rows, texts in zip(torch.split(patches, 256), torch.split(text, 256), strict=True):
         parts.append(model.pooler(rows.to(device), texts[:, None].to(device))[0][:, 0].cpu())
     return torch.cat(parts)
 
 
-def _region_features(model: BClip, patches: Tensor, rows: Tensor, regions: RegionSet) -> Tensor:
-    boxes = torch.tensor([item.box for item in regions.items])
-    sizes = torch.zeros(len(patches), 2, dtype=torch.int64)
-    sizes[rows] = torch.tensor([item.size for item in regions.items])
-    return roi_features(patches, model.backbone.grid, boxes, rows, sizes)
-
-
-def _tokenizer(model: BClip) -> Tokenizer:
+def tokenizer_of(model: BClip) -> Tokenizer:
+    """The tokenizer of a model's context."""
     return Tokenizer(model.backbone.context_length)
 
 
-def _device(model: BClip) -> torch.device:
+def device_of(model: BClip) -> torch.device:
+    """Where a model is."""
     return next(model.parameters()).device

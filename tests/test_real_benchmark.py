@@ -16,7 +16,8 @@ from bclip_core.data.benchmarks import (
     RegionSet,
 )
 from bclip_core.paper_tables import at_chance
-from bclip_core.real_benchmark import measure_classes, measure_regions, measure_retrieval
+from bclip_core.real_benchmark import measure_classes, measure_retrieval
+from bclip_core.region_benchmark import measure_regions
 from tests.planted import Planted, draw, shuffled
 
 COUNT = 60
@@ -123,6 +124,7 @@ def test_a_perfect_model_names_every_region(model: Planted, tmp_path: Path) -> N
     assert (dense["hard"]["mean"], dense["hard"]["count"]) == (1.0, COUNT)
     assert dense["hard"]["chance"] == pytest.approx(1 / 5)
     assert dense["easy"]["mean"] == pytest.approx(1 - 3 / COUNT)  # a tie is a miss
+    assert 0.1 < dense["hard"]["blind"] < 0.3  # in other pictures: names are alike, so 1 in 5
     assert found.protocol["missed by a tie"]["dense/hard"] == 0
     assert found.protocol["missed by a tie"]["dense/easy"] == 3
     assert (found.protocol["photos"], found.protocol["pixels"]) == (15, 64)

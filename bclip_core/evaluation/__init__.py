@@ -28,6 +28,7 @@ from bclip_core.evaluation.leak import (
 )
 from bclip_core.evaluation.regions import (
     RegionHits,
+    blind_region_accuracy,
     boxes_to_patches,
     chance_region_accuracy,
     hits_from_scores,
@@ -56,6 +57,7 @@ __all__ = [
     "RegionHits",
     "Retrieval",
     "VarianceShares",
+    "blind_region_accuracy",
     "bootstrap_interval",
     "boxes_to_patches",
     "chance_recall",

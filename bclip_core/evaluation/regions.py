@@ -170,6 +170,43 @@ def chance_region_accuracy(captions: Sequence[Tensor]) -> float:
     return sum(1 / len(rows) for rows in captions) / len(captions)
 
 
+def blind_region_accuracy(
+    region: Tensor, captions: Sequence[Tensor], picture: Tensor | Sequence[int]
+) -> float:
+    """What the same model scores on regions of other pictures: the level of not looking.
+
+    1 / (1 + N) is the level of guessing only where the true caption is like the others. In FG-OVD
+    the false ones are made from it, each by changing a word or two, so that it lies in their midst;
+    whatever vector asks, the most similar caption is rather one at the edge. So a model that has
+    learnt nothing can score below 1 / (1 + N), and this is the level to compare it with.
+
+    Args:
+        region: embeddings [R, D].
+        captions: R tensors [1 + N, D], the true caption in row 0.
+        picture: the picture of each region [R].
+
+    Returns:
+        The mean of hits over all pairs of one region's captions and a region of another picture; a
+        tie is a miss.
+
+    Raises:
+        ValueError: all regions are of one picture, or as `region_scores`.
+    """
+    if len(region) != len(captions):
+        raise ValueError(f"{len(captions)} sets of captions: expected {len(region)}, one a region")
+    pictures = torch.as_tensor(picture)
+    vectors = F.normalize(region.double(), dim=-1)
+    hits = pairs = 0
+    for index, rows in enumerate(captions):
+        elsewhere = vectors[pictures != pictures[index]]
+        cosines = F.normalize(rows.double(), dim=-1) @ elsewhere.T
+        hits += int((cosines[0] > cosines[1:].amax(dim=0)).sum())
+        pairs += len(elsewhere)
+    if not pairs:
+        raise ValueError(f"{len(captions)} regions of one picture: expected at least two pictures")
+    return hits / pairs
+
+
 def _check_boxes(boxes: Tensor, image_index: Tensor, image_size: Tensor) -> None:
     if boxes.ndim != 2 or boxes.shape[1] != 4 or image_index.shape != boxes.shape[:1]:
         raise ValueError(

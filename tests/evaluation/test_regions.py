@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bclip_core.evaluation import (
+    blind_region_accuracy,
     boxes_to_patches,
     chance_region_accuracy,
     hits_from_scores,
@@ -168,3 +169,40 @@ def test_accuracy_by_eye_and_at_chance() -> None:
     chance = chance_region_accuracy(many)
     assert chance == pytest.approx((1 / 2 + 1 / 5 + 1 / 11) / 3)
     assert abs(accuracy - chance) < 4 * (chance * (1 - chance) / 1200) ** 0.5
+
+
+def test_the_blind_level_is_a_loop_over_regions_of_other_pictures() -> None:
+    generator = torch.Generator().manual_seed(0)
+    region, picture = torch.randn(9, 8, generator=generator), [0, 0, 1, 2, 2, 2, 3, 4, 4]
+    captions = [torch.randn(2 + n % 3, 8, generator=generator) for n in range(9)]
+    captions[4][1] = captions[4][0]  # a tie is a miss here too
+    hits = []
+    for index, rows in enumerate(captions):
+        for other in range(9):
+            if picture[other] != picture[index]:
+                cosines = [F.cosine_similarity(row, region[other], dim=0).item() for row in rows]
+                hits.append(cosines[0] > max(cosines[1:]))
+    found = blind_region_accuracy(region, captions, torch.tensor(picture))
+    assert found == pytest.approx(sum(hits) / len(hits))
+    assert 0.2 < found < 0.6
+
+
+def test_false_captions_made_from_the_true_one_push_guessing_below_one_in_n() -> None:
+    generator = torch.Generator().manual_seed(0)
+    region, picture = torch.randn(200, 64, generator=generator), torch.arange(200)
+    true = torch.randn(200, 1, 64, generator=generator)
+    changes = 0.5 * torch.randn(200, 10, 64, generator=generator)
+    made = [torch.cat([one, one + change]) for one, change in zip(true, changes, strict=True)]
+    alike = list(torch.randn(200, 11, 64, generator=generator))
+    assert blind_region_accuracy(region, alike, picture) == pytest.approx(1 / 11, abs=0.01)
+    assert blind_region_accuracy(region, made, picture) < 0.02
+    # The random regions score what the blind level says, not 1/11.
+    assert region_accuracy(region, made) == pytest.approx(0.0, abs=0.03)
+
+
+def test_the_blind_level_needs_two_pictures() -> None:
+    region, captions = torch.rand(2, 4), [torch.rand(2, 4)] * 2
+    with pytest.raises(ValueError, match="2 regions of one picture"):
+        blind_region_accuracy(region, captions, [3, 3])
+    with pytest.raises(ValueError, match="1 sets of captions: expected 2"):
+        blind_region_accuracy(region, captions[:1], [3, 4])
