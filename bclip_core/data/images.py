@@ -18,6 +18,9 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
+# Raster formats alone: Pillow would hand PostScript to an interpreter, for example. MPO, several
+# JPEGs in one file as telephones write them, is opened as JPEG.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 LARGEST_PIXELS = 89_478_485  # width x height; Pillow's own limit, a quarter of a gigabyte as RGB
 
 
@@ -54,7 +57,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a picture file once it is upright, from its header alone."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
         lying = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     return (height, width) if lying else (width, height)
@@ -112,7 +115,8 @@ def _opened(stored: dict[str, Any] | None) -> Image.Image:
     if not stored or (stored["bytes"] is None and stored["path"] is None):
         raise ValueError(f"{stored!r}: expected the content or the path of a picture")
     content = stored["bytes"]
-    return Image.open(stored["path"] if content is None else io.BytesIO(content))
+    source = stored["path"] if content is None else io.BytesIO(content)
+    return Image.open(source, formats=FORMATS)
 
 
 def decode_images(

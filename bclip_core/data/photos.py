@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from PIL import Image as PILImage
 from torch import Tensor
 
-from bclip_core.data.images import BrokenImageError, image_to_pixels, resize_whole
+from bclip_core.data.images import image_to_pixels, resize_whole
+from bclip_core.data.picture_files import open_picture
 
 
 def load_photo(path: str | os.PathLike[str], image_size: int, *, whole: bool = False) -> Tensor:
@@ -21,13 +20,7 @@ def load_photo(path: str | os.PathLike[str], image_size: int, *, whole: bool = F
 
     Raises:
         FileNotFoundError: no such file.
-        BrokenImageError: the file cannot be decoded.
+        BrokenImageError: the file cannot be decoded, see `picture_files.open_picture`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"picture {path}: no such file")
-    try:
-        with PILImage.open(path) as image:
-            return (resize_whole if whole else image_to_pixels)(image, image_size)
-    except Exception as error:  # damaged files raise many kinds
-        raise BrokenImageError(f"picture {path} cannot be decoded: {error}") from error
+    image = open_picture(path)
+    return (resize_whole if whole else image_to_pixels)(image, image_size)

@@ -8,14 +8,11 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from bclip_core.data.images import BrokenImageError
+from bclip_core.data.images import FORMATS, BrokenImageError, upright_rgb
 
-LARGEST_PIXELS = 50_000_000  # width x height; the 48 megapixels of a telephone still pass
 LARGEST_RATIO = 50  # long side over short side: the short one is brought to the model's size
-# Raster formats alone: Pillow would hand PostScript to an interpreter, for example.
-FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MOST_LISTED = 1_000
 
@@ -57,18 +54,14 @@ def open_picture(source: str | os.PathLike[str] | bytes, name: str = "") -> Imag
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large sizes; here they are refused
             with Image.open(file or path, formats=FORMATS) as image:
-                _refuse_size(image.size)
-                return ImageOps.exif_transpose(image).convert("RGB")
+                _refuse_shape(image.size)
+                return upright_rgb(image)
     except Exception as error:  # damaged files raise many kinds
         raise BrokenImageError(f"picture {name} cannot be decoded: {error}") from error
 
 
-def _refuse_size(size: tuple[int, int]) -> None:
+def _refuse_shape(size: tuple[int, int]) -> None:
     width, height = size
-    if width * height > LARGEST_PIXELS:
-        raise ValueError(
-            f"{width} x {height} = {width * height:,} pixels: expected at most {LARGEST_PIXELS:,}"
-        )
     if max(size) > LARGEST_RATIO * min(size):
         raise ValueError(
             f"{width} x {height} pixels: expected sides within a factor of {LARGEST_RATIO}"

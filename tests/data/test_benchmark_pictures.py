@@ -37,6 +37,13 @@ def sixteen_bits():
 KINDS = {
     "gray.png": lambda: save(Image.fromarray(RAMP), "PNG"),
     "gray.jpg": lambda: save(Image.fromarray(RAMP), "JPEG", quality=100),
+    "telephone.jpg": lambda: save(
+        Image.fromarray(RAMP),
+        "MPO",
+        save_all=True,
+        append_images=[Image.new("L", (32, 32))],
+        quality=100,
+    ),
     "cmyk.jpg": lambda: save(Image.fromarray(RAMP).convert("CMYK"), "JPEG", quality=100),
     "palette.png": lambda: save(Image.fromarray(RAMP).convert("P"), "PNG"),
     "palette.gif": lambda: save(Image.fromarray(RAMP).convert("P"), "GIF"),
@@ -133,6 +140,14 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path, side):
     captions = caption_set(tmp_path, {"bomb.png": bomb(side, side)})
     with pytest.raises(BrokenImageError, match=r"row 0, id 'bomb\.png'.*decompression bomb"):
         decode_images(captions.to_dataset(), 16)
+
+
+def test_postscript_is_never_opened(tmp_path):
+    captions = caption_set(tmp_path, {"a.png": save(Image.new("RGB", (8, 8)), "EPS")})
+    with pytest.raises(BrokenImageError, match="cannot identify image file"):
+        decode_images(captions.to_dataset(), 8)
+    with pytest.raises(BrokenImageError, match="cannot identify image file"):
+        load_photo(tmp_path / "a.png", 8)
 
 
 def test_broken_pictures_are_named_and_skipped_when_asked_to(tmp_path, capsys):
