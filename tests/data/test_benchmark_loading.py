@@ -37,7 +37,10 @@ def picture(path, colour="red", size=(64, 48)):
 
 def write(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
+    if isinstance(value, bytes):
+        path.write_bytes(value)
+    else:
+        path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
     return path
 
 
@@ -405,7 +408,7 @@ BAD_REGIONS = [
     (FGOVD | {"pos_expression": []}, "0 true and 2 false expressions"),
     (FGOVD | {"pos_expression": [" "]}, "pos_expression=' ': expected a text"),
     (FGOVD | {"neg_expression": "A blue bus."}, "expected a list"),
-    (FGOVD | {"width": None}, "width=None: expected a number"),
+    (FGOVD | {"width": None}, "width=None: expected a whole number"),
     (FGOVD | {"img_path": "/etc/passwd"}, "expected a path inside"),
     (FGOVD, "id '7' is taken by line 1"),
     ("no object", "'no object': expected a dictionary"),
@@ -571,6 +574,7 @@ def test_parquet_may_embed_its_pictures(tmp_path):
         ("mine.csv", "photo,caption\n1.jpg,A.\n", r"mine\.csv, line 2: no field 'image' or"),
         ("mine.csv", "image,caption\n1.jpg,A, b.\n", r"line 2: more cells than columns"),
         ("mine.csv", "image,caption\n1.jpg\n", r"line 2: .*caption=None: expected a text"),
+        ("mine.csv", b"image,caption\n1.jpg,\xff\n", r"mine\.csv, after line 0: 'utf-8' codec"),
         (
             "mine.jsonl",
             '{"image": "1.jpg", "caption": 1}\n',

@@ -86,8 +86,9 @@ def test_a_whole_file_of_another_type_is_refused(tmp_path):
         ({"b": 1, "c": 2}, str, "no field 'a'; it has b, c"),
         ({"a": 1}, str, "a=1: expected a text"),
         ({"a": "x"}, list, "a='x': expected a list"),
-        ({"a": None}, int, "a=None: expected a number"),
-        ({"a": True}, int, "a=True: expected a number"),
+        ({"a": None}, int, "a=None: expected a whole number"),
+        ({"a": True}, int, "a=True: expected a whole number"),
+        ({"a": "1"}, float, "a='1': expected a number"),
     ],
 )
 def test_fields_are_checked_by_name_and_type(row, kind, message):
@@ -100,6 +101,30 @@ def test_a_text_is_a_text(value):
     with pytest.raises(RowError, match="caption=.*: expected a text that is not empty"):
         text_of(value, "caption")
     assert text_of(" a\n  b\tc ", "caption") == "a b c"
+
+
+def test_texts_that_no_file_can_hold_are_refused(tmp_path):
+    half = json.loads('"a \\ud800 b"')
+    with pytest.raises(RowError, match="caption=.*: half a character"):
+        text_of(half, "caption")
+    with pytest.raises(RowError, match="picture=.*: half a character"):
+        PictureRoot(tmp_path).path(half)
+
+
+def test_what_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_bytes(b'[{"a": "\xff"}]')
+    for reader in (lambda: list(json_array(path)), lambda: whole_json(path, list)):
+        with pytest.raises(DataError, match=r"rows\.json.*: expected UTF-8"):
+            reader()
+    path.write_bytes(b'{"a": "\xff"}\n')
+    (row,) = json_lines(path)
+    with pytest.raises(RowError, match="expected UTF-8"):
+        row.value()
+    path.write_bytes(b"[" * 100_000)
+    (row,) = json_lines(path)
+    with pytest.raises(RowError, match="nested too deep|broken JSON"):
+        row.value()
 
 
 def item(row):
@@ -186,6 +211,8 @@ def test_pictures_are_looked_for_only_when_asked(folder):
     with pytest.raises(MissingPicture, match=r"2\.jpg"):
         PictureRoot(folder).path("a/2.jpg")
     assert PictureRoot(folder, look=False).path("a/2.jpg") == folder / "a" / "2.jpg"
+    with pytest.raises(MissingPicture):
+        PictureRoot(folder).path("n" * 5000 + ".jpg")
     with pytest.raises(LayoutError, match="nowhere: expected the folder of the pictures"):
         PictureRoot(folder / "nowhere")
     assert PictureRoot(folder / "nowhere", look=False).path("a.jpg").name == "a.jpg"

@@ -40,7 +40,9 @@ def test_real_rows_have_what_training_reads(tmp_path, capsys):
     assert first["sentences"] == ["A red square number 0.", "It lies on the left of a table."]
     assert len(first["phrases"]) == 2
     assert "on the left of" in " ".join(first["phrases"][1])
+    capsys.readouterr()
     assert load_split(config(tmp_path, train=2), "train")["id"][:] == ["0.png", "1.png"]
+    assert "2 items, from the first 2 rows alone" in capsys.readouterr().out
 
 
 def test_several_captions_become_the_sentences_of_one(tmp_path):

@@ -155,7 +155,7 @@ def dci(folder: Path) -> Iterator[Row]:
 
 
 def _dci_row(path: Path) -> dict[str, Any]:
-    row = parse_json(path.read_text(encoding="utf-8"))
+    row = parse_json(path.read_bytes())
     short, extra = field_of(row, "short_caption", str), field_of(row, "extra_caption", str)
     caption = " ".join(text.strip() for text in (short, extra) if text.strip())
     return {"image": field_of(row, "image", str), "caption": caption, "summary": short.strip()}

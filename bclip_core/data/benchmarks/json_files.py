@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def json_lines(path: Path) -> Iterator[Row]:
     """The rows of a JSON-lines file, each parsed when asked for; blank lines are passed over."""
-    with path.open(encoding="utf-8") as handle:
+    with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
             if line.strip():
                 yield Row(f"line {number}", lambda line=line: parse_json(line))  # type: ignore[misc]
@@ -50,7 +50,10 @@ class _Window:
 
     def grow(self, size: int = _CHUNK) -> bool:
         """Drop what is parsed and read on; whether there was more."""
-        more = self.handle.read(size)
+        try:
+            more = self.handle.read(size)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.path}, after line {self.lines}: expected UTF-8") from error
         self.lines += self.text.count("\n", 0, self.position)
         self.text, self.position = self.text[self.position :] + more, 0
         return bool(more)
@@ -96,16 +99,20 @@ class _Window:
         raise DataError(f"{self.path}, line {line}: {found}: expected {expected} of a JSON array")
 
 
-def parse_json(text: str) -> Any:
+def parse_json(content: bytes) -> Any:
     """Parsed JSON of one row.
 
     Raises:
-        RowError: broken JSON; the column is named.
+        RowError: broken JSON (the column is named), no UTF-8, or nested beyond reason.
     """
     try:
-        return json.loads(text)
+        return json.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise RowError(f"expected UTF-8: {error}") from error
     except json.JSONDecodeError as error:
         raise RowError(f"broken JSON at column {error.colno}: {error.msg}") from error
+    except RecursionError as error:
+        raise RowError("nested too deep: expected fields with texts and numbers") from error
 
 
 def whole_json(path: Path, kind: type[T]) -> T:
@@ -116,6 +123,8 @@ def whole_json(path: Path, kind: type[T]) -> T:
     """
     try:
         stored = read_json(path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected UTF-8: {error}") from error
     except ValueError as error:
         raise DataError(str(error)) from error
     if not isinstance(stored, kind):

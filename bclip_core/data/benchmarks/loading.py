@@ -64,7 +64,7 @@ def load_captions(
     pictures = _pictures(benchmark, images or place, options)
     build = captions.builder(pictures, benchmark.captions)
     found = gather(source, itertools.islice(rows, limit), build, options)
-    return _reported(CaptionSet(name, split, *found), benchmark)
+    return _reported(CaptionSet(name, split, *found), benchmark, limit)
 
 
 def load_regions(
@@ -129,10 +129,12 @@ def _pictures(benchmark: Benchmark, folder: Folder, options: Options) -> Picture
         raise layout_error(benchmark, str(error)) from error
 
 
-def _reported(found: Loaded, benchmark: Benchmark) -> Loaded:
+def _reported(found: Loaded, benchmark: Benchmark, limit: int | None = None) -> Loaded:
     expected = benchmark.splits[found.split]
     of = f" of {expected:,}" if expected else ""
     text = f"{found.name} {found.split}: {len(found):,}{of} items"
+    if limit is not None and len(found) + len(found.left_out) == limit:
+        text += f", from the first {limit:,} rows alone"
     if found.left_out:
         reasons = "; ".join(f"{place}: {reason}" for place, reason in found.left_out[:_SHOWN])
         more = "; ..." if len(found.left_out) > _SHOWN else ""

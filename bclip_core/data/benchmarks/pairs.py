@@ -76,8 +76,8 @@ def _csv(path: Path) -> Iterator[Row]:
         while True:
             try:
                 row = next(reader, None)
-            except csv.Error as error:
-                raise DataError(f"{path}, line {reader.line_num}: broken CSV: {error}") from error
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise DataError(f"{path}, after line {reader.line_num}: {error}") from error
             if row is None:
                 return
             place = f"line {reader.line_num}"

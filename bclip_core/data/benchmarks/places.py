@@ -6,7 +6,12 @@ import os
 import stat
 from pathlib import Path
 
-from bclip_core.data.benchmarks.reading import LayoutError, MissingPicture, RowError
+from bclip_core.data.benchmarks.reading import (
+    LayoutError,
+    MissingPicture,
+    RowError,
+    require_unicode,
+)
 
 
 class PictureRoot:
@@ -35,6 +40,7 @@ class PictureRoot:
             RowError: the name is empty, or leads out of the folder, also by a link.
             MissingPicture: it is not on disk (only when pictures are looked for).
         """
+        require_unicode(name, "picture")
         inner = name.removeprefix(f"{self.folder}/")  # named in full
         place, _, file = inner.rpartition("/")
         climbs = inner.startswith("/") or ".." in inner.split("/") or "\0" in inner
@@ -55,7 +61,7 @@ class PictureRoot:
                 f"picture {name!r}: a link leads out of {self.folder}, which is refused; "
                 "give the folder that really holds the pictures"
             )
-        if self.look and not (stat.S_ISREG(mode) or path.is_file()):
+        if self.look and not (stat.S_ISREG(mode) or os.path.isfile(path)):
             raise MissingPicture(path, name)
         return path
 

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 _CHOICES = {"missing": ("raise", "skip", "ignore"), "on_error": ("raise", "skip")}
-_KINDS: dict[Any, str] = {str: "a text", list: "a list", dict: "a dictionary", bytes: "bytes"}
+_KINDS: dict[Any, str] = {
+    str: "a text",
+    list: "a list",
+    dict: "a dictionary",
+    bytes: "bytes",
+    int: "a whole number",
+}
 T = TypeVar("T")
 
 
@@ -155,7 +161,20 @@ def text_of(value: Any, name: str) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
+    require_unicode(value, name)
     return " ".join(value.split())
+
+
+def require_unicode(text: str, name: str) -> None:
+    """Refuse halves of characters, which JSON can hold and no file can.
+
+    Raises:
+        RowError: there is one.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RowError(f"{name}={shortened(text)}: half a character (surrogate)") from error
 
 
 def shortened(value: Any) -> str:
