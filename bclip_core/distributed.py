@@ -76,6 +76,33 @@ def _batch_sizes(images: int, device: torch.device) -> list[int]:
     return counts
 
 
+def _equal_widths(features: Features) -> Features:
+    """Word tokens padded to the longest caption of any rank; other images per text are checked.
+
+    Raises:
+        ValueError: the ranks pool different numbers of other images with a text.
+    """
+    for name in ("word_tokens", "word_mask", "crossed"):
+        value: Tensor | None = getattr(features, name)
+        if value is None:
+            continue
+        place = -1 if name == "crossed" else 1
+        widest = torch.tensor(value.shape[place], device=value.device)
+        torch.distributed.all_reduce(widest, torch.distributed.ReduceOp.MAX)
+        missing = int(widest) - value.shape[place]
+        if name == "crossed" and missing:
+            raise ValueError(
+                f"crossed of shape {list(value.shape)}: expected {int(widest)} other images per "
+                "text, as on another rank; lower loss.cross_images or share the batch evenly"
+            )
+        if missing:
+            before = (0, 0) if value.ndim == 3 else ()  # functional.pad counts from the last axis
+            features = features._replace(
+                **{name: torch.nn.functional.pad(value, (*before, 0, missing))}
+            )
+    return features
+
+
 def gather_features(features: Features) -> Features:
     """The features of the joined batch on every rank; one process gets back what it gave.
 
@@ -89,6 +116,7 @@ def gather_features(features: Features) -> Features:
     if world()[1] == 1:
         return features
     sizes = _batch_sizes(len(features.image), features.image.device)
+    features = _equal_widths(features)
     per_image = {
         name: _gather(value, sizes)
         for name, value in features._asdict().items()

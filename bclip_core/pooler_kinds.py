@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bclip_core.config import PoolerConfig
+from bclip_core.losses.global_contrastive import at_least_float32
 from bclip_core.poolers import TextConditionedPooler, start_attention_at_identity
 
 
@@ -95,7 +96,8 @@ def sparse_average(patches: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         The averages of the unit patches [B, K, D], and the weights [B, K, P], which sum to 1.
     """
     patches = F.normalize(patches, dim=-1)
-    similarity = (F.normalize(text, dim=-1) @ patches.mT).float()
+    similarity = F.normalize(text, dim=-1) @ patches.mT
+    similarity = similarity.to(at_least_float32(similarity))
     lowest, highest = similarity.aminmax(dim=-1, keepdim=True)
     stretched = (similarity - lowest) / (highest - lowest).clamp(min=1e-12)
     kept = stretched.where(stretched >= 1 / patches.shape[1], 0)

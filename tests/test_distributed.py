@@ -21,12 +21,13 @@ from bclip_core.data.batches import collate_texts
 from bclip_core.distributed import gather_features, world
 from bclip_core.files import REPOSITORY, write_json
 from bclip_core.gradient_cache import backward_in_chunks, encode_in_chunks
-from bclip_core.methods import get_method
+from bclip_core.methods import TERMS, get_method
+from bclip_core.model import Reading
 from bclip_core.run_state import read_history
 from bclip_core.tokenizer import Tokenizer
 from bclip_core.train import train
 
-METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce")
+METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce", "filip", "sparc")
 SHARES = {  # which images each rank holds
     "even": (slice(0, None, 2), slice(1, None, 2)),
     "uneven": (slice(0, 4), slice(4, 6)),
@@ -53,8 +54,9 @@ def gradients(
     """
     method = get_method(name)
     torch.manual_seed(0)
-    pooler = PoolerConfig(init="xavier") if method.pooler else None
+    pooler = PoolerConfig(init="xavier", kind=method.pooler) if method.pooler else None
     model = build_model(BackboneConfig("scene-tiny"), pooler).double()
+    model.reading = Reading(tokens=any("tokens" in TERMS[term].needs for term in method.terms))
     images = torch.randn(len(ROWS), 3, 64, 64, dtype=torch.float64)[rows]
     texts = collate_texts(ROWS[rows], Tokenizer())
     forward = DistributedDataParallel(model) if parallel else model

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from bclip_core.losses.global_contrastive import as_scalar
+from bclip_core.losses.global_contrastive import as_scalar, at_least_float32
 
 IMAGES_AT_A_TIME = 16  # of the [images, patches, texts, words] cosines that exist at once
 
@@ -37,7 +37,8 @@ def late_interaction_similarity(
 
 
 def _both_ways(patches: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    cosines = torch.einsum("bpd,tld->btpl", patches, words).float()
+    cosines = torch.einsum("bpd,tld->btpl", patches, words)
+    cosines = cosines.to(at_least_float32(cosines))
     by_patch = cosines.masked_fill(~mask[None, :, None], -torch.inf).amax(3).mean(2)
     by_word = cosines.amax(2).where(mask, 0).sum(2) / mask.sum(1).clamp(min=1)
     return by_patch, by_word

@@ -185,9 +185,7 @@ ABSENT = {  # of which inputs, what a mask says is not there
 @pytest.mark.parametrize("name", CASES)
 def test_the_loss_is_its_definition_pair_by_pair(name):
     loss, inputs, slow = CASES[name]
-    tolerance = 1e-6 if name == "late interaction" else 1e-10  # its maxima are taken in float32
-    torch.testing.assert_close(loss(*inputs), torch.as_tensor(slow()), atol=tolerance, rtol=0,
-                               check_dtype=False)  # fmt: skip
+    torch.testing.assert_close(loss(*inputs), torch.as_tensor(slow()), atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("name", CASES)
