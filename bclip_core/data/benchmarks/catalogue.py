@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from types import MappingProxyType as Fixed
 
+from bclip_core.data.benchmarks.catalogue_objects import OBJECTS
 from bclip_core.data.benchmarks.locate import HELD_OUT
-from bclip_core.data.benchmarks.registry import Benchmark, Hub
+from bclip_core.data.benchmarks.registry import NOT_CHECKED, Benchmark, Hub
 
-_NOT_CHECKED = "not checked"
 _WEB_CAPTIONS = Fixed({"id": "__key__", "image": "jpg", "captions": "txt"})
-_FIRST_SPLIT = Fixed({"test": "test"})
+_TEST = Fixed({"test": "test"})
 _LIST_ROW = '{"filename": "sa_1543972.jpg", "caption": "An indoor mall with ..."}'
 _PAIR_ROW = '{"image": "photos/dog.jpg", "caption": "A dog on a sofa."}'
 _TURNS_ROW = (
@@ -27,7 +27,7 @@ coco/train2017/*.jpg
 llava/llava_pretrain/images/*/*.jpg
 sam/images/*.jpg"""
 
-_ALL = (
+_CAPTIONS = (
     Benchmark(
         name="urban1k",
         task="captions",
@@ -51,7 +51,7 @@ _ALL = (
         title="ShareGPT4V, first 1,000 rows (SV-1k)",
         source="https://huggingface.co/datasets/Lin-Chen/ShareGPT4V",
         licence="CC BY-NC 4.0, and OpenAI's terms of use",
-        size=_NOT_CHECKED,
+        size=NOT_CHECKED,
         splits=Fixed({"test": HELD_OUT}),
         folder="sharegpt4v",
         layout=_SHAREGPT4V_LAYOUT,
@@ -64,7 +64,7 @@ _ALL = (
         title="Densely Captioned Images",
         source="https://github.com/facebookresearch/DCI",
         licence="CC BY-NC",
-        size=f"{_NOT_CHECKED}; photos: SA-1B's sa_000138.tar alone",
+        size=f"{NOT_CHECKED}; photos: SA-1B's sa_000138.tar alone",
         splits=Fixed({"test": 7805}),
         folder="dci",
         layout="annotations/*.json\nphotos/sa_*.jpg",
@@ -79,7 +79,7 @@ _ALL = (
         title="DCI, the 1,999 pictures of GOAL's list",
         source="https://github.com/facebookresearch/DCI",
         licence="CC BY-NC 4.0",
-        size=_NOT_CHECKED,
+        size=NOT_CHECKED,
         splits=Fixed({"test": 1999}),
         folder="dci",
         layout="DCI_test.json\nphotos/sa_*.jpg",
@@ -119,8 +119,8 @@ _ALL = (
         task="captions",
         title="Flickr30k",
         source="https://shannon.cs.illinois.edu/DenotationGraph/",
-        licence=_NOT_CHECKED,
-        size=_NOT_CHECKED,
+        licence=NOT_CHECKED,
+        size=NOT_CHECKED,
         splits=Fixed({"test": 1000, "validation": 1014}),
         folder="flickr30k",
         layout="flickr30k_test.json, flickr30k_val.json (FLAIR's lists; or instead:)\n"
@@ -128,7 +128,7 @@ _ALL = (
         example='{"image": "flickr30k-images/1.jpg", "caption": ["A dog.", "A brown dog."]}',
         captions=5,
         note="Five captions per picture; the 1K test is Karpathy's split.",
-        hub=Hub("clip-benchmark/wds_flickr30k", _WEB_CAPTIONS, _FIRST_SPLIT),
+        hub=Hub("clip-benchmark/wds_flickr30k", _WEB_CAPTIONS, _TEST),
     ),
     Benchmark(
         name="coco",
@@ -136,7 +136,7 @@ _ALL = (
         title="COCO captions 2017",
         source="https://cocodataset.org/#download",
         licence="annotations CC BY 4.0; photos as Flickr's users licensed them",
-        size=_NOT_CHECKED,
+        size=NOT_CHECKED,
         splits=Fixed({"test": 5000, "train": 0}),
         folder="coco",
         layout="annotations/captions_val2017.json, captions_train2017.json\nval2017/*.jpg\n"
@@ -145,86 +145,17 @@ _ALL = (
         captions=5,
         note="test is val2017, as in Long-CLIP and FG-CLIP (not Karpathy's 5K of val2014): the "
         "first five captions of each picture by annotation number.",
-        hub=Hub("clip-benchmark/wds_mscoco_captions2017", _WEB_CAPTIONS, _FIRST_SPLIT),
+        hub=Hub("clip-benchmark/wds_mscoco_captions2017", _WEB_CAPTIONS, _TEST),
     ),
-    Benchmark(
-        name="fgovd",
-        task="regions",
-        title="FG-OVD",
-        source="https://github.com/lorebianchi98/FG-OVD",
-        licence="website CC BY-SA 4.0; data not checked",
-        size=f"{_NOT_CHECKED}; photos: COCO's train2017 and val2017",
-        splits=Fixed({"hard": 3545, "medium": 2968, "easy": 1299, "trivial": 3545}),
-        folder="fgovd",
-        layout="h_attributes_llava.jsonl  or 1_attributes.json    (hard)\n"
-        "m_attributes_llava.jsonl  or 2_attributes.json    (medium)\n"
-        "e_attributes_llava.jsonl  or 3_attributes.json    (easy)\n"
-        "shuffle_negatives_llava.jsonl or shuffle_negatives.json (trivial)\n"
-        "../coco/train2017/*.jpg, ../coco/val2017/*.jpg",
-        example='{"img_path": "val2017/000000000139.jpg", "bbox": [0, 0, 10, 10], '
-        '"pos_expression": ["A red bus."], "neg_expression": ["A blue bus."], '
-        '"width": 640, "height": 426, "sent_id": 1}',
-        note="Four items of medium have the true expression among the false ones: always a tie, "
-        "so a miss; 2,964 of 2,968 is the best possible.",
-    ),
-    Benchmark(
-        name="imagenet-v2",
-        task="classes",
-        title="ImageNet-V2, matched frequency",
-        source="https://huggingface.co/datasets/vaishaal/ImageNetV2",
-        licence="MIT",
-        size="1.3 GB",
-        splits=Fixed({"test": 10000}),
-        folder="imagenetv2-matched-frequency-format-val",
-        layout="0/*.jpeg ... 999/*.jpeg    (folders are numbers of ImageNet's classes)",
-        note="Its class names are ImageNet's: open_clip.IMAGENET_CLASSNAMES[label]. Its hub has "
-        "the archive alone, which `datasets` does not read.",
-    ),
-    Benchmark(
-        name="imagenet-o",
-        task="classes",
-        title="ImageNet-O",
-        source="https://github.com/hendrycks/natural-adv-examples",
-        licence="MIT",
-        size="178 MB",
-        splits=Fixed({"test": 2000}),
-        folder="imagenet-o",
-        layout="README.txt    (WordNet IDs and names, as in the archive)\nn*/*.JPEG",
-        note="Classification among its own 200 classes, named as in its README.txt.",
-        hub=Hub("cais/imagenet-o", Fixed({"image": "image", "label": "label"}), _FIRST_SPLIT),
-    ),
-    Benchmark(
-        name="cifar10",
-        task="classes",
-        title="CIFAR-10",
-        source="https://www.cs.toronto.edu/~kriz/cifar.html",
-        licence="none known",
-        size=_NOT_CHECKED,
-        splits=Fixed({"test": 10000}),
-        folder="cifar",
-        layout="cifar-10-batches-py/test_batch, batches.meta    (the archive's files, unchanged)",
-        hub=Hub("uoft-cs/cifar10", Fixed({"image": "img", "label": "label"}), _FIRST_SPLIT),
-    ),
-    Benchmark(
-        name="cifar100",
-        task="classes",
-        title="CIFAR-100",
-        source="https://www.cs.toronto.edu/~kriz/cifar.html",
-        licence="none known",
-        size="161 MiB",
-        splits=Fixed({"test": 10000}),
-        folder="cifar",
-        layout="cifar-100-python/test, meta    (the archive's files, unchanged)",
-        note="The hundred fine classes.",
-        hub=Hub("uoft-cs/cifar100", Fixed({"image": "img", "label": "fine_label"}), _FIRST_SPLIT),
-    ),
+)
+_TRAINING = (
     Benchmark(
         name="sharegpt4v",
         task="captions",
         title="ShareGPT4V, 1.2M captions",
         source="https://huggingface.co/datasets/Lin-Chen/ShareGPT4V",
         licence="CC BY-NC 4.0, and OpenAI's terms of use",
-        size=_NOT_CHECKED,
+        size=NOT_CHECKED,
         splits=Fixed({"train": 0, "test": HELD_OUT}),
         folder="sharegpt4v",
         layout=_SHAREGPT4V_LAYOUT,
@@ -255,5 +186,7 @@ _ALL = (
         note="Pictures are named relative to the table's folder.",
     ),
 )
-BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for benchmark in _ALL}
+BENCHMARKS: dict[str, Benchmark] = {
+    benchmark.name: benchmark for benchmark in (*_CAPTIONS, *OBJECTS, *_TRAINING)
+}
 TRAINABLE = tuple(name for name, benchmark in BENCHMARKS.items() if "train" in benchmark.splits)

@@ -8,7 +8,7 @@ from typing import Any
 
 from bclip_core.data.benchmarks.reading import LayoutError
 
-TASKS = ("captions", "regions", "classes")
+NOT_CHECKED = "not checked"  # what nobody here could look up
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Hub:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set. What nobody here could check says "not checked".
+    """A data set; `NOT_CHECKED` says what nobody here could look up.
 
     Attributes:
         name: in this collection.
@@ -85,12 +85,9 @@ def layout_error(benchmark: Benchmark, what: str) -> LayoutError:
 
 def description(benchmark: Benchmark) -> str:
     """How to get a data set and how it has to lie on disk."""
-    counts = ", ".join(
-        f"{split} {count:,}" if count else split for split, count in benchmark.splits.items()
-    )
     lines = [f"{benchmark.name}: {benchmark.title} ({benchmark.task})"]
     lines += [f"  source:  {benchmark.source}", f"  licence: {benchmark.licence}"]
-    lines += [f"  size:    {benchmark.size}", f"  splits:  {counts}"]
+    lines += [f"  size:    {benchmark.size}", f"  splits:  {_counts(benchmark)}"]
     if benchmark.hub:
         lines.append(f"  hub:     {benchmark.hub.source}  {benchmark.hub.note}".rstrip())
     lines += [f"  known:   {name}: {fault}" for name, fault in benchmark.known.items()]
@@ -102,15 +99,20 @@ def description(benchmark: Benchmark) -> str:
 
 def as_table(benchmarks: dict[str, Benchmark]) -> str:
     """Markdown: a row per data set."""
-    lines = ["| name | data set | task | items | licence | download | hub |", "|---" * 7 + "|"]
+    lines = [
+        "| name | data set | task | items | licence | download | through `datasets` |",
+        "|---" * 7 + "|",
+    ]
     for benchmark in benchmarks.values():
-        counts = ", ".join(
-            f"{split} {count:,}" if count else split for split, count in benchmark.splits.items()
-        )
         title = f"[{benchmark.title}]({benchmark.source})"
         if not benchmark.source.startswith("http"):
             title = benchmark.title
-        hub = f"`{benchmark.hub.source}`" if benchmark.hub else "none known"
-        cells = [f"`{benchmark.name}`", title, benchmark.task, counts, benchmark.licence]
-        lines.append("| " + " | ".join([*cells, benchmark.size, hub]) + " |")
+        hub = f"`{benchmark.hub.source}`" if benchmark.hub else "no"
+        cells = [f"`{benchmark.name}`", title, benchmark.task, _counts(benchmark)]
+        lines.append("| " + " | ".join([*cells, benchmark.licence, benchmark.size, hub]) + " |")
     return "\n".join(lines)
+
+
+def _counts(benchmark: Benchmark) -> str:
+    splits = benchmark.splits.items()
+    return ", ".join(f"{split} {count:,}" if count else split for split, count in splits)
