@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 NBVAL := $(REPEATABLE) $(OFFLINE) $(PYTEST) --dist loadscope -p no:cacheprovider \
 	--nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval/sanitize.cfg
 
-.PHONY: help env test reproduce smoke promote notebooks lock lint benchmark clean
+.PHONY: help env test browser reproduce smoke promote notebooks lock lint benchmark clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,6 +42,9 @@ test: env  ## unit tests, then every notebook executed and compared with its sto
 	$(OFFLINE) OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTEST) tests
 	$(if $(STRICT_NOTEBOOKS),$(NBVAL) --nbval $(STRICT_NOTEBOOKS))
 	$(if $(LAX_NOTEBOOKS),$(NBVAL) --nbval-lax $(LAX_NOTEBOOKS))
+
+browser: env  ## the explorer in a real browser (part of `make test` where there is Chromium)
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 reproduce: env  ## run the whole collection (PROFILE=cpu; smoke and gpu are the others)
 	$(BIN)/python -m bclip_core.reproduce --profile $(PROFILE)

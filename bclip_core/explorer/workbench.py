@@ -190,5 +190,5 @@ class Workbench:
                 label = self.entries[name].label
                 notes.append(f"{label} reads only {limit} of the text's {count} tokens")
         if not picture.caption:
-            notes.append("without a caption there are no words for a patch to answer to")
+            notes.append("Without a caption there are no words for a patch to answer to")
         return notes

@@ -70,12 +70,18 @@ class ExplorerPage:
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
     def shows(self, number: int, expected: np.ndarray) -> None:
-        """Wait until a map on the page has exactly these pixels."""
-        for _ in range(SLOW // 100):
-            if np.array_equal(self.drawn(number), expected):
-                return
-            self.page.wait_for_timeout(100)
-        raise AssertionError(f"map {number} is not the one that the library draws")
+        """Wait until a map on the page is this one.
+
+        Colours may be off by a rounding: the page's texts went through the model side by side.
+        """
+        for _ in range(SLOW // 250):
+            drawn = self.drawn(number)
+            if drawn.shape == expected.shape:
+                differs = np.abs(drawn.astype(int) - expected).max(axis=2) > 4
+                if differs.mean() < 0.002:
+                    return
+            self.page.wait_for_timeout(250)
+        raise AssertionError(f"map {number}: {differs.mean():.1%} of its pixels are others")
 
     def table(self, name: str, number: int = 0) -> list[list[str]]:
         """Rows: the whole text of the first column, then the other columns as they read."""
