@@ -65,6 +65,11 @@ class Method:
         return {v for value in values for v in ((value,) if isinstance(value, str) else value)}
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of its terms in histories: both forms of β-CAL are "beta_cal" there."""
+        return tuple(TERMS[name].label or name for name in self.terms)
+
+    @property
     def weights(self) -> tuple[str, ...]:
         """The fields of `LossConfig` that weigh its terms."""
         return tuple(sorted(self._all("weight") - {""}))
@@ -109,11 +114,8 @@ class Method:
 
     def loss_terms(self, features: Features, config: LossConfig) -> dict[str, Tensor]:
         """Each term's scalar by its label, weighted."""
-        terms = {name: TERMS[name] for name in self.terms}
-        return {
-            term.label or name: term.loss(features, config) * term.factor(config)
-            for name, term in terms.items()
-        }
+        terms = zip(self.labels, (TERMS[name] for name in self.terms), strict=True)
+        return {label: term.loss(features, config) * term.factor(config) for label, term in terms}
 
 
 _MULCLIP = ("global", "summary", "word", "subcaption")

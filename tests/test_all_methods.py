@@ -7,7 +7,7 @@ from bclip_core import scene_benchmark
 from bclip_core.backbone import create_backbone
 from bclip_core.checkpoints import load
 from bclip_core.config import BackboneConfig, ConfigError
-from bclip_core.methods import METHODS, TERMS
+from bclip_core.methods import METHODS
 from bclip_core.run_state import read_history
 from bclip_core.tokenizer import Tokenizer
 from bclip_core.train import train
@@ -31,7 +31,7 @@ def test_a_method_trains_and_its_file_is_loaded_as_its_own(
     config = short(tiny_config, name)
     model = run(config, tiny_scenes, tmp_path)
     history = read_history(tmp_path / "history.jsonl")
-    labels = {TERMS[term].label or term for term in METHODS[name].terms}
+    labels = METHODS[name].labels
     assert [record["update"] for record in history] == [1, 2]
     for record in history:
         assert record["loss"] == pytest.approx(sum(record[label] for label in labels))

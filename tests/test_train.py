@@ -214,7 +214,7 @@ def test_a_few_scenes_are_learnt_by_heart(tiny_config, tiny_scenes, tmp_path, me
     config = tiny_config.replace(method=method, train=settings)
     run(config, tiny_scenes.select(range(8)), tmp_path)
     history = read_history(tmp_path / "history.jsonl")
-    for term in get_method(method).terms:
+    for term in get_method(method).labels:
         # β-CAL's soft targets have an entropy that no model gets below.
         share = 0.6 if term == "global" else 0.9
         assert history[-1][term] < share * history[0][term], term
