@@ -597,3 +597,24 @@ def test_a_folder_without_pairs_shows_the_layouts(tmp_path):
         benchmarks.load_captions("pairs", tmp_path / "empty", "train")
     with pytest.raises(LayoutError, match=r"no folder .*nowhere\.csv; expected layout:\nTABLE"):
         benchmarks.load_captions("pairs", tmp_path / "nowhere.csv", "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "file", "wrap"),
+    [
+        ("urban1k", "test", "annotations.json", lambda row: {"annotations": [row]}),
+        ("sv1k", "test", SHAREGPT4V, lambda row: [row]),
+        ("dci", "test", "annotations/1.json", lambda row: row),
+        ("dci-1999", "test", "DCI_test.json", lambda row: [row]),
+        ("docci", "test", "docci_descriptions.jsonlines", lambda row: row),
+        ("docci-5100", "test", "docci_test.json", lambda row: [row]),
+        ("flickr30k", "test", "flickr30k_test.json", lambda row: [row]),
+        ("fgovd", "hard", "h_attributes_llava.jsonl", lambda row: row),
+        ("pairs", "train", "metadata.jsonl", lambda row: row),
+    ],
+)
+def test_the_right_row_that_messages_show_is_right(tmp_path, name, split, file, wrap):
+    record = benchmarks.get(name)
+    write(tmp_path / file, wrap(json.loads(record.example)))
+    load = benchmarks.load_regions if record.task == "regions" else benchmarks.load_captions
+    assert len(load(name, tmp_path, split, missing="ignore")) == 1
