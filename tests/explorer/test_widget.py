@@ -1,0 +1,164 @@
+"""The explorer, driven as a reader would: every control redraws, and nothing breaks it."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bclip_core.attention_maps import phrase_masks
+from bclip_core.explorer import AttentionExplorer, View
+from bclip_core.results import runs_folder
+
+
+@pytest.fixture
+def explorer(model, held_out_scenes):
+    return AttentionExplorer(model, held_out_scenes)
+
+
+def pixels(widget) -> np.ndarray:
+    content = re.search(r'base64,([^"]+)"', widget.value)[1]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
+def drawing(explorer) -> np.ndarray:
+    return pixels(explorer.display.maps[0])
+
+
+def said(explorer) -> str:
+    return explorer.display.message.value
+
+
+def test_it_opens_with_a_phrase_of_the_first_picture(explorer, held_out_scenes):
+    assert explorer.view.text in phrase_masks(held_out_scenes[0])
+    assert explorer.controls.text.value == explorer.view.text == explorer.controls.phrases.value
+    assert explorer.view.text in said(explorer)
+    assert explorer.shown is not None
+    assert "pooled under the text" in explorer.display.captions[0].value
+    assert [panel.layout.display for panel in explorer.display._panels] == ["flex", "flex", "none"]
+
+
+@pytest.mark.parametrize(
+    ("control", "value"),
+    [("scene", 1), ("text", "a dog"), ("kind", "head 8"), ("kind", "cosine"), ("opacity", 0.2),
+     ("threshold", 0.5), ("model", "clip")],
+)  # fmt: skip
+def test_every_control_redraws(explorer, control, value):
+    before = drawing(explorer)
+    getattr(explorer.controls, control).value = value
+    assert not np.array_equal(before, drawing(explorer))
+    assert "Error" not in said(explorer)
+
+
+def test_two_models_stand_side_by_side(explorer):
+    explorer.controls.second.value = "clip"
+    assert [panel.kind for panel in explorer.shown.panels] == ["mean", "cosine"]
+    explorer.controls.model.value = "clip"  # the same one twice is one
+    assert explorer.view.models == ("clip",)
+
+
+def test_own_words_stay_and_clicked_ones_go_with_their_picture(explorer, held_out_scenes):
+    explorer.controls.text.value = "my own words"
+    explorer.controls.scene.value = 3
+    assert explorer.view.text == "my own words"
+    assert set(explorer.workbench.picture("scene 3").phrases) == {
+        value for _, value in explorer.controls.phrases.options
+    }
+    phrase = explorer.workbench.picture("scene 3").phrases[-1]
+    explorer.controls.phrases.value = phrase
+    assert explorer.view.text == explorer.controls.text.value == phrase
+    explorer.controls.scene.value = 5
+    assert explorer.view.text in explorer.workbench.picture("scene 5").texts
+
+
+def test_a_patch_is_chosen_by_click_and_by_slider(explorer):
+    before = pixels(explorer.display.picture.image)
+    button = explorer.display.picture.buttons[8 * 4 + 2]
+    assert (button.tooltip, button.tabbable) == ("patch in row 5, column 3", False)
+    button.click()
+    assert explorer.view.patch == (4, 2)
+    assert (explorer.controls.row.value, explorer.controls.column.value) == (5, 3)
+    assert explorer.controls.hottest.value is False
+    assert "row 5, column 3" in explorer.display.answers.value
+    assert not np.array_equal(before, pixels(explorer.display.picture.image))
+    explorer.controls.row.value = 8
+    assert explorer.view.patch == (7, 2)
+    explorer.controls.hottest.value = True
+    assert explorer.view.patch is None
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_an_error_is_shown_in_place_and_leaves_no_map_of_another_text(explorer, text):
+    explorer.controls.text.value = text
+    assert "ValueError" in said(explorer)
+    assert explorer.shown is None
+    assert {panel.layout.display for panel in explorer.display._panels} == {"none"}
+    assert explorer.display.scores.value == ""
+    explorer.controls.export.click()
+    assert "nothing to export" in said(explorer)
+    explorer.controls.text.value = "red star"
+    assert "Error" not in said(explorer)
+    assert explorer.shown is not None
+
+
+def test_an_error_of_the_model_is_escaped_too(explorer, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("<script>")
+
+    monkeypatch.setattr(explorer.workbench, "compute", fail)
+    explorer.controls.text.value = "anything"
+    assert "<b>RuntimeError:</b>" in said(explorer)
+    assert "&lt;script&gt;</bdi>" in said(explorer)
+    assert "<script>" not in said(explorer)
+
+
+def test_files_folders_and_uploads(explorer, tmp_path):
+    Image.new("RGB", (90, 70), "red").save(tmp_path / "b.png")
+    Image.new("RGB", (90, 70), "blue").save(tmp_path / "<b>a.png")
+    explorer.controls.path.value = str(tmp_path / "nothing.png")
+    assert "no such file" in said(explorer)
+    assert "still <bdi" in said(explorer)
+    assert explorer.view.picture == "scene 0"
+    explorer.controls.path.value = str(tmp_path)
+    assert explorer.view.picture == str(tmp_path / "<b>a.png")
+    assert explorer.controls.file.layout.display == "flex"
+    assert "<b>a" not in said(explorer)
+    explorer.controls.file.value = str(tmp_path / "b.png")
+    assert explorer.view.picture.endswith("b.png")
+    content = (tmp_path / "b.png").read_bytes()
+    explorer._open_upload([{"name": "mine.png", "content": memoryview(content)}])
+    assert explorer.view.picture == "upload mine.png"
+    explorer.controls.caption.value = "A red wall. Nothing else is here."
+    assert explorer.controls.sentences.options[0][1] == "A red wall."
+    assert explorer.shown.view.caption == "A red wall. Nothing else is here."
+    explorer.controls.scene.value = 2
+    assert explorer.view.caption is None
+
+
+def test_a_given_view_is_the_first_one(model, held_out_scenes):
+    view = View("scene 4", "red", ("clip",), opacity=0.3, threshold=0.25, patch=(1, 2),
+                caption="A red dog. A mat.")  # fmt: skip
+    explorer = AttentionExplorer({"mine": model}, held_out_scenes, view)
+    assert explorer.shown.view == explorer.view == view
+    assert (explorer.controls.scene.value, explorer.controls.opacity.value) == (4, 0.3)
+    assert explorer.controls.caption.value == view.caption
+
+
+def test_an_export_says_where_it_is(explorer):
+    explorer.controls.name.value = "of_a_test"
+    explorer.controls.export.click()
+    assert "of_a_test.png" in said(explorer)
+    assert (runs_folder() / "explorer" / "of_a_test.json").is_file()
+    explorer.controls.name.value = "../<b>"
+    explorer.controls.export.click()
+    assert "expected lower-case words" in said(explorer)
+
+
+def test_every_control_has_words(explorer):
+    for name, control in vars(explorer.controls).items():
+        words = getattr(control, "description", "") or control.tooltip
+        assert words, name
+    assert 'alt="scene 0, patch in row' in explorer.display.picture.image.value
+    assert re.search(r'alt="[^"]*hottest patch: row', explorer.display.maps[0].value)

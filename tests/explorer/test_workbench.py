@@ -1,0 +1,237 @@
+"""Views: settings in, numbers out, against the library's own functions and slow loops."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from bclip_core import checkpoints
+from bclip_core.attention_maps import phrase_masks, picture_maps
+from bclip_core.checkpoints import SHIPPED, CheckpointError
+from bclip_core.data.images import BrokenImageError
+from bclip_core.evaluation import grounding_scores
+from bclip_core.explorer import View, Workbench, export_view, find_models
+from bclip_core.explorer.catalogue import best_model
+from bclip_core.explorer.readings import patch_on_grid
+from bclip_core.explorer.workbench import ENCODED_KEPT, MODELS_KEPT, PICTURES_KEPT
+from bclip_core.files import write_json
+from bclip_core.plotting.files import FIGURES
+
+
+@pytest.fixture(scope="module")
+def view(workbench):
+    return View("scene 1", workbench.picture("scene 1").suggestion, ("pooled",))
+
+
+@pytest.fixture(scope="module")
+def shown(workbench, view):
+    return workbench.compute(view)
+
+
+def test_panels_are_the_models_own_maps(workbench, shown, view, model, held_out_scenes):
+    pixels = workbench.picture("scene 1").pixels(64)
+    masks = [phrase_masks(held_out_scenes[1])[view.text]]
+    assert [panel.kind for panel in shown.panels] == ["mean", "cosine"]
+    for panel, each in zip(shown.panels, (model, checkpoints.load(SHIPPED["scenes"])), strict=True):
+        maps = picture_maps(each, pixels, [view.text])
+        values = maps.values(panel.kind)
+        assert panel.hottest == divmod(int(values[0].argmax()), 8)
+        hit = bool(grounding_scores(values, maps.grid, masks).pointing[0])
+        assert panel.item.hit is hit
+        if maps.pooled_score is not None:
+            assert panel.pooled == pytest.approx(maps.pooled_score.item(), abs=1e-5)
+
+
+def test_scores_are_in_order_and_the_text_is_among_them(workbench, shown, view, model):
+    picture = workbench.picture("scene 1")
+    everything = list(dict.fromkeys([view.text, *picture.texts, *picture.others]))
+    cosines = {text: picture_maps(model, picture.pixels(64), [text]).score.item()
+               for text in everything}  # fmt: skip
+    ahead = sum(value > cosines[view.text] for value in cosines.values())
+    assert (shown.rank, shown.compared) == (ahead + 1, len(everything))
+    first = [score.values[0] for score in shown.scores]
+    assert first == sorted(first, reverse=True)
+    for score in shown.scores:
+        assert score.values[0] == pytest.approx(cosines[score.text], abs=1e-5)
+        own = "caption" if score.text in picture.texts else "other"
+        assert score.group == ("text" if score.text == view.text else own)
+
+
+@pytest.mark.parametrize("kind", ["mean", "head 2", "cosine"])
+def test_a_patch_answers_by_the_maps_value_at_it(workbench, view, model, kind):
+    picture = workbench.picture("scene 1")
+    found = workbench.compute(view.replace(patch=(3, 5), kind=kind)).answers[0]
+    values = {}
+    for text in {*picture.words, *picture.phrases}:
+        values[text] = picture_maps(model, picture.pixels(64), [text]).values(kind)[0, 3 * 8 + 5]
+    best = sorted((float(value) for value in values.values()), reverse=True)[: len(found.ranking)]
+    assert [value for _, value in found.ranking] == pytest.approx(best, abs=1e-5)
+    for text, value in found.ranking:
+        assert value == pytest.approx(float(values[text]), abs=1e-5)
+
+
+def test_without_a_patch_the_hottest_one_is_asked(shown):
+    assert shown.panels[0].patch == shown.panels[0].hottest
+    assert shown.panels[1].patch == shown.panels[0].patch  # the same place for both
+
+
+@pytest.mark.parametrize(
+    ("patch", "grid", "other", "expected"),
+    [((7, 0), (8, 8), (14, 14), (13, 0)), ((6, 13), (14, 14), (7, 7), (3, 6)),
+     ((2, 1), (4, 2), (4, 2), (2, 1))],
+)  # fmt: skip
+def test_a_patch_finds_its_place_on_another_grid(patch, grid, other, expected):
+    assert patch_on_grid(patch, grid, other) == expected
+
+
+def test_settings_make_the_same_view_again(workbench, shown, view):
+    stored = json.loads(json.dumps(shown.numbers(), allow_nan=False))
+    again = View(**stored["view"])
+    assert again == view
+    assert json.loads(json.dumps(workbench.compute(again).numbers())) == stored
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("text", " ", "text is empty"),
+        ("picture", "scene 999", "scene 999.*expected scene 0 to scene 23"),
+        ("picture", "no such.png", "no such.png: no such file"),
+        ("models", ("nobody",), "model 'nobody': expected one of clip, pooled"),
+        ("models", (), "expected 1 to 2 names"),
+        ("models", ("clip", "clip"), "each of them once"),
+        ("kind", "head 9", "kind='head 9': expected one of mean"),
+        ("kind", "median", "kind='median'"),
+        ("patch", (8, 0), r"patch=\(8, 0\): expected row < 8"),
+        ("patch", (-1, 0), "expected row and column"),
+        ("opacity", 1.5, "opacity=1.5"),
+        ("threshold", float("nan"), "threshold=nan"),
+    ],
+)
+def test_a_bad_setting_is_named(workbench, view, setting, value, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        workbench.compute(view.replace(**{setting: value}))
+
+
+ODD_TEXTS = ["<script>alert(1)</script>", "🔴🔵", "دائرة حمراء", "a\x00b", "$x_1$"]
+
+
+def test_any_text_is_looked_for_and_drawn(workbench, view, tmp_path):
+    for text in ODD_TEXTS:
+        shown = workbench.compute(view.replace(text=text, caption=". ".join(ODD_TEXTS)))
+        assert shown.panels[0].item.hit is None
+        assert text in [score.text for score in shown.scores]
+    export_view(shown, "anything", tmp_path)
+
+
+def test_ten_thousand_words_are_read_in_part_and_that_is_said(workbench, view):
+    shown = workbench.compute(view.replace(text="word " * 10_000))
+    assert [note.partition(" reads only ")[2] for note in shown.notes] == [
+        "77 of the text's 10002 tokens"
+    ] * 2
+
+
+def test_a_picture_file_is_opened_and_its_caption_typed(workbench, view, tmp_path):
+    path = tmp_path / "a picture.png"
+    Image.new("RGB", (100, 70), "red").save(path)
+    shown = workbench.compute(view.replace(picture=str(path), text="red"))
+    assert shown.answers[0].ranking == ()
+    assert any("Without a caption" in note for note in shown.notes)
+    captioned = view.replace(picture=str(path), text="red", caption="A red wall.")
+    assert ("wall" in dict(workbench.compute(captioned).answers[0].ranking)) is True
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(BrokenImageError, match="a picture.png cannot be decoded"):
+        Workbench({}, workbench.scenes, tmp_path).picture(str(path))
+
+
+def test_everything_that_is_kept_is_bounded(model, held_out_scenes, tmp_path):
+    models = {f"model {number}": model for number in range(MODELS_KEPT + 2)}
+    bench = Workbench(models, held_out_scenes, tmp_path)
+    for name in models:
+        for row in range(16):
+            bench.maps(name, bench.picture(f"scene {row}"), ["red"])
+    kept = {name: len(getattr(bench, name)) for name in ("_models", "_pictures", "_features")}
+    assert kept == {
+        "_models": MODELS_KEPT, "_pictures": PICTURES_KEPT, "_features": ENCODED_KEPT,
+    }  # fmt: skip
+
+
+def test_a_picture_is_encoded_once(model, held_out_scenes, tmp_path, monkeypatch):
+    bench = Workbench({"pooled": model}, held_out_scenes, tmp_path)
+    calls, encode = [], model.backbone.encode_image
+
+    def counted(images):
+        calls.append(len(images))
+        return encode(images)
+
+    monkeypatch.setattr(model.backbone, "encode_image", counted)
+    for text in ("red", "blue", "red"):
+        bench.compute(View("scene 0", text, ("pooled",)))
+    assert calls == [1]
+
+
+def fake_run(folder: Path, config, model, pointing: float) -> None:
+    folder.mkdir()
+    write_json(folder / "config.json", config.to_dict())
+    write_json(folder / "metrics.json", {"grounding/attention/pointing": {"mean": pointing}})
+    checkpoints.save(model, folder / "model.safetensors")
+
+
+def test_runs_on_disk_can_be_chosen_and_a_bad_one_says_so(
+    model, tiny_config, held_out_scenes, tmp_path
+):
+    config = tiny_config.replace(train=tiny_config.train.replace(seed=4))
+    fake_run(tmp_path / "good", config, model, 0.4)
+    fake_run(tmp_path / "same-label", config, model, 0.3)
+    longer = config.replace(backbone=config.backbone.replace(context_length=88))
+    fake_run(tmp_path / "misfit", longer.replace(method="beta-clip-bce"), model, 0.1)
+    (tmp_path / "unfinished").mkdir()
+    shutil.copytree(tmp_path / "good", tmp_path / "damaged")
+    (tmp_path / "damaged" / "config.json").write_text("{")
+    entries = find_models(tmp_path)
+    assert list(entries)[0] == "clip"
+    assert set(entries) == {"clip", "good", "same-label", "misfit", "damaged"}
+    assert len({entry.label for entry in entries.values()}) == len(entries)
+    assert best_model(entries) == "good"
+    bench = Workbench({}, held_out_scenes, tmp_path)
+    view = View("scene 0", "red", ("good",))
+    assert "β=0.5, 6 updates, seed 4" in bench.compute(view).panels[0].model
+    with pytest.raises(CheckpointError, match="context_length is 77, but 88"):
+        bench.compute(view.replace(models=("misfit",)))
+    with pytest.raises(CheckpointError, match="damaged: .*broken JSON"):
+        bench.compute(view.replace(models=("damaged",)))
+    with pytest.raises(ValueError, match="name 'clip': expected a name other than"):
+        Workbench({"clip": model}, held_out_scenes, tmp_path)
+
+
+def test_an_export_overwrites_nothing(shown, tmp_path):
+    first, again = (export_view(shown, "my_view", tmp_path) for _ in range(2))
+    assert [path.name for path in (*first, *again)] == [
+        "my_view.png", "my_view.json", "my_view_2.png", "my_view_2.json",
+    ]  # fmt: skip
+    assert json.loads(first[1].read_text())["rank"] == [shown.rank, shown.compared]
+    with pytest.raises(ValueError, match=r"name='\.\./x'"):
+        export_view(shown, "../x", tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(FIGURES.glob("explorer_*.json")), ids=lambda p: p.stem)
+def test_a_gallery_figure_is_made_again_from_its_settings(path, tmp_path_factory):
+    """The untouched model's part, which needs no trained run, from the committed settings."""
+    stored = json.loads(path.read_text())
+    view = View(**stored["view"])
+    if not view.picture.startswith("scene ") or "panels" not in stored:
+        pytest.skip("the picture is drawn in the notebook")
+    bench = Workbench({}, runs=tmp_path_factory.mktemp("none"))
+    shown = bench.compute(view.replace(models=("clip",), patch=(0, 0)))
+    numbers = json.loads(json.dumps(shown.numbers()))
+    assert numbers["picture_sha256"] == stored["picture_sha256"]
+    assert numbers["panels"][0] == stored["panels"][-1]
+    mine = {score[0]: score[2] for score in numbers["scores"]}
+    theirs = {score[0]: score[-1] for score in stored["scores"]}
+    common = mine.keys() & theirs.keys()
+    assert len(common) > 3
+    torch.testing.assert_close([mine[text] for text in common], [theirs[text] for text in common],
+                               atol=2e-4, rtol=0)  # fmt: skip
