@@ -82,9 +82,7 @@ def test_a_file_comes_whole_and_is_asked_for_once(server: Server, tmp_path: Path
 
 def test_a_cut_off_download_is_resumed_where_it_ended(server: Server, tmp_path: Path) -> None:
     path, server.cut_after = tmp_path / "weights.pt", 1_500_000
-    with pytest.raises(
-        FetchError, match=r"cut off after 1,500,000 bytes of 2,304,000 bytes; "
-    ):
+    with pytest.raises(FetchError, match=r"cut off after 1,500,000 bytes of 2,304,000 bytes; "):
         fetch(server.url, path, DIGEST, progress=False)
     assert not path.exists()
     assert (tmp_path / "weights.pt.part").read_bytes() == CONTENT[:1_500_000]

@@ -66,7 +66,10 @@ def _draw(
     points: Mapping[float, float],
 ) -> None:
     for number, (name, lengths) in enumerate(curves.items()):
-        look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)]}
+        look: dict[str, Any] = {
+            "color": COLOURS[number % len(COLOURS)],
+            "linestyle": LINES[number % len(LINES)],
+        }
         panel.plot(lengths, percentiles, label=name, linewidth=1.4, **look)
     if points:
         panel.plot(
