@@ -77,6 +77,10 @@ class Tokenizer:
         """
         return len(self._ids(text)) + 2
 
+    def pieces(self, text: str) -> list[str]:
+        """What each id of a text between start and end stands for; a rare word has several."""
+        return [self._bpe.decode([number]).strip() for number in self.encode(text)[1:-1]]
+
     def encode(self, text: str) -> list[int]:
         """Ids of one text from start to end token, at most `context_length`.
 

@@ -74,7 +74,7 @@ def scene_gallery(
         for panel in axes[len(images) :]:
             panel.set_axis_off()
         for panel, image, block, framed in zip(axes, images, blocks, boxes, strict=False):
-            _bare_picture(panel, image)
+            bare_picture(panel, image)
             _write_below(panel, block)
             for number, box in enumerate(framed):
                 if box is not None:
@@ -144,19 +144,20 @@ def attention_grid(
         figure = Figure(figsize=(1.62 * columns, 2.05 * len(images)), layout=layout)
         axes = figure.subplots(len(images), columns, squeeze=False)
         for number, (row, image, texts) in enumerate(zip(axes, images, maps, strict=True)):
-            _bare_picture(row[0], image)
+            bare_picture(row[0], image)
             if titles:
                 row[0].set_title(titles[number], fontsize=8, parse_math=False)
             for panel, item in zip(row[1:], texts, strict=False):
-                _map_over_picture(panel, image, item, opacity)
+                map_over_picture(panel, image, item, opacity)
             for panel in row[1 + len(texts) :]:
                 panel.set_axis_off()
     return figure
 
 
-def _map_over_picture(panel: Axes, image: Picture, item: TextMap, opacity: float) -> None:
+def map_over_picture(panel: Axes, image: Picture, item: TextMap, opacity: float = 0.6) -> None:
+    """One map over the grey picture, as in `attention_grid`."""
     grey = image.astype(float).mean(axis=2)
-    _bare_picture(panel, grey, cmap="gray", vmin=0, vmax=255)
+    bare_picture(panel, grey, cmap="gray", vmin=0, vmax=255)
     panel.imshow(item.heat, cmap=SEQUENTIAL, alpha=opacity)
     if item.mask is not None and item.mask.any():
         contour = panel.contour(item.mask, levels=[0.5], colors="white", linewidths=1.2)
@@ -168,11 +169,13 @@ def _map_over_picture(panel: Axes, image: Picture, item: TextMap, opacity: float
         centre = (int(x + width / 2), int(y + height / 2))  # the pixel that the verdict is about
         panel.plot(*centre, marker, color="white", ms=size, mew=1.6, path_effects=_OUTLINE)
     verdict = "" if item.hit is None else (", hit" if item.hit else ", miss")
-    lines = [*textwrap.wrap(item.text, 22)[:3], f"({item.note}{verdict})"]
+    words = textwrap.wrap(item.text, 22, max_lines=3, placeholder=" …")
+    lines = [*words, f"({item.note}{verdict})"]
     panel.set_title("\n".join(lines), fontsize=7.5, parse_math=False)
 
 
-def _bare_picture(panel: Axes, image: npt.NDArray[Any], **options: Any) -> None:
+def bare_picture(panel: Axes, image: npt.NDArray[Any], **options: Any) -> None:
+    """The picture's own pixels, without axes; options go to `imshow`."""
     panel.imshow(image, interpolation="nearest", **options)
     panel.set_xticks([])
     panel.set_yticks([])
