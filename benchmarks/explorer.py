@@ -1,0 +1,97 @@
+"""How quickly the explorer follows its controls: `python -m benchmarks.explorer [--quick]`.
+
+Each control is changed many times once the picture is encoded, and the time is taken from the
+change to the new content of every widget, drawing and encoding of the pictures included; what the
+browser needs then is not in it. The shipped model stands beside itself with an untrained pooler,
+so that two models are drawn and no run is needed. Opening a picture that was never seen is measured
+too. Writes results/reference/benchmark_explorer.json; `--quick` repeats less and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from bclip_core.checkpoints import SHIPPED, load
+from bclip_core.explorer import AttentionExplorer
+from bclip_core.files import write_json
+from bclip_core.poolers import TextConditionedPooler
+from bclip_core.results import REFERENCE_FOLDER, provenance
+
+BOUND = 0.3  # seconds, promised for every change once a picture is encoded
+REPEATS = 40
+
+
+def make_explorer() -> AttentionExplorer:
+    """A model with a pooler and the untouched one side by side."""
+    torch.manual_seed(0)
+    model = load(SHIPPED["scenes"])
+    model.pooler = TextConditionedPooler(model.backbone.dim)
+    explorer = AttentionExplorer(model.eval())
+    explorer.controls.second.value = "clip"
+    return explorer
+
+
+def changes(explorer: AttentionExplorer) -> dict[str, Callable[[], None]]:
+    """What is measured, by name; each call makes a change that was not there before."""
+    controls = explorer.controls
+    names = {
+        "opacity": itertools.cycle([0.2, 0.8]),
+        "threshold": itertools.cycle([0.5, 0.1]),
+        "kind": itertools.cycle(["head 3", "mean"]),
+        "text": (f"a new text number {number}" for number in itertools.count()),
+        "phrases": itertools.cycle([value for _, value in controls.phrases.options][:2]),
+        "row": itertools.cycle([2, 7]),
+        "second": itertools.cycle(["", "clip"]),
+        "scene": iter(range(1, len(explorer.workbench.scenes))),
+    }
+
+    def setter(name: str, values: Iterator[Any]) -> Callable[[], None]:
+        return lambda: setattr(getattr(controls, name), "value", next(values))
+
+    return {name: setter(name, values) for name, values in names.items()}
+
+
+def measure(explorer: AttentionExplorer, repeats: int) -> dict[str, dict[str, float]]:
+    """Median and longest seconds per change, and the median of the processor's seconds."""
+    found = {}
+    for name, change in changes(explorer).items():
+        times = []
+        for _ in range(repeats):
+            start, worked = time.perf_counter(), time.process_time()
+            change()
+            times.append((time.perf_counter() - start, time.process_time() - worked))
+            assert explorer.shown is not None, explorer.display.message.value
+        waited, work = zip(*times, strict=True)
+        found[name] = {
+            "median": statistics.median(waited),
+            "longest": max(waited),
+            "median_processor": statistics.median(work),
+        }
+        print(name.ljust(10), *(f"{key} {value:.3f} s" for key, value in found[name].items()))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few repeats, nothing written")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(2)
+    found = measure(make_explorer(), 5 if quick else REPEATS)
+    late = [name for name, times in found.items() if times["median"] > BOUND]
+    print(f"median within {BOUND} s: " + (f"all but {late}" if late else "all"))
+    if not quick:
+        settings = {"repeats": REPEATS, "threads": 2, "bound_seconds": BOUND}
+        record = {"name": "benchmark_explorer", **provenance(), "settings": settings}
+        path = write_json(REFERENCE_FOLDER / "benchmark_explorer.json", record | {"values": found})
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
