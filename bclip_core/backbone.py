@@ -33,16 +33,9 @@ from bclip_core.config import BackboneConfig
 from bclip_core.positions import KEPT_POSITIONS, stretch_positions
 
 __all__ = [
-    "KEPT_POSITIONS",
-    "SMALL_ARCHITECTURES",
-    "Backbone",
-    "attention_kernel",
-    "create_backbone",
-    "known_architectures",
-    "length_buckets",
-    "pass_overhead",
-    "stretch_positions",
-]
+    "KEPT_POSITIONS", "SMALL_ARCHITECTURES", "Backbone", "attention_kernel", "create_backbone",
+    "known_architectures", "stretch_positions",
+]  # fmt: skip
 
 
 class Backbone(nn.Module):
@@ -173,16 +166,10 @@ class Backbone(nn.Module):
         Raises:
             ValueError: L exceeds the number of positions.
         """
-        self._check_tokens(tokens)
         if not len(tokens):
             return torch.zeros(0, self.dim, device=tokens.device)
-        lengths, order = (tokens.argmax(dim=1) + 1).sort(descending=True, stable=True)
-        sizes = lengths.tolist()
-        embeddings = [
-            self._encode_bucket(tokens[order[rows], : sizes[rows.start]], lengths[rows] - 1)
-            for rows in self._buckets(sizes, tokens.device)
-        ]
-        return torch.cat(embeddings)[order.argsort()]
+        groups, place = self._length_groups(tokens)
+        return torch.cat([self._encode_group(cut, ends) for cut, ends in groups])[place]
 
     def encode_words(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Text embeddings and those of every word, the text tower's output at each token.
@@ -198,30 +185,35 @@ class Backbone(nn.Module):
         Raises:
             ValueError: L exceeds the number of positions.
         """
-        self._check_tokens(tokens)
-        clip, width = self.clip, tokens.shape[1]
-        ends = tokens.argmax(dim=1)
-        lengths, order = (ends + 1).sort(descending=True, stable=True)
-        sizes, parts = lengths.tolist(), []
-        for rows in self._buckets(sizes, tokens.device):
-            length = sizes[rows.start]
-            hidden = self._embed_tokens(tokens[order[rows], :length])
+        clip, width, parts = self.clip, tokens.shape[1], []
+        groups, place = self._length_groups(tokens)
+        for cut, _ in groups:
+            length = cut.shape[1]
             mask = clip.attn_mask[:length, :length]
-            hidden = self._blocks(clip.transformer.resblocks, hidden, mask)
+            hidden = self._blocks(clip.transformer.resblocks, self._embed_tokens(cut), mask)
             embedded = clip.ln_final(hidden) @ clip.text_projection
             parts.append(functional.pad(embedded, (0, 0, 0, width - length)))
-        embedded = torch.cat(parts)[order.argsort()]
-        place = torch.arange(width, device=tokens.device)
-        words = (place > 0) & (place < ends[:, None])
+        embedded, ends = torch.cat(parts)[place], tokens.argmax(dim=1)
+        position = torch.arange(width, device=tokens.device)
+        words = (position > 0) & (position < ends[:, None])
         text = embedded[torch.arange(len(tokens), device=tokens.device), ends]
         return text, embedded * words[..., None], words
 
-    def _check_tokens(self, tokens: Tensor) -> None:
+    def _length_groups(self, tokens: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+        """Texts of similar length, cut, with the places of their ends; and where each text went."""
         if tokens.ndim != 2 or tokens.shape[1] > self.context_length:
             raise ValueError(
                 f"tokens {tuple(tokens.shape)}: expected [U, L] with L <= {self.context_length}, "
                 "the number of text positions"
             )
+        ends, order = tokens.argmax(dim=1).sort(descending=True, stable=True)
+        lengths = (ends + 1).tolist()
+        overhead = pass_overhead(self.clip.transformer.width, tokens.device)
+        groups = [
+            (tokens[order[rows], : lengths[rows.start]], ends[rows])
+            for rows in length_buckets(lengths, overhead)
+        ]
+        return groups, order.argsort()
 
     def _embed_tokens(self, tokens: Tensor) -> Tensor:
         """Token and position embeddings [U, L, W]; the first positions may be frozen."""
@@ -232,10 +224,7 @@ class Backbone(nn.Module):
         embedded: Tensor = self.clip.token_embedding(tokens) + table
         return embedded
 
-    def _buckets(self, lengths: list[int], device: torch.device) -> list[slice]:
-        return length_buckets(lengths, pass_overhead(self.clip.transformer.width, device))
-
-    def _encode_bucket(self, tokens: Tensor, end: Tensor) -> Tensor:
+    def _encode_group(self, tokens: Tensor, end: Tensor) -> Tensor:
         """Embeddings [U, D] of texts [U, L] that are read at the positions `end` [U]."""
         clip, length = self.clip, tokens.shape[1]
         *blocks, last = clip.transformer.resblocks

@@ -7,11 +7,24 @@ with the field's name, the value and what is allowed.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass, field
-from typing import Any, Self, get_type_hints
+from typing import Self, get_type_hints
 
+from bclip_core.config_base import Config, ConfigError, require, require_choice
+
+__all__ = [
+    "POOLER_KINDS",
+    "SUMMARIES",
+    "TEXT_KINDS",
+    "BackboneConfig",
+    "ConfigError",
+    "DataConfig",
+    "LossConfig",
+    "PoolerConfig",
+    "RunConfig",
+    "TextConfig",
+    "TrainConfig",
+]
 
 POOLER_KINDS = ("beta_clip", "flair", "similarity")
 TEXT_KINDS = ("caption", "summary", "sentence", "phrase")
@@ -20,81 +33,8 @@ SUMMARIES = ("none", "auto", "given", "first_sentence")
 sentence, or the former where the row has one and else the latter ("auto")."""
 
 
-class ConfigError(ValueError):
-    """A configuration value is not allowed; the message names field, value and what is."""
-
-
-def _require(condition: bool, name: str, value: object, expected: str) -> None:
-    if not condition:
-        raise ConfigError(f"{name}={value!r}: expected {expected}")
-
-
-def _require_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    _require(value in known, name, value, "one of " + ", ".join(known))
-
-
-def _check_type(name: str, value: object, kind: type) -> None:
-    if kind in (int, float):  # a bool is an int to Python, but no number to a reader
-        numeric = isinstance(value, int | kind) and not isinstance(value, bool)
-        expected = "a whole number" if kind is int else "a finite number"
-        _require(numeric and math.isfinite(value), name, value, expected)  # type: ignore[arg-type]
-    else:
-        _require(isinstance(value, kind), name, value, f"a value of type {kind.__name__}")
-
-
-def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    changed = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            value = _changed(value, defaults[name]) or defaults[name]
-        if value != defaults[name]:
-            changed[name] = value
-    return changed
-
-
-class _Config:
-    """Types checked, and the dictionary round trip; shared by all configurations."""
-
-    def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            if isinstance(kind, type):
-                _check_type(name, getattr(self, name), kind)
-            if kind is float:  # 1 and 1.0 are one configuration, also in its JSON
-                object.__setattr__(self, name, float(getattr(self, name)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain nested dictionary, ready for JSON."""
-        values: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
-        return values
-
-    def changes(self) -> dict[str, Any]:
-        """The fields that differ from the defaults, nested; a new field with a default adds none."""
-        return _changed(self.to_dict(), type(self)().to_dict())
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Inverse of `to_dict`.
-
-        Raises:
-            ConfigError: an unknown field (the message lists the known ones) or a bad value.
-        """
-        fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - set(fields))
-        _require(not unknown, f"{cls.__name__} field", unknown, "one of " + ", ".join(fields))
-        built = {}
-        for name, value in values.items():
-            default = fields[name].default_factory
-            nested = default if isinstance(default, type) and issubclass(default, _Config) else None
-            built[name] = nested.from_dict(value) if nested and isinstance(value, dict) else value
-        return cls(**built)
-
-    def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, checked again."""
-        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
-
-
 @dataclass(frozen=True)
-class BackboneConfig(_Config):
+class BackboneConfig(Config):
     """Which CLIP. `name` is one of `backbone.SMALL_ARCHITECTURES` or any open_clip ViT."""
 
     name: str = "scene-small"
@@ -104,12 +44,12 @@ class BackboneConfig(_Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(bool(self.name), "name", self.name, "the name of an architecture")
-        _require(self.context_length >= 8, "context_length", self.context_length, ">= 8")
+        require(bool(self.name), "name", self.name, "the name of an architecture")
+        require(self.context_length >= 8, "context_length", self.context_length, ">= 8")
 
 
 @dataclass(frozen=True)
-class PoolerConfig(_Config):
+class PoolerConfig(Config):
     """The text-conditioned pooler: heads, how its projections start, and which one it is."""
 
     heads: int = 8
@@ -118,13 +58,13 @@ class PoolerConfig(_Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.heads >= 1, "heads", self.heads, ">= 1")
-        _require_choice("init", self.init, ("identity", "xavier"))
-        _require_choice("kind", self.kind, POOLER_KINDS)
+        require(self.heads >= 1, "heads", self.heads, ">= 1")
+        require_choice("init", self.init, ("identity", "xavier"))
+        require_choice("kind", self.kind, POOLER_KINDS)
 
 
 @dataclass(frozen=True)
-class HeadsConfig(_Config):
+class HeadsConfig(Config):
     """Sizes of what a method learns beside backbone and pooler."""
 
     token_ratio: float = 0.2  # calibrated tokens per patch, as FineLIP and MulCLIP
@@ -132,12 +72,12 @@ class HeadsConfig(_Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         ratio = self.token_ratio
-        _require(0 < ratio <= 1, "token_ratio", ratio, "a number in (0, 1]")
+        require(0 < ratio <= 1, "token_ratio", ratio, "a number in (0, 1]")
 
 
 @dataclass(frozen=True)
-class TextConfig(_Config):
-    """Which texts of an image a step reads: 1 caption (+ 1 summary) + S sentences + N phrases = K."""
+class TextConfig(Config):
+    """The texts of an image in a step: 1 caption (+ 1 summary) + S sentences + N phrases = K."""
 
     caption: str = "long"  # "long": the join of the sampled sentences; "short": one short caption
     sentences: int = 5  # S: how many of the caption's sentences a step samples
@@ -147,10 +87,10 @@ class TextConfig(_Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_choice("caption", self.caption, ("long", "short"))
-        _require_choice("summary", self.summary, SUMMARIES)
-        _require(self.sentences >= 1, "sentences", self.sentences, ">= 1")
-        _require(self.phrases >= 0, "phrases", self.phrases, ">= 0")
+        require_choice("caption", self.caption, ("long", "short"))
+        require_choice("summary", self.summary, SUMMARIES)
+        require(self.sentences >= 1, "sentences", self.sentences, ">= 1")
+        require(self.phrases >= 0, "phrases", self.phrases, ">= 0")
 
     @property
     def texts_per_image(self) -> int:
@@ -176,14 +116,14 @@ class TextConfig(_Config):
         """
         config = cls(sentences=sentences, phrases=phrases)
         expected = f"1 + sentences + phrases = {config.texts_per_image}"
-        _require(
+        require(
             texts_per_image == config.texts_per_image, "texts_per_image", texts_per_image, expected
         )
         return config
 
 
 @dataclass(frozen=True)
-class LossConfig(_Config):
+class LossConfig(Config):
     """Settings of the loss terms; a method reads those that its terms use."""
 
     beta: float = 0.5  # how far other texts of the same image count as positives (β-CAL)
@@ -205,20 +145,20 @@ class LossConfig(_Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(0.0 <= self.beta <= 1.0, "beta", self.beta, "a number in [0, 1]")
-        _require_choice("duplicates", self.duplicates, ("negatives", "ignore"))
-        _require_choice("word_negatives", self.word_negatives, ("sample", "batch"))
-        _require_choice("subcaption_tokens", self.subcaption_tokens, ("patches", "calibrated"))
+        require(0.0 <= self.beta <= 1.0, "beta", self.beta, "a number in [0, 1]")
+        require_choice("duplicates", self.duplicates, ("negatives", "ignore"))
+        require_choice("word_negatives", self.word_negatives, ("sample", "batch"))
+        require_choice("subcaption_tokens", self.subcaption_tokens, ("patches", "calibrated"))
         for name in get_type_hints(type(self)):
             if name.endswith("_weight") or name == "cross_images":
-                _require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+                require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
         temperature, components = self.token_temperature, self.principal_components
-        _require(temperature > 0, "token_temperature", temperature, "> 0")
-        _require(components >= 1, "principal_components", components, ">= 1")
+        require(temperature > 0, "token_temperature", temperature, "> 0")
+        require(components >= 1, "principal_components", components, ">= 1")
 
 
 @dataclass(frozen=True)
-class DataConfig(_Config):
+class DataConfig(Config):
     """The data set: its name, picture size and how many rows of each split are used.
 
     For scenes also difficulty and seed; for a real data set where it lies and what a row does that
@@ -238,15 +178,15 @@ class DataConfig(_Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_choice("bad_rows", self.bad_rows, ("raise", "skip"))
+        require_choice("bad_rows", self.bad_rows, ("raise", "skip"))
         for name in ("train", "validation", "test"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        _require(self.image_size >= 16, "image_size", self.image_size, ">= 16 pixels")
-        _require(self.seed >= 0, "seed", self.seed, ">= 0")
+            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        require(self.image_size >= 16, "image_size", self.image_size, ">= 16 pixels")
+        require(self.seed >= 0, "seed", self.seed, ">= 0")
 
 
 @dataclass(frozen=True)
-class TrainConfig(_Config):
+class TrainConfig(Config):
     """The loop: AdamW with two learning-rate groups, warm-up and cosine."""
 
     steps: int = 140
@@ -278,21 +218,21 @@ class TrainConfig(_Config):
             raise ConfigError(f"adam_betas={betas!r}: expected two numbers in [0, 1)")
         object.__setattr__(self, "adam_betas", tuple(map(float, betas)))  # JSON gives a list
         for name in ("steps", "batch_size", "accumulation", "log_every"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         for name in (
             "warmup_steps", "checkpoint_every", "weight_decay", "clip_norm", "seed",
             "gradient_cache", "loader_workers",
         ):  # fmt: skip
-            _require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
         fraction = self.final_lr_fraction
-        _require(0 <= fraction <= 1, "final_lr_fraction", fraction, "a number in [0, 1]")
-        _require(self.lr > 0, "lr", self.lr, "> 0")
-        _require(self.pooler_lr > 0, "pooler_lr", self.pooler_lr, "> 0")
-        _require_choice("precision", self.precision, ("fp32", "bf16", "fp16"))
+        require(0 <= fraction <= 1, "final_lr_fraction", fraction, "a number in [0, 1]")
+        require(self.lr > 0, "lr", self.lr, "> 0")
+        require(self.pooler_lr > 0, "pooler_lr", self.pooler_lr, "> 0")
+        require_choice("precision", self.precision, ("fp32", "bf16", "fp16"))
 
 
 @dataclass(frozen=True)
-class RunConfig(_Config):
+class RunConfig(Config):
     """Everything that decides a run's weights. `method` is a name of `methods.METHODS`."""
 
     method: str = "beta-clip-ce"

@@ -82,12 +82,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few repeats, nothing written")
     quick = parser.parse_args().quick
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     found = measure(make_explorer(), 5 if quick else REPEATS)
     late = [name for name, times in found.items() if times["median"] > BOUND]
     print(f"median within {BOUND} s: " + (f"all but {late}" if late else "all"))
     if not quick:
-        settings = {"repeats": REPEATS, "threads": 2, "bound_seconds": BOUND}
+        settings = {"repeats": REPEATS, "threads": 1, "bound_seconds": BOUND}
         record = {"name": "benchmark_explorer", **provenance(), "settings": settings}
         path = write_json(REFERENCE_FOLDER / "benchmark_explorer.json", record | {"values": found})
         print(path)

@@ -2,7 +2,8 @@
 
 The cpu profile's β-CLIP-CE step, trained for a few updates in a process of its own per setting, one
 thread each: seconds per update (the fastest after the first two, which warm up: other load on the
-machine disturbs it least, and all settings see the same batches), peak resident memory, and the share of the time that the step waited for its batch. The full run writes
+machine disturbs it least, and all settings see the same batches), peak resident memory, and the
+share of the time that the step waited for its batch. The full run writes
 results/reference/benchmark_training_settings.json; `--only bf16` measures one setting.
 """
 

@@ -16,15 +16,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bclip_core.architectures import check_towers
-from bclip_core.attention import _PASS_OVERHEAD
+from bclip_core.attention import _PASS_OVERHEAD, length_buckets, pass_overhead
 from bclip_core.backbone import (
     SMALL_ARCHITECTURES,
     Backbone,
     attention_kernel,
     create_backbone,
     known_architectures,
-    length_buckets,
-    pass_overhead,
     stretch_positions,
 )
 from bclip_core.config import BackboneConfig, ConfigError
