@@ -9,6 +9,13 @@ from bclip_core.plotting.curves import beta_ablation, training_curves
 from bclip_core.plotting.explorer import explorer_view
 from bclip_core.plotting.files import png, publish, save, show
 from bclip_core.plotting.lengths import text_lengths
+from bclip_core.plotting.methods import (
+    conditioning_pairs,
+    leak_comparison,
+    method_comparison,
+    search_trials,
+)
+from bclip_core.plotting.mulclip import mulclip_ablation, mulclip_levels
 from bclip_core.plotting.pictures import attention_grid, scene_gallery
 from bclip_core.plotting.tables import aligned_markdown, benchmark, table_markdown
 from bclip_core.plotting.targets import beta_cal_targets
@@ -19,12 +26,18 @@ __all__ = [
     "benchmark",
     "beta_ablation",
     "beta_cal_targets",
+    "conditioning_pairs",
     "explorer_view",
+    "leak_comparison",
     "loss_costs",
+    "method_comparison",
+    "mulclip_ablation",
+    "mulclip_levels",
     "png",
     "publish",
     "save",
     "scene_gallery",
+    "search_trials",
     "show",
     "table_markdown",
     "text_lengths",

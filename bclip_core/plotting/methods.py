@@ -1,0 +1,308 @@
+"""Many methods side by side: what they reach and cost, how they were tuned, what their leak is."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from bclip_core.plotting.style import COLOURS, GUIDE, Metrics, percent, style
+
+Series = Mapping[str, str]  # metric by what it is called in its panel; one or two
+Draw = Callable[[Axes], None]
+
+_RETRIEVAL = {"to image": "t2i_R@1", "to text": "i2t_R@1"}
+METHOD_PANELS: dict[str, Series] = {
+    "long captions, R@1": {k: f"retrieval/global/long/{v}" for k, v in _RETRIEVAL.items()},
+    "short captions, R@1": {k: f"retrieval/global/short/{v}" for k, v in _RETRIEVAL.items()},
+    "long, conditioned, R@1": {k: f"retrieval/conditioned/long/{v}" for k, v in _RETRIEVAL.items()},
+    "pointing game": {
+        "attention": "grounding/attention/pointing", "cosine": "grounding/cosine/pointing"
+    },
+    "regions, hard": {"": "regions/dense/hard"},
+    "regions, medium": {"": "regions/dense/medium"},
+    "regions, easy": {"": "regions/dense/easy"},
+    "regions, trivial": {"": "regions/dense/trivial"},
+}  # fmt: skip
+LEAK_PANELS: dict[str, Series] = {
+    "one picture for all": {k: f"leak/identical/{v}" for k, v in _RETRIEVAL.items()},
+    "conditioned on all": METHOD_PANELS["long, conditioned, R@1"],
+    "on its own caption": {k: f"retrieval/own_caption/long/{v}" for k, v in _RETRIEVAL.items()},
+    "the global pair": METHOD_PANELS["long captions, R@1"],
+    "conditioned, to image": {
+        "as it is": "leak/honest/t2i_R@1", "centred": "leak/honest_centred/t2i_R@1"
+    },
+    "conditioned, to text": {
+        "as it is": "leak/honest/i2t_R@1", "centred": "leak/honest_centred/i2t_R@1"
+    },
+    "regions": {"hard": "regions/dense/hard", "medium": "regions/dense/medium"},
+    "pointing game": METHOD_PANELS["pointing game"],
+    "average precision": {
+        "attention": "grounding/attention/average_precision",
+        "cosine": "grounding/cosine/average_precision",
+    },
+}  # fmt: skip
+"""R@1 where nothing else is said. "As it is" and "centred" are of fewer candidates than the rest of
+the retrieval, see `scene_leak`."""
+
+SHARES = {
+    "the text alone": "leak/share/text",
+    "the image alone": "leak/share/image",
+    "both together": "leak/share/pair",
+}
+UNTOUCHED = "untouched"  # the group that is no method, in grey
+GROUPS = ("global terms", "local terms", "MulCLIP", "β-CLIP", "leak-free")  # keep their colours
+_SIDE = 0.16  # how far two marks of a row are apart from its middle
+_LOOKS = (("o", "●"), ("s", "□"))  # first filled, second open
+
+
+def method_comparison(
+    methods: Mapping[str, Metrics],
+    groups: Mapping[str, str],
+    costs: Mapping[str, Mapping[str, float]] | None = None,
+    panels: Mapping[str, Series] = METHOD_PANELS,
+    columns: int = 5,
+) -> Figure:
+    """A row per method, a panel per quantity: dots with intervals, then bars of what it costs.
+
+    Args:
+        methods: metrics by method; one that it lacks is left blank.
+        groups: the group of each method, which decides its colour; groups stand together.
+        costs: by title the cost of each method, at the ends of the rows; one without it is left
+            blank.
+        panels: metrics by panel title and by name within the panel.
+        columns: panels in a row.
+
+    Raises:
+        ValueError: no method has any of the metrics.
+    """
+    order = list(dict.fromkeys(groups[name] for name in methods))
+    methods = {n: methods[n] for n in sorted(methods, key=lambda name: order.index(groups[name]))}
+    coloured = dict.fromkeys([*GROUPS, *(group for group in order if group != UNTOUCHED)])
+    of_group = {group: COLOURS[n % len(COLOURS)] for n, group in enumerate(coloured)}
+    colours = {name: of_group.get(groups[name], GUIDE) for name in methods}
+    draws = list(_dot_panels(methods, panels, colours).items())
+    for number, (title, values) in enumerate((costs or {}).items(), 1):
+        draws.insert(number * columns - 1, (title, _bar_panel(list(methods), values, colours)))
+    legend = {groups[name]: colour for name, colour in colours.items()}
+    return _rows(list(methods), dict(draws), columns, legend)
+
+
+def leak_comparison(
+    variants: Mapping[str, Metrics], panels: Mapping[str, Series] = LEAK_PANELS, columns: int = 5
+) -> Figure:
+    """A row per way of training: leak, shares of variance, and what becomes of honest measures.
+
+    Args:
+        variants: metrics with those of the leak as `leak/...`, see `method_tables.summaries`.
+        panels: metrics by panel title and by name within the panel.
+        columns: panels in a row.
+
+    Raises:
+        ValueError: no variant has any of the metrics.
+    """
+    colours = dict.fromkeys(variants, "0.15")
+    draws = _dot_panels(variants, panels, colours)
+    names = list(variants)
+    if any(SHARES["the text alone"] in values for values in variants.values()):
+        first, *others = draws
+        shares: Draw = lambda panel: _stack(panel, variants)  # noqa: E731
+        ordered = {first: draws[first], "variance explained by": shares}
+        draws = ordered | {title: draws[title] for title in others}
+    legend = {name: COLOURS[number] for number, name in enumerate(SHARES)}
+    return _rows(names, draws, columns, legend)
+
+
+def search_trials(found: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Every trial of a search: score over the factor of the learning rates, a panel per method.
+
+    Trials with another weight of the terms are triangles, up for more and down for less; the
+    chosen one has a ring.
+
+    Args:
+        found: by method `trials` and `chosen`, as `search.search` returns.
+
+    Raises:
+        ValueError: no method.
+    """
+    if not found:
+        raise ValueError("found={}: expected the trials of at least one method")
+    columns = min(6, len(found))
+    rows = math.ceil(len(found) / columns)
+    rates = sorted({trial["rate"] for entry in found.values() for trial in entry["trials"]})
+    with style():
+        size = (1.45 * columns + 0.6, 1.5 * rows + 0.5)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
+        for panel, (name, entry) in zip(axes, found.items(), strict=False):
+            for trial in entry["trials"]:
+                up, down = trial["weight"] > 1, trial["weight"] < 1
+                marker = "^" if up else "v" if down else "o"
+                at = trial["rate"], 100 * trial["score"]
+                panel.plot(*at, marker, color=COLOURS[1] if up or down else COLOURS[0], ms=5)
+            best = entry["chosen"]
+            panel.plot(best["rate"], 100 * best["score"], "o", ms=11, mfc="none", color="black")
+            panel.set_title("\n".join(textwrap.wrap(name, 16)))
+            panel.set_xscale("log")
+            panel.set_xticks(rates, [f"{rate:g}" for rate in rates])
+            panel.minorticks_off()
+            panel.grid(axis="y", color="0.9")
+            panel.margins(x=0.2, y=0.15)
+        for panel in axes[len(found) :]:
+            panel.set_axis_off()
+        figure.supxlabel("learning rates, times the profile's", fontsize=9)
+        figure.supylabel("validation score, %", fontsize=9)
+    return figure
+
+
+def conditioning_pairs(
+    grids: Mapping[str, Sequence[Sequence[int]]], texts: Sequence[str]
+) -> Figure:
+    """Which image is pooled with which text in a step: a grid of images by texts for each way.
+
+    Args:
+        grids: by title; 0: never pooled, 1: pooled as the text's own image, 2: pooled as another.
+        texts: the names of the columns.
+
+    Raises:
+        ValueError: a grid of another width.
+    """
+    colours = ("0.94", COLOURS[0], COLOURS[5])
+    labels = ("never pooled together", "its own image", "another image, a negative")
+    with style():
+        size = (0.4 + 0.28 * len(texts) * len(grids), 0.19 * len(texts) + 1.0)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(1, len(grids), squeeze=False, sharey=True)[0]
+        for panel, (title, grid) in zip(axes, grids.items(), strict=True):
+            widths = {len(row) for row in grid}
+            if widths != {len(texts)}:
+                raise ValueError(f"{title}: rows of {sorted(widths)} cells: expected {len(texts)}")
+            panel.pcolormesh(
+                grid, cmap=ListedColormap(list(colours)), vmin=-0.5, vmax=2.5,
+                edgecolors="white", linewidth=1.5,
+            )  # fmt: skip
+            panel.set_title(title)
+            panel.set_xticks([n + 0.5 for n in range(len(texts))], texts, fontsize=7)
+            images = range(len(grid))
+            panel.set_yticks([n + 0.5 for n in images], [str(n + 1) for n in images])
+            panel.set_ylim(len(grid), 0)
+            panel.tick_params(length=0)
+            panel.set_xlabel("texts of images 1, 2, …")
+        axes[0].set_ylabel("image")
+        handles = [Patch(color=colour) for colour in colours]
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _rows(
+    names: Sequence[str], draws: Mapping[str, Draw], columns: int, legend: Mapping[str, str]
+) -> Figure:
+    """The page: every panel has a line for every name, names stand at the left."""
+    columns = min(columns, len(draws))
+    rows = math.ceil(len(draws) / columns)
+    with style():
+        size = (1.4 + 1.6 * columns, (0.65 + 0.2 * len(names)) * rows + 0.5)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
+        for panel, (title, draw) in zip(axes, draws.items(), strict=False):
+            draw(panel)
+            panel.set_title(title, fontsize=8)
+            panel.set_yticks(range(len(names)), list(names))
+            panel.set_ylim(len(names) - 0.5, -0.5)
+            panel.set_xlim(left=0)
+            panel.grid(axis="x", color="0.9")
+            panel.tick_params(axis="y", length=0)
+            panel.set_axisbelow(True)
+            for row in range(1, len(names), 2):
+                panel.axhspan(row - 0.5, row + 0.5, color="0.96", zorder=0)
+        for panel in axes[len(draws) :]:
+            panel.set_axis_off()
+        handles = [Patch(color=colour) for colour in legend.values()]
+        figure.legend(handles, list(legend), loc="outside upper center", ncols=6, frameon=False)
+        figure.supxlabel("dots: %, 95 % interval; dotted line: chance", fontsize=9)
+    return figure
+
+
+def _dot_panels(
+    methods: Mapping[str, Metrics], panels: Mapping[str, Series], colours: Mapping[str, str]
+) -> dict[str, Draw]:
+    """Panels that some method has anything for, with the key of their marks in the title."""
+    draws: dict[str, Draw] = {}
+    for title, series in panels.items():
+        if any(name in values for values in methods.values() for name in series.values()):
+            looks = zip(series, _LOOKS, strict=False)
+            key = "   ".join(f"{sign} {label}" for label, (_, sign) in looks if label)
+            draws[f"{title}\n{key}".strip()] = _dot_panel(methods, series, colours)
+    if not draws:
+        wanted = [name for series in panels.values() for name in series.values()]
+        raise ValueError(f"metrics {wanted}: expected one that some method has")
+    return draws
+
+
+def _dot_panel(methods: Mapping[str, Metrics], series: Series, colours: Mapping[str, str]) -> Draw:
+    def draw(panel: Axes) -> None:
+        for row, (method, values) in enumerate(methods.items()):
+            if not any(name in values for name in series.values()):
+                panel.text(0, row, "  –", va="center", color=GUIDE)
+            for number, name in enumerate(series.values()):
+                if name not in values:
+                    continue
+                mean, (below, above) = percent(values[name])
+                shift = 0.0 if len(series) == 1 else (-_SIDE, _SIDE)[number]
+                panel.errorbar(
+                    mean, row + shift, xerr=[[below], [above]], fmt=_LOOKS[number][0], ms=4,
+                    color=colours[method], mfc="white" if number else colours[method],
+                    capsize=2, elinewidth=1,
+                )  # fmt: skip
+        for chance in sorted(_chances(methods, series)):
+            panel.axvline(chance, color=GUIDE, linestyle=":", linewidth=1)
+
+    return draw
+
+
+def _chances(methods: Mapping[str, Metrics], series: Series) -> set[float]:
+    found = [values[n] for values in methods.values() for n in series.values() if n in values]
+    return {round(100 * float(one["chance"]), 6) for one in found if "chance" in one}
+
+
+def _bar_panel(
+    names: Sequence[str], costs: Mapping[str, float], colours: Mapping[str, str]
+) -> Draw:
+    def draw(panel: Axes) -> None:
+        for row, name in enumerate(names):
+            if name not in costs:
+                panel.text(0, row, "  –", va="center", color=GUIDE)
+                continue
+            panel.barh(row, costs[name], 0.6, color=colours[name], alpha=0.75)
+            text = f" {costs[name]:,.2f}" if costs[name] < 10 else f" {costs[name]:,.0f}"
+            panel.text(costs[name], row, text, va="center", fontsize=7)
+        panel.margins(x=0.25)
+
+    return draw
+
+
+def _stack(panel: Axes, variants: Mapping[str, Metrics]) -> None:
+    """Shares of the variance side by side, one bar per variant."""
+    for row, values in enumerate(variants.values()):
+        left = 0.0
+        for number, name in enumerate(SHARES.values()):
+            if name in values:
+                share = 100 * float(values[name]["mean"])
+                panel.barh(row, share, 0.6, left=left, color=COLOURS[number])
+                left += share
+
+
+__all__ = [
+    "LEAK_PANELS",
+    "METHOD_PANELS",
+    "conditioning_pairs",
+    "leak_comparison",
+    "method_comparison",
+    "search_trials",
+]

@@ -1,0 +1,108 @@
+"""README's blocks of the comparison, the search and the leak, from their committed records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bclip_core.leak_tables import HONEST, honest_gain_rows, leak_rows
+from bclip_core.method_tables import (
+    catalogue_rows,
+    comparison_rows,
+    find_record,
+    gain_rows,
+    summaries,
+    trial_rows,
+)
+from bclip_core.plotting.tables import aligned_markdown
+from bclip_core.results import load_result
+
+Record = Mapping[str, Any]
+
+
+def methods_table(record: Record) -> str:
+    """Methods by what they reach, from a record `methods`."""
+    return aligned_markdown(comparison_rows(summaries(record["values"])))
+
+
+def costs_table(record: Record, timed: Record | None = None) -> str:
+    """Methods by what they read, learn and cost, from records `methods` and `step_times`."""
+    seconds = timed["values"]["seconds"] if timed else None
+    return aligned_markdown(catalogue_rows(record["values"], seconds), left=3)
+
+
+def gains_table(record: Record, against: str = "clip-ft") -> str:
+    """Differences to one method, seed by seed, from a record `methods`."""
+    return aligned_markdown(gain_rows(record["values"], against))
+
+
+def search_table(record: Record) -> str:
+    """Trials and choices, from a record `search`."""
+    return aligned_markdown(trial_rows(record["values"]["methods"]))
+
+
+def leak_table(record: Record) -> str:
+    """The leak by variant, from a record `leak`."""
+    return aligned_markdown(leak_rows(summaries(record["values"])))
+
+
+def honest_table(record: Record) -> str:
+    """What every variant reaches, from a record `leak`."""
+    trained = {name: entry for name, entry in record["values"].items() if entry["metrics"]}
+    return aligned_markdown(comparison_rows(summaries(trained), HONEST))
+
+
+def honest_gains_table(record: Record) -> str:
+    """Differences to the paper's form, seed by seed, from a record `leak`."""
+    return aligned_markdown(honest_gain_rows(record["values"]))
+
+
+def _committed(name: str) -> Record:
+    return load_result(name, "cpu", reference=True)
+
+
+def methods_block() -> str:
+    """`methods_table` of the reference."""
+    return methods_table(_committed("methods"))
+
+
+def costs_block() -> str:
+    """`costs_table` of the reference; seconds timed in turns where that was done."""
+    return costs_table(_committed("methods"), find_record("step_times", reference=True))
+
+
+def gains_block() -> str:
+    """`gains_table` of the reference."""
+    return gains_table(_committed("methods"))
+
+
+def search_block() -> str:
+    """`search_table` of the reference."""
+    return search_table(_committed("search"))
+
+
+def leak_block() -> str:
+    """`leak_table` of the reference."""
+    return leak_table(_committed("leak"))
+
+
+def honest_block() -> str:
+    """`honest_table` of the reference."""
+    return honest_table(_committed("leak"))
+
+
+def honest_gains_block() -> str:
+    """`honest_gains_table` of the reference."""
+    return honest_gains_table(_committed("leak"))
+
+
+BLOCKS = {
+    "methods": methods_block,
+    "method_costs": costs_block,
+    "method_gains": gains_block,
+    "search": search_block,
+    "leak": leak_block,
+    "leak_honest": honest_block,
+    "leak_gains": honest_gains_block,
+}
+"""To be merged into `readme.BLOCKS`; each needs its records in results/reference."""
