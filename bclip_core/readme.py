@@ -87,8 +87,8 @@ def times_block() -> str:
     minutes, seconds = divmod(values["seconds"], 60)
     memory = values["peak_memory_gigabytes"]
     return (
-        f"`make reproduce` took {minutes} min {seconds:02d} s and at most {memory:.1f} GB of memory "
-        f"for {len(values['notebooks'])} notebooks, on {machine['cores']} cores "
+        f"`make reproduce` took {minutes} min {seconds:02d} s and at most {memory:.1f} GB of memory, "
+        f"{len(values['notebooks'])} notebooks, on {machine['cores']} cores "
         f"({machine['processor']}), after the environment was there."
     )
 
