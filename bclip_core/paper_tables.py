@@ -65,10 +65,16 @@ def subset_rows(results: Sequence[Record]) -> list[list[str]]:
 def at_chance(value: Mapping[str, Any]) -> bool:
     """Whether the interval of a metric holds the level of not looking, to rounding.
 
-    That is `blind` where it was measured (regions), else the chance level.
+    That is `blind` where it was measured (regions), else the chance level. A bootstrap of nothing
+    but misses (or hits) has no width; the exact binomial 95 % bound stands for its inner end then.
     """
     level, rounding = value.get("blind", value["chance"]), 1e-9
-    return bool(value["low"] - rounding <= level <= value["high"] + rounding)
+    low, high, bound = value["low"], value["high"], 0.025 ** (1 / value["count"])
+    if value["mean"] == 0:
+        high = 1 - bound
+    elif value["mean"] == 1:
+        low = bound
+    return bool(low - rounding <= level <= high + rounding)
 
 
 def outside_chance(results: Sequence[Record]) -> list[str]:
