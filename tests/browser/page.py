@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 SLOW = 60_000  # milliseconds that a step may take; it waits no longer than it has to
-START = 240_000  # and that JupyterLab, the kernel and all cells may take
+START = 480_000  # and that JupyterLab, the kernel and all cells may take
 _ROWS = """table => [...table.querySelectorAll("tbody tr")].map(row =>
   [row.querySelector("bdi").title, ...[...row.querySelectorAll("td")].map(cell => cell.innerText)])
 """
