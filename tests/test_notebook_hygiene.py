@@ -50,6 +50,8 @@ def problems(path: Path) -> list[str]:
     found = []
     if not re.fullmatch(r"\d\d_[a-z]+(_[a-z0-9]+)+\.ipynb", path.name):
         found.append("name is not NN_verb_object.ipynb")
+    if not re.match(rf"# {path.name[:2]} · \w", notebook.cells[0].source):
+        found.append(f"the first cell is not a heading '# {path.name[:2]} · ...'")
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         found.append("not executed once from top to bottom")
     if any(output.output_type == "error" for cell in code for output in cell.outputs):
