@@ -106,11 +106,25 @@ def test_chance_inside_and_outside() -> None:
     assert not at_chance(inside["metrics"]["x"] | {"blind": 0.5})
 
 
+def test_no_hit_at_all_has_an_exact_bound_instead_of_no_width() -> None:
+    nothing = {"mean": 0.0, "low": 0.0, "high": 0.0, "count": 300}
+    # All of 300 miss with probability 2.5 % at a hit rate of 1.2 %.
+    assert at_chance(nothing | {"chance": 0.0122})
+    assert not at_chance(nothing | {"chance": 0.0123})
+    assert (1 - 0.0122) ** 300 > 0.025 > (1 - 0.0123) ** 300
+    everything = {"mean": 1.0, "low": 1.0, "high": 1.0, "count": 300}
+    assert at_chance(everything | {"chance": 0.99})
+    assert not at_chance(everything | {"chance": 0.98})
+
+
 def test_random_weights_on_real_photos_are_at_chance() -> None:
     """The sanity rows that are committed: both subsets, every protocol that looks at pictures."""
     rows = [one for one in measured("mini", REFERENCE_FOLDER) if one["label"] == "random-vit-b-16"]
     assert {row["data_set"] for row in rows} == {"coco", "fgovd"}
-    assert outside_chance(rows) == []
+    judged = sum(len(row["metrics"]) for row in rows)
+    outside = outside_chance(rows)
+    assert len(outside) <= round(0.05 * judged)  # of twenty 95 % intervals one may miss
+    assert not any("dense" in name or "global" in name for name in outside)
 
 
 def test_lengths_of_sharegpt4v_are_the_printed_ones() -> None:
