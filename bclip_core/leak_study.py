@@ -16,8 +16,9 @@ from typing import Any
 from bclip_core.checkpoints import create_model
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.sources import load_split
+from bclip_core.method_tables import find_record, in_order
 from bclip_core.profiles import Profile, get_profile
-from bclip_core.results import load_result, save_result
+from bclip_core.results import save_result
 from bclip_core.runs import obtain
 from bclip_core.scene_leak import measure_leak, obtain_leaks
 from bclip_core.search import chosen, cost, scaled
@@ -54,6 +55,7 @@ VARIANTS = {
     "own + cross, sigmoid": Variant("beta-clip-bce-cross", "and other images, sigmoid"),
 }
 UNTRAINED = "untrained pooler"
+ORDER = (UNTRAINED, *VARIANTS)
 OWN, TIMED_AGAINST = "own", "own + cross"
 
 
@@ -99,10 +101,10 @@ def equal_time_steps(steps: int, seconds: dict[str, float]) -> int:
 def measured_seconds(profile: Profile) -> dict[str, float]:
     """Seconds per update of the two forms: from the record of `step_time`, else timed now."""
     methods = [VARIANTS[name].method for name in (OWN, TIMED_AGAINST)]
-    with contextlib.suppress(FileNotFoundError):
-        seconds = load_result("step_times", profile.name)["values"]["seconds"]
-        if set(methods) <= set(seconds):
-            return {method: seconds[method] for method in methods}
+    record = find_record("step_times", profile.name)
+    seconds: dict[str, float] = record["values"]["seconds"] if record else {}
+    if set(methods) <= set(seconds):
+        return {method: seconds[method] for method in methods}
     return step_times(profile, methods)
 
 
@@ -153,13 +155,11 @@ def study(
 def save_study(profile: str, values: dict[str, Any]) -> dict[str, Any]:
     """Write variants into the record `leak`, beside those measured earlier; returns all of them.
 
-    Variants come in the order of `VARIANTS`, after the untrained pooler.
+    Variants come in the order of `ORDER`.
     """
-    earlier: dict[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError):
-        earlier = load_result("leak", profile)["values"]
-    merged = earlier | values
-    ordered = {name: merged[name] for name in (UNTRAINED, *VARIANTS) if name in merged}
+    record = find_record("leak", profile)
+    earlier = record["values"] if record else {}
+    ordered = in_order(earlier | values, ORDER)
     save_result("leak", profile, ordered)
     return ordered
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bclip_core.comparison import differences, summarise
@@ -51,6 +51,11 @@ def keep_settings(profile: str) -> None:
     """Where no search was made, record an empty one: all methods keep the profile's settings."""
     if find_record("search", profile) is None:
         save_result("search", profile, {"settings": {}, "methods": {}})
+
+
+def in_order(values: Mapping[str, Any], names: Iterable[str] = METHODS) -> dict[str, Any]:
+    """Entries in the order of `names`, by default the catalogue's, then the others: files sort."""
+    return {name: values[name] for name in (*names, *values) if name in values}
 
 
 def family(name: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bclip_core.leak_study import ORDER
 from bclip_core.leak_tables import HONEST, honest_gain_rows, leak_rows
 from bclip_core.method_tables import (
     catalogue_rows,
     comparison_rows,
     find_record,
     gain_rows,
+    in_order,
     summaries,
     trial_rows,
 )
@@ -22,42 +24,44 @@ Record = Mapping[str, Any]
 
 def methods_table(record: Record) -> str:
     """Methods by what they reach, from a record `methods`."""
-    return aligned_markdown(comparison_rows(summaries(record["values"])))
+    return aligned_markdown(comparison_rows(summaries(in_order(record["values"]))))
 
 
 def costs_table(record: Record, timed: Record | None = None) -> str:
     """Methods by what they read, learn and cost, from records `methods` and `step_times`."""
     seconds = timed["values"]["seconds"] if timed else None
-    return aligned_markdown(catalogue_rows(record["values"], seconds), left=3)
+    return aligned_markdown(catalogue_rows(in_order(record["values"]), seconds), left=3)
 
 
 def gains_table(record: Record, against: str = "clip-ft") -> str:
     """Differences to one method, seed by seed, from a record `methods`."""
-    return aligned_markdown(gain_rows(record["values"], against))
+    return aligned_markdown(gain_rows(in_order(record["values"]), against))
 
 
 def search_table(record: Record) -> str:
     """Trials and choices, from a record `search`."""
-    return aligned_markdown(trial_rows(record["values"]["methods"]))
+    return aligned_markdown(trial_rows(in_order(record["values"]["methods"])))
 
 
 def leak_table(record: Record) -> str:
     """The leak by variant, from a record `leak`."""
-    return aligned_markdown(leak_rows(summaries(record["values"])))
+    return aligned_markdown(leak_rows(summaries(in_order(record["values"], ORDER))))
 
 
 def honest_table(record: Record) -> str:
     """What every variant reaches, from a record `leak`."""
-    trained = {name: entry for name, entry in record["values"].items() if entry["metrics"]}
+    values = in_order(record["values"], ORDER)
+    trained = {name: entry for name, entry in values.items() if entry["metrics"]}
     return aligned_markdown(comparison_rows(summaries(trained), HONEST))
 
 
 def honest_gains_table(record: Record) -> str:
     """Differences to the paper's form, seed by seed, from a record `leak`."""
-    return aligned_markdown(honest_gain_rows(record["values"]))
+    return aligned_markdown(honest_gain_rows(in_order(record["values"], ORDER)))
 
 
 def _committed(name: str) -> Record:
+    """A record of the reference; FileNotFoundError says how to make a missing one."""
     return load_result(name, "cpu", reference=True)
 
 
