@@ -34,18 +34,23 @@ class Variant:
         what: one line for tables.
         centre: whether β-CAL sees what an image adds to the mean of other images.
         equal_time: whether it gets as many updates as fit in the time of `TIMED_AGAINST`.
+        like: the method whose chosen settings it takes over, instead of its own.
     """
 
     method: str
     what: str
     centre: bool = False
     equal_time: bool = False
+    like: str = ""
 
 
 VARIANTS = {
     "own": Variant("beta-clip-ce", "the paper's: an image meets its own texts only"),
     "own, equal time": Variant(
         "beta-clip-ce", "the same for as long as own + cross takes", equal_time=True
+    ),
+    "own, rate of cross": Variant(
+        "beta-clip-ce", "the paper's, at the learning rate of own + cross", like="beta-clip-ce-cross"
     ),
     "own + cross": Variant("beta-clip-ce-cross", "and other images pooled with each text"),
     "cross": Variant("beta-clip-ce-cross-only", "other images alone, without β-CAL"),
@@ -75,7 +80,7 @@ def variant_configs(profile: Profile, name: str, seeds: int = 0, steps: int = 0)
         raise ConfigError(f"variant={name!r}: expected one of {', '.join(VARIANTS)}")
     variant, factors = VARIANTS[name], (1.0, 1.0)
     with contextlib.suppress(FileNotFoundError):
-        factors = chosen(profile.name)(variant.method)
+        factors = chosen(profile.name)(variant.like or variant.method)
     configs = []
     for seed in profile.seeds[: seeds or None]:
         config = scaled(profile.run(variant.method, seed=seed), factors)
