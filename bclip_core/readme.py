@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bclip_core import readme_methods
 from bclip_core.checkpoints import SHIPPED
 from bclip_core.comparison import HEADLINES
+from bclip_core.data import benchmarks
 from bclip_core.files import REPOSITORY, read_json, write_atomically
 from bclip_core.methods import METHODS
 from bclip_core.results import REFERENCE_FOLDER, load_result
@@ -85,9 +87,9 @@ def times_block() -> str:
     record = load_result("collection", "cpu", reference=True)
     values, machine = record["values"], record["machine"]
     minutes, seconds = divmod(values["seconds"], 60)
-    memory = values["peak_memory_gigabytes"]
+    memory = f"{values['peak_memory_gigabytes']:.1f} GB of memory"
     return (
-        f"`make reproduce` took {minutes} min {seconds:02d} s and at most {memory:.1f} GB of memory, "
+        f"`make reproduce` took {minutes} min {seconds:02d} s and at most {memory}, "
         f"{len(values['notebooks'])} notebooks, on {machine['cores']} cores "
         f"({machine['processor']}), after the environment was there."
     )
@@ -167,7 +169,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "loss_cost": loss_cost_block,
     "text_cost": text_cost_block,
     "settings": settings_block,
-}
+    "datasets": benchmarks.table,
+} | readme_methods.BLOCKS
 
 
 def fill(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bclip_core import mulclip_ablation
 from bclip_core.leak_study import ORDER
 from bclip_core.leak_tables import HONEST, honest_gain_rows, leak_rows
 from bclip_core.method_tables import (
@@ -60,6 +61,22 @@ def honest_gains_table(record: Record) -> str:
     return aligned_markdown(honest_gain_rows(in_order(record["values"], ORDER)))
 
 
+def ablation_table(record: Record) -> str:
+    """MulCLIP's variants against the full method, from a record `mulclip_ablation`."""
+    values = mulclip_ablation.in_order(record["values"])
+    titles = list(mulclip_ablation.METRICS)
+    lines = ["| points against the full method | " + " | ".join(titles) + " |"]
+    lines.append("|---" * (len(titles) + 1) + "|")
+    for name, gaps in values["gaps"].items():
+        cells = []
+        for title in titles:
+            mean, low, high = (100 * gaps[title][key] for key in ("mean", "low", "high"))
+            told = mulclip_ablation.verdict(gaps[title])
+            cells.append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] {told}")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _committed(name: str) -> Record:
     """A record of the reference; FileNotFoundError says how to make a missing one."""
     return load_result(name, "cpu", reference=True)
@@ -100,7 +117,13 @@ def honest_gains_block() -> str:
     return honest_gains_table(_committed("leak"))
 
 
+def ablation_block() -> str:
+    """`ablation_table` of the reference."""
+    return ablation_table(_committed("mulclip_ablation"))
+
+
 BLOCKS = {
+    "mulclip_ablation": ablation_block,
     "methods": methods_block,
     "method_costs": costs_block,
     "method_gains": gains_block,
@@ -109,4 +132,4 @@ BLOCKS = {
     "leak_honest": honest_block,
     "leak_gains": honest_gains_block,
 }
-"""To be merged into `readme.BLOCKS`; each needs its records in results/reference."""
+"""Part of `readme.BLOCKS`; each needs its records in results/reference."""
