@@ -87,11 +87,15 @@ def times_block() -> str:
     record = load_result("collection", "cpu", reference=True)
     values, machine = record["values"], record["machine"]
     minutes, seconds = divmod(values["seconds"], 60)
-    memory = f"{values['peak_memory_gigabytes']:.1f} GB of memory"
+    memory = ""
+    if "peak_memory_gigabytes" in values:  # records before it was measured lack it
+        memory = f" and at most {values['peak_memory_gigabytes']:.1f} GB of memory"
+    notebooks = values["notebooks"]
+    count = notebooks if isinstance(notebooks, int) else len(notebooks)
     return (
-        f"`make reproduce` took {minutes} min {seconds:02d} s and at most {memory}, "
-        f"{len(values['notebooks'])} notebooks, on {machine['cores']} cores "
-        f"({machine['processor']}), after the environment was there."
+        f"`make reproduce` took {minutes} min {seconds:02d} s{memory} for {count} notebooks, on "
+        f"{machine['cores']} cores ({machine['processor']}), after the environment was there "
+        f"(commit {record['code']['commit'][:7]}, {record['date']})."
     )
 
 
