@@ -50,7 +50,9 @@ VARIANTS = {
         "beta-clip-ce", "the same for as long as own + cross takes", equal_time=True
     ),
     "own, rate of cross": Variant(
-        "beta-clip-ce", "the paper's, at the learning rate of own + cross", like="beta-clip-ce-cross"
+        "beta-clip-ce",
+        "the paper's, at the learning rate of own + cross",
+        like="beta-clip-ce-cross",
     ),
     "own + cross": Variant("beta-clip-ce-cross", "and other images pooled with each text"),
     "cross": Variant("beta-clip-ce-cross-only", "other images alone, without β-CAL"),

@@ -1,8 +1,4 @@
-"""The comparison's records as tables: methods over seeds, their costs, who is ahead of whom.
-
-What `search.compare` and `leak_study.study` leave is read here, whoever made it: a notebook a
-moment ago, or a committed reference.
-"""
+"""The records of `search.compare` and `leak_study.study` as tables, fresh or committed."""
 
 from __future__ import annotations
 

@@ -9,14 +9,10 @@ from bclip_core.plotting.curves import beta_ablation, training_curves
 from bclip_core.plotting.explorer import explorer_view
 from bclip_core.plotting.files import png, publish, save, show
 from bclip_core.plotting.lengths import text_lengths
-from bclip_core.plotting.methods import (
-    conditioning_pairs,
-    leak_comparison,
-    method_comparison,
-    search_trials,
-)
+from bclip_core.plotting.methods import leak_comparison, method_comparison
 from bclip_core.plotting.mulclip import mulclip_ablation, mulclip_levels
 from bclip_core.plotting.pictures import attention_grid, scene_gallery
+from bclip_core.plotting.studies import conditioning_pairs, search_trials
 from bclip_core.plotting.tables import aligned_markdown, benchmark, table_markdown
 from bclip_core.plotting.targets import beta_cal_targets
 
