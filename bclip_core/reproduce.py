@@ -44,7 +44,8 @@ def run_collection(
 
     Args:
         profile: name of a profile, passed to every notebook.
-        only: a number or a part of a name; empty means all but those that run on request.
+        only: a number or a part of a name; empty means all but those that run on request (which
+            `in_place` runs, too).
         parameters: further parameters; every chosen notebook must declare them.
         in_place: replace each notebook by its clean executed copy; its defaults must be `profile`.
         notebooks: folder of the collection.
@@ -67,7 +68,7 @@ def run_collection(
     copies = dict[Path, float]()
     width = max(len(path.stem) for path in paths)
     for path in paths:
-        if not only and runs_on_request(path, profile):
+        if not (only or in_place) and runs_on_request(path, profile):
             print(f"{path.stem:<{width}}  on request: --only {path.stem[:2]}", flush=True)
             continue
         copy = executed / profile / path.name
