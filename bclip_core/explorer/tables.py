@@ -54,7 +54,8 @@ def error_html(error: BaseException) -> str:
 
 def message_html(shown: Shown) -> str:
     """What is looked for, where, and what a reader should know."""
-    parts = [f"Looking for <i>{escaped(shown.view.text)}</i> in {escaped(shown.picture.reference)}"]
+    where = escaped(shown.picture.reference, _LONGEST)  # a path's last part matters most
+    parts = [f"Looking for <i>{escaped(shown.view.text)}</i> in {where}"]
     parts += [html.escape(note) for note in shown.notes]
     return f'<div role="status">{". ".join(parts)}.</div>'
 
