@@ -24,10 +24,27 @@ class ExplorerPage:
         page.set_default_timeout(SLOW)
 
     def run_all_cells(self) -> None:
-        """Wait for notebook and kernel, run everything, wait for the explorer."""
+        """Wait for notebook and kernel, run everything, wait for the explorer.
+
+        A page whose widgets were not ready when the cells ran shows none: it is loaded again.
+        """
+        self.page.on("dialog", lambda dialog: dialog.accept())  # leave, unsaved or not
+        for last in (False, False, True):
+            self._run_once()
+            try:
+                wait = START if last else SLOW
+                expect(self.message).to_contain_text("Looking for", timeout=wait)
+                return
+            except AssertionError:
+                if last:
+                    raise
+                self.page.reload()
+
+    def _run_once(self) -> None:
         idle = self.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
         idle.first.wait_for(timeout=START)
-        started = self.page.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[(\*|\d+)\]"))
+        prompts = self.page.locator(".jp-InputPrompt")
+        started = prompts.filter(has_text=re.compile(r"\[(\*|\d+)\]"))
         for _ in range(10):  # what is clicked while the page is still settling may go unheard
             self.page.get_by_role("menuitem", name="Run", exact=True).click()
             try:
@@ -36,7 +53,7 @@ class ExplorerPage:
                 break
             except TimeoutError:
                 self.page.keyboard.press("Escape")
-        expect(self.message).to_contain_text("Looking for", timeout=START)
+        expect(prompts.filter(has_text="[*]")).to_have_count(0, timeout=START)
 
     def part(self, name: str) -> Locator:
         return self.page.locator(f".bclip-{name}")
