@@ -73,7 +73,7 @@ def jupyter_lab(root: Path, home: Path) -> Iterator[str]:
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         "MPLCONFIGDIR": matplotlib.get_cachedir(),  # its list of fonts takes long to make
         "PYTHONPATH": str(REPOSITORY),
-        "TQDM_DISABLE": "1",  # a progress bar writes to stderr, where the test wants to find nothing
+        "TQDM_DISABLE": "1",  # bars write to stderr, where nothing should be
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     }
     port = free_port()
