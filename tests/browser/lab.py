@@ -17,6 +17,7 @@ from ipykernel.kernelspec import write_kernel_spec
 from bclip_core.files import REPOSITORY, write_json
 
 PATIENCE = 120  # seconds
+SLOW = 60_000  # milliseconds that a step may take; it waits no longer than it has to
 TOKEN = "only-for-this-test"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SCREENSHOTS = REPOSITORY / "results" / "screenshots"  # git ignores them

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Locator, Page, TimeoutError, expect
 
-SLOW = 60_000  # milliseconds that a step may take; it waits no longer than it has to
-START = 480_000  # and that JupyterLab, the kernel and all cells may take
+from tests.browser.lab import SLOW
+
+START = 480_000  # milliseconds that JupyterLab, the kernel and all cells may take
 _ROWS = """table => [...table.querySelectorAll("tbody tr")].map(row =>
   [row.querySelector("bdi").title, ...[...row.querySelectorAll("td")].map(cell => cell.innerText)])
 """
@@ -32,7 +33,7 @@ class ExplorerPage:
         for last in (False, False, True):
             self._run_once()
             try:
-                wait = START if last else SLOW
+                wait = SLOW if last else SLOW / 3
                 expect(self.message).to_contain_text("Looking for", timeout=wait)
                 return
             except AssertionError:

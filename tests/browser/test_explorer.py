@@ -26,7 +26,9 @@ from bclip_core.plotting.overlays import overlaid
 from bclip_core.profiles import get_profile
 from bclip_core.results import runs_folder
 from bclip_core.runs import find
-from tests.browser.lab import SCREENSHOTS, TOKEN, jupyter_lab
+from tests.browser.lab import SCREENSHOTS, SLOW, TOKEN, jupyter_lab
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 NOTEBOOK, SCENE = "11_explore_attention.ipynb", 3  # the notebook's default scene
 OUTPUTS = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.{}']"
@@ -119,13 +121,13 @@ def a_typed_text_and_a_clicked_phrase(story, library):
     story.type("text", "something of my own")
     story.says("Looking for something of my own")
     story.shows(0, drawn_by_library(library, 0, "something of my own")[0])
-    assert not re.search("hit|miss", story.caption(0).inner_text())  # nobody knows
+    expect(story.caption(0)).not_to_contain_text(re.compile("hit|miss"), timeout=SLOW)  # unknown
     story.part("phrases").get_by_role("button", name="red square", exact=True).click()
     story.says("Looking for red square")
-    assert story.part("text").locator("input").input_value() == "red square"
+    expect(story.part("text").locator("input")).to_have_value("red square", timeout=SLOW)
     expected, item = drawn_by_library(library, 0, "red square")
     story.shows(0, expected)
-    assert ("hit" if item.hit else "miss") in story.caption(0).inner_text()
+    expect(story.caption(0)).to_contain_text("hit" if item.hit else "miss", timeout=SLOW)
 
 
 def a_clicked_patch_says_what_it_answers_to(story, library):
@@ -151,7 +153,7 @@ def models_and_heads_are_switched(story, library):
     story.choose("second", "none")
     story.page.wait_for_function("document.querySelectorAll('.bclip-panel img').length == 3")
     story.shows(0, drawn_by_library(library, 2, "red square", "cosine")[0])
-    assert story.part("panel").nth(1).is_hidden()
+    expect(story.part("panel").nth(1)).to_be_hidden(timeout=SLOW)
     names = story.part("model").locator("option").all_inner_texts()
     assert len(names) == 3, names
     story.choose("model", next(name for name in names if "β=0.5" in name))
@@ -174,11 +176,11 @@ def a_text_of_ten_thousand_words_and_an_empty_one(story):
     story.page.screenshot(path=SCREENSHOTS / "3_long_text.png")
     story.type("text", "")
     story.says("ValueError: the text is empty")
-    assert story.part("panel").first.is_hidden()
+    expect(story.part("panel").first).to_be_hidden(timeout=SLOW)
     story.page.screenshot(path=SCREENSHOTS / "4_error.png")
     story.type("text", "green cross")
     story.says("Looking for green cross")
-    assert story.part("panel").first.is_visible()
+    expect(story.part("panel").first).to_be_visible(timeout=SLOW)
 
 
 def png_of_zeros(width: int, height: int) -> bytes:
@@ -211,14 +213,14 @@ def a_bad_file_is_an_error_in_place(story, files):
     for name, message in BAD_FILES.items():
         story.type("path", str(files / name))
         story.says(re.compile(f"{name}{message}"))
-        assert story.part("panel").first.is_visible()  # still the picture before
+        expect(story.part("panel").first).to_be_visible()  # still the picture before
 
 
 def a_folder_and_an_upload(story, files):
     story.type("path", str(files))
     # The phrase of the scene before gives way to a text that suits any picture.
     story.says(re.compile(r"Looking for a red circle in .*a <b onclick=x>bold name\.png"))
-    assert story.part("file").is_visible()
+    expect(story.part("file")).to_be_visible(timeout=SLOW)
     story.choose("file", "whole.jpg")
     story.says("whole.jpg")
     with story.page.expect_file_chooser() as chooser:
