@@ -1,13 +1,24 @@
-"""How much memory a process and its children hold together, at most."""
+"""How much memory a process has held at most, alone or together with its children."""
 
 from __future__ import annotations
 
+import resource
+import sys
 import threading
 from types import TracebackType
 
 import psutil
+import torch
 
 _EVERY = 1.0  # seconds between samples; a shorter peak may be missed
+
+
+def peak_memory() -> float:
+    """The most memory in MiB that this process has held: of the GPU where there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 class PeakMemory:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import resource
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 
 from bclip_core.checkpoints import CheckpointError
@@ -101,14 +98,6 @@ def _require_undamaged(path: Path, digests: dict[str, str]) -> None:
     for name, digest in digests.items():
         if sha256(path / name) != digest:
             raise CheckpointError(f"{name} is damaged: its SHA-256 is not the recorded one")
-
-
-def peak_memory() -> float:
-    """The most memory in MiB that this process has held: of the GPU where there is one."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from bclip_core.data.sources import load_split
 from bclip_core.distributed import gather_features, make_accelerator, world
 from bclip_core.files import read_json, write_json
 from bclip_core.gradient_cache import backward_in_chunks, encode_in_chunks
+from bclip_core.memory import peak_memory
 from bclip_core.methods import get_method
 from bclip_core.model import BClip
 from bclip_core.optimization import (
@@ -39,7 +40,6 @@ from bclip_core.progress import progress_bar
 from bclip_core.run_state import (
     append_line,
     list_checkpoints,
-    peak_memory,
     require_same_run,
     resume,
     save_checkpoint,

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import sys
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -27,16 +25,11 @@ from torch import Tensor
 from bclip_core.evaluation import conditioned_similarity
 from bclip_core.evaluation.conditioned import MEMORY_BUDGET, HasPooler
 from bclip_core.files import write_json
+from bclip_core.memory import peak_memory
 from bclip_core.poolers import TextConditionedPooler
 from bclip_core.results import REFERENCE_FOLDER, provenance
 
 TEXTS, PATCHES, WIDTH, HEADS, PAIRS = 1000, 196, 512, 8, 300
-
-
-def peak_megabytes() -> float:
-    """Largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def noisy_pooler() -> HasPooler:
@@ -66,7 +59,7 @@ def measure(images: int) -> dict[str, Any]:
     pairs = torch.stack([torch.randint(len(side), (PAIRS,)) for side in (text, patches)], dim=1)
     loop_over_pairs(model, patches, text, pairs[:10])  # warm both paths up
     conditioned_similarity(model, patches[:2], text)
-    before = peak_megabytes()
+    before = peak_memory()
 
     def timed_loop() -> tuple[float, Tensor]:
         start = time.perf_counter()
@@ -89,7 +82,7 @@ def measure(images: int) -> dict[str, Any]:
         "spread_of_the_two_loop_timings": abs(first - second) / (first + second) * 2,
         "largest_difference": (similarity[pairs[:, 0], pairs[:, 1]] - cosines).abs().max().item(),
         "standard_deviation_of_the_similarity": similarity.std().item(),
-        "peak_megabytes_of_the_process": peak_megabytes(),
+        "peak_megabytes_of_the_process": peak_memory(),
         "peak_megabytes_before": before,
         "megabytes_of_the_patches": patches.numel() * patches.element_size() / 2**20,
     }

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from bclip_core import train as loop
 from bclip_core.attention import attention_kernel
 from bclip_core.data.sources import load_split
 from bclip_core.files import REPOSITORY, write_json
+from bclip_core.memory import peak_memory
 from bclip_core.profiles import get_profile
 from bclip_core.results import REFERENCE_FOLDER, provenance
 from bclip_core.run_state import read_history
@@ -62,7 +62,7 @@ def measure(settings: dict[str, Any]) -> dict[str, float]:
     return {
         "seconds_per_update": min(record["seconds"] for record in timed),
         "loader_share": statistics.median(record["loader_share"] for record in timed),
-        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+        "peak_megabytes": peak_memory(),
         "last_loss": history[-1]["loss"],
     }
 

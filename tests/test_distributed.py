@@ -13,21 +13,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
 
 from bclip_core.checkpoints import build_model, create_model, load
-from bclip_core.config import BackboneConfig, LossConfig, PoolerConfig
+from bclip_core.config import BackboneConfig, LossConfig
 from bclip_core.data.batches import collate_texts
 from bclip_core.distributed import gather_features, world
 from bclip_core.files import REPOSITORY, write_json
-from bclip_core.gradient_cache import backward_in_chunks, encode_in_chunks
-from bclip_core.methods import TERMS, get_method
-from bclip_core.model import Reading
+from bclip_core.methods import get_method
 from bclip_core.run_state import read_history
 from bclip_core.tokenizer import Tokenizer
 from bclip_core.train import train
+from tests.whole_batch import METHODS, ROWS, gradients
 
-METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce", "filip", "sparc")
 SHARES = {  # which images each rank holds
     "even": (slice(0, None, 2), slice(1, None, 2)),
     "uneven": (slice(0, 4), slice(4, 6)),
@@ -35,41 +32,6 @@ SHARES = {  # which images each rank holds
     "four": tuple(slice(rank, None, 4) for rank in range(4)),  # two, two, one and one
 }
 CACHED = {"uneven, cached": 3}  # images at a time: two chunks on one rank, one on the other
-ROWS = (  # one to four texts per image; one text is repeated across images and ranks
-    ("A red circle and a blue square.", "a red circle", "a blue square", "next to"),
-    ("Two shapes.", None, None, None),
-    ("A green star on the left of a red circle.", "a red circle", None, "a green star"),
-    ("The background is plain grey.", "a grey background", None, None),
-    ("A tiny triangle at the top.", None, "a tiny triangle", None),
-    ("A heart with a cyan border.", "a heart", "a red circle", "a cyan border"),
-)
-
-
-def gradients(
-    name: str, rows: slice, parallel: bool = False, cached: int = 0
-) -> dict[str, torch.Tensor]:
-    """The method's loss and gradients in float64 over some of the images, joined with the rest.
-
-    `cached` encodes so many images at a time (gradient caching).
-    """
-    method = get_method(name)
-    torch.manual_seed(0)
-    pooler = PoolerConfig(init="xavier", kind=method.pooler) if method.pooler else None
-    model = build_model(BackboneConfig("scene-tiny"), pooler).double()
-    model.reading = Reading(tokens=any("tokens" in TERMS[term].needs for term in method.terms))
-    images = torch.randn(len(ROWS), 3, 64, 64, dtype=torch.float64)[rows]
-    texts = collate_texts(ROWS[rows], Tokenizer())
-    forward = DistributedDataParallel(model) if parallel else model
-    local = encode_in_chunks(forward, images, texts, cached) if cached else forward(images, texts)
-    features = gather_features(local)
-    terms = method.loss_terms(features, LossConfig(beta=0.25, duplicates="ignore"))
-    loss = torch.stack(list(terms.values())).sum()
-    loss.backward()
-    if cached:
-        backward_in_chunks(forward, images, texts, cached, local)
-    return {parameter: p.grad for parameter, p in model.named_parameters()} | {
-        "loss": loss.detach()
-    }
 
 
 def main(rank: int, count: int, folder: Path) -> None:

@@ -3,46 +3,18 @@
 import pytest
 import torch
 
-from bclip_core.checkpoints import build_model
-from bclip_core.config import BackboneConfig, LossConfig, PoolerConfig
 from bclip_core.data.batches import collate_texts
-from bclip_core.gradient_cache import backward_in_chunks, chunks, encode_in_chunks
-from bclip_core.methods import get_method
+from bclip_core.gradient_cache import chunks
 from bclip_core.run_state import read_history
 from bclip_core.tokenizer import Tokenizer
 from bclip_core.train import train
-
-ROWS = (
-    ("A red circle and a blue square.", "a red circle", "a blue square", "next to"),
-    ("Two shapes.", None, None, None),
-    ("A green star on the left of a red circle.", "a red circle", None, "a green star"),
-    ("The background is plain grey.", "a grey background", None, None),
-    ("A heart with a cyan border.", "a heart", "a red circle", "a cyan border"),
-)
-
-
-def gradients(name, size):
-    """Loss terms and every parameter's gradient in float64; size 0 encodes all at once."""
-    method = get_method(name)
-    torch.manual_seed(0)
-    pooler = PoolerConfig(init="xavier") if method.pooler else None
-    model = build_model(BackboneConfig("scene-tiny"), pooler).double()
-    images = torch.randn(len(ROWS), 3, 64, 64, dtype=torch.float64)
-    texts = collate_texts(ROWS, Tokenizer())
-    features = encode_in_chunks(model, images, texts, size) if size else model(images, texts)
-    terms = method.loss_terms(features, LossConfig(duplicates="ignore"))
-    torch.stack(list(terms.values())).sum().backward()
-    if size:
-        assert all(parameter.grad is None for parameter in model.parameters())
-        backward_in_chunks(model, images, texts, size, features)
-    found = {parameter: p.grad for parameter, p in model.named_parameters()}
-    return found | {term: value.detach() for term, value in terms.items()}
+from tests.whole_batch import METHODS, ROWS, gradients
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 9])
-@pytest.mark.parametrize("name", ["clip-ft", "beta-clip-ce", "beta-clip-bce"])
+@pytest.mark.parametrize("name", METHODS)
 def test_loss_and_every_gradient_are_those_of_the_whole_batch(name, size):
-    expected, found = gradients(name, 0), gradients(name, size)
+    expected, found = gradients(name), gradients(name, cached=size)
     assert found.keys() == expected.keys()
     for parameter, gradient in expected.items():
         torch.testing.assert_close(found[parameter], gradient, rtol=1e-9, atol=1e-12)
@@ -51,9 +23,9 @@ def test_loss_and_every_gradient_are_those_of_the_whole_batch(name, size):
 def test_a_chunk_holds_its_own_texts_alone():
     tokenizer = Tokenizer()
     texts = collate_texts(ROWS, tokenizer)
-    for start, (images, part) in zip((0, 2, 4), chunks(torch.zeros(5, 3), texts, 2), strict=True):
+    for start, (images, part) in zip((0, 2, 4), chunks(torch.zeros(6, 3), texts, 2), strict=True):
         wanted = [text for row in ROWS[start : start + 2] for text in row if text]
-        assert len(images) == len(part.mask) == min(2, 5 - start)
+        assert len(images) == len(part.mask) == 2
         assert len(part.tokens) == len(set(wanted))
         assert part.tokens.shape[1] == texts.tokens.shape[1]
         expected = tokenizer(wanted)

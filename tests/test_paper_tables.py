@@ -121,10 +121,10 @@ def test_random_weights_on_real_photos_are_at_chance() -> None:
     """The sanity rows that are committed: both subsets, every protocol that looks at pictures."""
     rows = [one for one in measured("mini", REFERENCE_FOLDER) if one["label"] == "random-vit-b-16"]
     assert {row["data_set"] for row in rows} == {"coco", "fgovd"}
-    judged = sum(len(row["metrics"]) for row in rows)
-    outside = outside_chance(rows)
-    assert len(outside) <= round(0.05 * judged)  # of twenty 95 % intervals one may miss
-    assert not any("dense" in name or "global" in name for name in outside)
+    # One interval misses its level, which comes from four other pictures alone: named here, so
+    # that no other may.
+    assert [name for name in outside_chance(rows) if "regions/pooled/medium" not in name] == []
+    assert len(outside_chance(rows)) == 1
 
 
 def test_lengths_of_sharegpt4v_are_the_printed_ones() -> None:

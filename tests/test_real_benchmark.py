@@ -79,14 +79,22 @@ def test_several_captions_per_picture_are_all_answers(model: Planted, pictures: 
     assert found.metrics["retrieval/global/captions/i2t_R@1"]["count"] == COUNT
 
 
-def test_shuffled_captions_are_at_chance(model: Planted, pictures: list[Path]) -> None:
-    found = measure_retrieval(model, caption_set(pictures, shuffled(CAPTIONS, 1)))
-    judged = [name for name in found.metrics if "_R@10" in name]
-    assert len(judged) == 12
-    for name in judged:
-        value = found.metrics[name]
-        assert at_chance(value), name
-        assert value["mean"] < 0.5
+def test_over_all_wrong_pairings_every_recall_is_exactly_chance(
+    model: Planted, pictures: list[Path]
+) -> None:
+    """In turn each picture gets each caption: every candidate is right once, so the mean is k/N."""
+    few = 12
+    found = []
+    for shift in range(few):
+        captions = CAPTIONS[shift:few] + CAPTIONS[:shift]
+        found.append(measure_retrieval(model, caption_set(pictures[:few], captions)).metrics)
+    assert {value["mean"] for value in found[0].values()} == {1.0}  # unshifted
+    assert all(value["mean"] == 0 for name, value in found[1].items() if "_R@1" in name[-4:])
+    for name in found[0]:
+        k = int(name.rpartition("@")[2])
+        mean = sum(metrics[name]["mean"] for metrics in found) / few
+        assert mean == pytest.approx(k / few), name
+        assert found[0][name]["chance"] == pytest.approx(k / few), name
 
 
 def test_without_pooler_or_wish_there_is_global_retrieval_alone(

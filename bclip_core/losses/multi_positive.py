@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from bclip_core.losses.global_contrastive import as_scalar, at_least_float32
+from bclip_core.losses.global_contrastive import all_pairs, as_scalar
 
 
 def multi_positive(
@@ -30,15 +29,11 @@ def multi_positive(
     Raises:
         ValueError: shapes that do not match.
     """
-    if text.ndim != 3 or mask.shape != text.shape[:2] or image.shape != text[:, 0].shape:
-        shapes = f"image {list(image.shape)}, text {list(text.shape)}, mask {list(mask.shape)}"
-        raise ValueError(f"{shapes}: expected [B, D], [B, K, D] and [B, K]")
     with torch.autocast(image.device.type, enabled=False):
-        dtype = at_least_float32(image, text)
-        rows, columns = (functional.normalize(x.to(dtype), dim=-1) for x in (image, text))
-        logits = as_scalar(logit_scale).to(rows) * torch.einsum("id,jkd->ijk", rows, columns)
+        cosines = all_pairs(image, text, mask)
+        logits = as_scalar(logit_scale).to(cosines) * cosines
         positive = logits.diagonal(dim1=0, dim2=1).T  # [B, K]
-        valid = logits.masked_fill(~mask, torch.finfo(dtype).min)
+        valid = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
         by_image = valid.flatten(1).logsumexp(1)[:, None] - positive
         by_text = logits.logsumexp(0) - positive
         losses = ((by_image + by_text) / 2).where(mask, 0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bclip_core.losses.global_contrastive import as_scalar, at_least_float32
+from bclip_core.losses.global_contrastive import all_pairs, as_scalar, at_least_float32
 
 
 def sigmoid_contrastive(
@@ -28,14 +28,9 @@ def sigmoid_contrastive(
     Raises:
         ValueError: shapes that do not match.
     """
-    if text.ndim != 3 or mask.shape != text.shape[:2] or image.shape != text[:, 0].shape:
-        shapes = f"image {list(image.shape)}, text {list(text.shape)}, mask {list(mask.shape)}"
-        raise ValueError(f"{shapes}: expected [B, D], [B, K, D] and [B, K]")
     with torch.autocast(image.device.type, enabled=False):
-        dtype = at_least_float32(image, text)
-        rows, columns = (functional.normalize(x.to(dtype), dim=-1) for x in (image, text))
-        cosines = torch.einsum("id,jkd->ijk", rows, columns)
-        logits = as_scalar(scale).to(rows) * cosines + as_scalar(bias).to(rows)
+        cosines = all_pairs(image, text, mask)
+        logits = as_scalar(scale).to(cosines) * cosines + as_scalar(bias).to(cosines)
         own = torch.eye(len(image), dtype=torch.bool, device=image.device)[:, :, None]
         losses = -functional.logsigmoid(logits.where(own, -logits))
         return losses.where(mask, 0).sum() / mask.sum().clamp(min=1)

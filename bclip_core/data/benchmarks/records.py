@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import datasets
 import torch
@@ -64,8 +65,23 @@ class LabelledImage:
     label: int
 
 
+class _Rows:
+    """What the sets of a split share."""
+
+    items: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def first(self, count: int) -> Self:
+        """The first `count` rows as a set of their own."""
+        replace: Any = dataclasses.replace  # typed for dataclasses, which every subclass is
+        first: Self = replace(self, items=self.items[:count])
+        return first
+
+
 @dataclass(frozen=True)
-class CaptionSet:
+class CaptionSet(_Rows):
     """Captioned pictures of one split.
 
     Attributes:
@@ -80,9 +96,6 @@ class CaptionSet:
     items: tuple[CaptionedImage, ...]
     left_out: tuple[LeftOut, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.items)
-
     def texts(self, *, limit: int | None = None, summary: bool = False) -> list[list[str]]:
         """The texts of each picture.
 
@@ -94,17 +107,13 @@ class CaptionSet:
             return [[item.summary or split_sentences(item.captions[0])[0]] for item in self.items]
         return [list(item.captions[:limit]) for item in self.items]
 
-    def first(self, count: int) -> CaptionSet:
-        """The first `count` pictures as a set of their own."""
-        return CaptionSet(self.name, self.split, self.items[:count], self.left_out)
-
     def to_dataset(self) -> datasets.Dataset:
         """Columns `id`, `image`, `captions`, as `data.images.decode_images` reads them."""
         return _dataset(self.items, captions=[list(item.captions) for item in self.items])
 
 
 @dataclass(frozen=True)
-class RegionSet:
+class RegionSet(_Rows):
     """Regions of one level of difficulty, which is the split; else as `CaptionSet`."""
 
     name: str
@@ -112,20 +121,13 @@ class RegionSet:
     items: tuple[PhotoRegion, ...]
     left_out: tuple[LeftOut, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.items)
-
     def photos(self) -> list[Path]:
         """The distinct pictures, in order of first use."""
         return list(dict.fromkeys(item.photo for item in self.items))
 
-    def first(self, count: int) -> RegionSet:
-        """The first `count` regions as a set of their own."""
-        return RegionSet(self.name, self.split, self.items[:count], self.left_out)
-
 
 @dataclass(frozen=True)
-class LabelledSet:
+class LabelledSet(_Rows):
     """Pictures of named classes; else as `CaptionSet`.
 
     Attributes:
@@ -139,18 +141,9 @@ class LabelledSet:
     class_names: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.items)
-
     def labels(self) -> Tensor:
         """The class of each picture, int64 [M]."""
         return torch.tensor([item.label for item in self.items], dtype=torch.int64)
-
-    def first(self, count: int) -> LabelledSet:
-        """The first `count` pictures as a set of their own."""
-        return LabelledSet(
-            self.name, self.split, self.items[:count], self.class_names, self.left_out
-        )
 
     def to_dataset(self) -> datasets.Dataset:
         """Columns `id`, `image`, `label`, as `data.images.decode_images` reads them."""
