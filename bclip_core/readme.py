@@ -6,7 +6,7 @@ A block between `<!-- NAME -->` and `<!-- /NAME -->` is replaced by what NAME's 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bclip_core.checkpoints import SHIPPED
 from bclip_core.comparison import HEADLINES
 from bclip_core.data import benchmarks
 from bclip_core.files import REPOSITORY, read_json, write_atomically
+from bclip_core.markdown import aligned_markdown
 from bclip_core.methods import METHODS
 from bclip_core.results import REFERENCE_FOLDER, load_result
 
@@ -38,21 +39,34 @@ def reference_methods() -> dict[str, Any]:
 
 def benchmark_block() -> str:
     """Methods × headline metrics, with the chance level."""
+    return _methods_by_metrics("% [95 % interval]", HEADLINES | OWN_CAPTION)
+
+
+def attributes_block() -> str:
+    """Single-attribute accuracy, from the patches of the region and from the pooled picture."""
+    names = dict.fromkeys(
+        n for m in reference_methods().values() for n in m if n.startswith("attributes/")
+    )
+    parts = {name: name.split("/") for name in names}
+    titles = {f"{attribute}, {kind}": name for name, (_, kind, attribute) in parts.items()}
+    return _methods_by_metrics("attribute", titles)
+
+
+def _methods_by_metrics(corner: str, metrics: Mapping[str, str]) -> str:
     methods = reference_methods()
-    lines = ["| % [95 % interval] | chance | " + " | ".join(methods) + " |"]
-    lines.append("|---" * (len(methods) + 2) + "|")
-    for title, name in (HEADLINES | OWN_CAPTION).items():
-        found = [summary[name] for summary in methods.values() if name in summary]
+    rows = [[corner, "chance", *methods]]
+    for title, name in metrics.items():
+        chance = next(m[name]["chance"] for m in methods.values() if name in m)
         cells = [percent(m[name]) if name in m else "no pooler" for m in methods.values()]
-        lines.append(f"| {title} | {100 * found[0]['chance']:.1f} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([title, f"{100 * chance:.1f}", *cells])
+    return aligned_markdown(rows)
 
 
 def difference_block() -> str:
     """How far β-CLIP-CE is ahead of fine-tuning on long captions."""
     gaps = load_result("benchmark", "cpu", reference=True)["values"]["differences"]
-    lines = ["| β-CLIP-CE minus clip-ft, three seeds | points [95 % interval] |", "|---|---|"]
-    return "\n".join(lines + [f"| `{name}` | {percent(gap)} |" for name, gap in gaps.items()])
+    rows = [["β-CLIP-CE minus clip-ft, three seeds", "points [95 % interval]"]]
+    return aligned_markdown(rows + [[f"`{name}`", percent(gap)] for name, gap in gaps.items()])
 
 
 def ablation_block() -> str:
@@ -60,26 +74,10 @@ def ablation_block() -> str:
     values = load_result("beta_ablation", "cpu", reference=True)["values"]
     names = ["regions, hard", "regions, medium", "pointing game, attention"]
     names.append("long caption → image, R@1")
-    lines = ["| β | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    rows = [["β", *names]]
     for beta, metrics in zip(values["betas"], values["metrics"], strict=True):
-        cells = [percent(metrics[HEADLINES[name]]) for name in names]
-        lines.append(f"| {beta:g} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def attributes_block() -> str:
-    """Single-attribute accuracy, from the patches of the region and from the pooled picture."""
-    methods = reference_methods()
-    names = dict.fromkeys(n for m in methods.values() for n in m if n.startswith("attributes/"))
-    lines = ["| attribute | chance | " + " | ".join(methods) + " |"]
-    lines.append("|---" * (len(methods) + 2) + "|")
-    for name in names:
-        found = [summary[name] for summary in methods.values() if name in summary]
-        cells = [percent(m[name]) if name in m else "no pooler" for m in methods.values()]
-        _, kind, attribute = name.split("/")
-        chance = f"{100 * found[0]['chance']:.1f}"
-        lines.append(f"| {attribute}, {kind} | {chance} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([f"{beta:g}", *(percent(metrics[HEADLINES[name]]) for name in names)])
+    return aligned_markdown(rows)
 
 
 def times_block() -> str:
@@ -103,9 +101,9 @@ def loss_cost_block() -> str:
     """β-CAL against the equations written down, over the size of the batch."""
     rows = read_json(REFERENCE_FOLDER / "benchmark_beta_cal.json")["rows"]
     cost = {(r["form"], r["images"], r["version"]): r for r in rows}
-    titles = "form | images × 36 texts | seconds, equations | streamed | times faster | "
-    titles += "matrix products alone | MB, equations | streamed | times less"
-    lines = [f"| {titles} |", "|---" * 9 + "|"]
+    titles = ["form", "images × 36 texts", "seconds, equations", "streamed", "times faster"]
+    titles += ["matrix products alone", "MB, equations", "streamed", "times less"]
+    table = [titles]
     for form, images in sorted({(r["form"], r["images"]) for r in rows}, key=_ce_first):
         ours, plain = cost[form, images, "streamed"], cost.get((form, images, "equations"))
         floor = cost[form, images, "products"]["cpu_seconds"]
@@ -115,8 +113,8 @@ def loss_cost_block() -> str:
             cells += [f"{plain[key] / ours[key]:.1f}" if plain else ""]
             if key == "cpu_seconds":
                 cells.append(f"{floor:.3f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        table.append(cells)
+    return aligned_markdown(table)
 
 
 def _ce_first(key: tuple[str, int]) -> tuple[bool, int]:
@@ -127,27 +125,26 @@ def text_cost_block() -> str:
     """Token positions and step times, padded and once."""
     record = read_json(REFERENCE_FOLDER / "benchmark_text_once.json")
     images = record["settings"]["images"]
-    lines = ["| captions | positions per image, padded | encoded | distinct texts need |"]
-    lines[0] += " ViT-B/16 step, padded | once | times faster |"
-    lines.append("|---" * 7 + "|")
+    rows = [["captions", "positions per image, padded", "encoded", "distinct texts need"]]
+    rows[0] += ["ViT-B/16 step, padded", "once", "times faster"]
     for name, found in record["positions_per_batch"].items():
         step = record["steps"][name]
         cells = [f"{found[way] / images:,.0f}" for way in ("padded", "encoded", "distinct")]
         cells += [f"{step[f'seconds_{way}']:.1f} s" for way in ("padded", "once")]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {step['times_faster']:.2f} |")
-    return "\n".join(lines)
+        rows.append([name, *cells, f"{step['times_faster']:.2f}"])
+    return aligned_markdown(rows)
 
 
 def settings_block() -> str:
     """What each setting of the loop does to time and memory."""
     rows = read_json(REFERENCE_FOLDER / "benchmark_training_settings.json")["rows"]
-    lines = ["| setting | seconds per update | relative | peak memory |", "|---|---|---|---|"]
+    table = [["setting", "seconds per update", "relative", "peak memory"]]
     for row in rows:
         seconds = row["seconds_per_update"]
         relative = seconds / rows[0]["seconds_per_update"]
         memory = f"{row['peak_megabytes']:,.0f} MB"
-        lines.append(f"| {row['setting']} | {seconds:.2f} | {relative:.2f} | {memory} |")
-    return "\n".join(lines)
+        table.append([row["setting"], f"{seconds:.2f}", f"{relative:.2f}", memory])
+    return aligned_markdown(table)
 
 
 def shipped_block() -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from bclip_core import mulclip_ablation
 from bclip_core.leak_study import ORDER
 from bclip_core.leak_tables import HONEST, honest_gain_rows, leak_rows
+from bclip_core.markdown import aligned_markdown
 from bclip_core.method_tables import (
     catalogue_rows,
     comparison_rows,
@@ -17,7 +18,6 @@ from bclip_core.method_tables import (
     summaries,
     trial_rows,
 )
-from bclip_core.plotting.tables import aligned_markdown
 from bclip_core.results import load_result
 
 Record = Mapping[str, Any]
@@ -64,17 +64,14 @@ def honest_gains_table(record: Record) -> str:
 def ablation_table(record: Record) -> str:
     """MulCLIP's variants against the full method, from a record `mulclip_ablation`."""
     values = mulclip_ablation.in_order(record["values"])
-    titles = list(mulclip_ablation.METRICS)
-    lines = ["| points against the full method | " + " | ".join(titles) + " |"]
-    lines.append("|---" * (len(titles) + 1) + "|")
+    rows = [["points against the full method", *mulclip_ablation.METRICS]]
     for name, gaps in values["gaps"].items():
-        cells = []
-        for title in titles:
+        rows.append([name])
+        for title in mulclip_ablation.METRICS:
             mean, low, high = (100 * gaps[title][key] for key in ("mean", "low", "high"))
             told = mulclip_ablation.verdict(gaps[title])
-            cells.append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] {told}")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            rows[-1].append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] {told}")
+    return aligned_markdown(rows)
 
 
 def _committed(name: str) -> Record:

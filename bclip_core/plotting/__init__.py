@@ -4,6 +4,7 @@ Figures are made without pyplot, so none is open behind the scenes. `publish` sh
 notebook and, outside the smoke profile, writes it to figures/ with the numbers it draws.
 """
 
+from bclip_core.markdown import aligned_markdown
 from bclip_core.plotting.costs import loss_costs, text_positions
 from bclip_core.plotting.curves import beta_ablation, training_curves
 from bclip_core.plotting.explorer import explorer_view
@@ -13,7 +14,7 @@ from bclip_core.plotting.methods import leak_comparison, method_comparison
 from bclip_core.plotting.mulclip import mulclip_ablation, mulclip_levels
 from bclip_core.plotting.pictures import attention_grid, scene_gallery
 from bclip_core.plotting.studies import conditioning_pairs, search_trials
-from bclip_core.plotting.tables import aligned_markdown, benchmark, table_markdown
+from bclip_core.plotting.tables import benchmark, table_markdown
 from bclip_core.plotting.targets import beta_cal_targets
 
 __all__ = [

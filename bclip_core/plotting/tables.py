@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from bclip_core.markdown import aligned_markdown
 from bclip_core.plotting.style import COLOURS, GUIDE, MARKERS, Estimate, Metrics, percent, style
 
 
@@ -74,23 +75,6 @@ def table_markdown(
         cells = [_cell(values.get(name)) for values in methods.values()]
         rows.append([title, f"{100 * found[0]['chance']:.1f}", *cells])
     return aligned_markdown(rows)
-
-
-def aligned_markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table whose columns are aligned, so that it reads well as plain text too.
-
-    Args:
-        rows: the header, then the rows; cells as text.
-        left: so many columns are aligned to the left, the others, numbers, to the right.
-    """
-    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ["-" * w if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    lines = []
-    for row in (rows[0], rule, *rows[1:]):
-        sides = [str.ljust] * left + [str.rjust] * (len(widths) - left)
-        cells = (side(c, w) for side, c, w in zip(sides, row, widths, strict=True))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def _present(

@@ -291,7 +291,7 @@ def test_every_record_describes_itself():
         for line in (*record.layout.splitlines(), record.source, record.licence, record.size):
             assert line in told
         assert all(f"{n} {count:,}" in told for n, count in record.splits.items() if count)
-        assert f"| `{name}` |" in table
+        assert re.search(rf"^\| `{name}` +\|", table, re.MULTILINE)
     assert "592.jpg: row 548" in benchmarks.describe("urban1k")
 
 
@@ -444,7 +444,7 @@ def test_a_picture_of_another_size_than_its_row_says_is_named(fgovd):
 
 def test_the_command_line_describes_and_checks(tmp_path, capsys):
     main([])
-    assert capsys.readouterr().out.startswith("| name | data set |")
+    assert capsys.readouterr().out == benchmarks.table() + "\n"
     main(["coco"])
     assert "annotations/captions_val2017.json" in capsys.readouterr().out
     urban_list(tmp_path)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bclip_core.data.benchmarks.reading import LayoutError
+from bclip_core.markdown import aligned_markdown
 
 NOT_CHECKED = "not checked"  # what nobody here could look up
 
@@ -99,18 +100,15 @@ def description(benchmark: Benchmark) -> str:
 
 def as_table(benchmarks: dict[str, Benchmark]) -> str:
     """Markdown: a row per data set."""
-    lines = [
-        "| name | data set | task | items | licence | download | through `datasets` |",
-        "|---" * 7 + "|",
-    ]
+    rows = [["name", "data set", "task", "items", "licence", "download", "through `datasets`"]]
     for benchmark in benchmarks.values():
         title = f"[{benchmark.title}]({benchmark.source})"
         if not benchmark.source.startswith("http"):
             title = benchmark.title
         hub = f"`{benchmark.hub.source}`" if benchmark.hub else "no"
         cells = [f"`{benchmark.name}`", title, benchmark.task, _counts(benchmark)]
-        lines.append("| " + " | ".join([*cells, benchmark.licence, benchmark.size, hub]) + " |")
-    return "\n".join(lines)
+        rows.append([*cells, benchmark.licence, benchmark.size, hub])
+    return aligned_markdown(rows, left=len(rows[0]))
 
 
 def _counts(benchmark: Benchmark) -> str:
