@@ -1,6 +1,7 @@
 """Shared by all tests: folders of their own, one thread, a tiny run and its scenes."""
 
 import os
+import shutil
 
 import datasets
 import pytest
@@ -17,9 +18,12 @@ datasets.disable_progress_bars()
 def own_folders(tmp_path_factory):
     """No test reads or writes the caches and runs of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BCLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("BCLIP_RUNS", str(tmp_path_factory.mktemp("runs")))
+        folders = {name: tmp_path_factory.mktemp(name) for name in ("cache", "runs")}
+        for name, folder in folders.items():
+            patch.setenv(f"BCLIP_{name.upper()}", str(folder))
         yield
+    for folder in folders.values():
+        shutil.rmtree(folder, ignore_errors=True)  # a test may have left a file open
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ Run as a program, this file is one of the processes (see `main`).
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -65,7 +66,8 @@ def ranks(tmp_path_factory):
         for process in processes:
             _, errors = process.communicate(timeout=240)
             assert process.returncode == 0, errors.decode()[-3000:]
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # 48 files of 27 MB
 
 
 @pytest.mark.parametrize("share", SHARES)

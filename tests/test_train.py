@@ -190,7 +190,11 @@ def test_bf16_trains_and_the_weights_stay_float32(tiny_config, tiny_scenes, tmp_
     ],
     ids=lambda setting: next(iter(setting)),
 )
-def test_settings_of_speed_and_memory_change_no_result(tiny_config, tiny_scenes, tmp_path, setting):
+def test_settings_of_speed_and_memory_change_no_result(
+    tiny_config, tiny_scenes, tmp_path, setting, monkeypatch
+):
+    # Or the compiled code stays in the machine's temporary folder.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     settings = tiny_config.train.replace(steps=3, lr=2e-4, pooler_lr=5e-4)
     histories = []
     for name, changed in (("plain", settings), ("changed", settings.replace(**setting))):
