@@ -26,7 +26,7 @@ SEARCHED = (
 )  # fmt: skip
 """Methods that are compared; the others are their variants and take over their settings."""
 
-RATES = (0.25, 0.5, 1.0, 2.0, 4.0)  # first: factors of both learning rates
+RATES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # first: factors of both learning rates
 WEIGHTS = (0.3, 3.0)  # then: factors of the weights of all terms but the plain ones
 CLOSER_RATES = (0.7, 1.4)  # then, for a method without such weights: more learning rates
 STEPS = {"smoke": 4, "cpu": 30, "gpu": 300}  # updates per trial
