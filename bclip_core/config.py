@@ -68,11 +68,13 @@ class HeadsConfig(Config):
     """Sizes of what a method learns beside backbone and pooler."""
 
     token_ratio: float = 0.2  # calibrated tokens per patch, as FineLIP and MulCLIP
+    calibration_scale: float = 1.0  # γ at the start, as FineLIP; a larger one sets tokens apart
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ratio = self.token_ratio
+        ratio, scale = self.token_ratio, self.calibration_scale
         require(0 < ratio <= 1, "token_ratio", ratio, "a number in (0, 1]")
+        require(scale > 0, "calibration_scale", scale, "a positive number")
 
 
 @dataclass(frozen=True)

@@ -26,20 +26,23 @@ class TokenCalibration(nn.Module):
     """Learnt aggregation of tokens to fewer (FineLIP, arXiv 2504.01916, whose code names it so).
 
     Slot j is Σ_p softmax_p(γ · w_j(x_p)) x_p with w = Linear(GELU(Linear(LayerNorm(x)))), a hidden
-    width of D/5 and a learnt γ that starts at 1. MulCLIP takes the layer over.
+    width of D/5 and a learnt γ. MulCLIP takes the layer over. FineLIP starts γ at 1: the logits are
+    then small, every slot begins as nearly the plain mean of all tokens, and a loss that has to
+    tell slots apart begins, and may stay, at the logarithm of their number.
 
     Args:
         dim: D.
         slots: how many tokens come out.
+        scale: γ at the start.
     """
 
-    def __init__(self, dim: int, slots: int) -> None:
+    def __init__(self, dim: int, slots: int, scale: float = 1.0) -> None:
         super().__init__()
         hidden = max(1, int(_HIDDEN_RATIO * dim))
         # A last bias would add the same to all tokens of a slot, which the softmax ignores.
         last = nn.Linear(hidden, slots, bias=False)
         self.weight = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.GELU(), last)
-        self.scale = nn.Parameter(torch.ones(()))
+        self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Tokens [B, T, D], of which [B, T] bool exist (None: all), to [B, slots, D]."""
@@ -76,8 +79,9 @@ class Heads(nn.Module):
             {name: nn.Parameter(torch.tensor(SCALARS[name])) for name in self.names}
         )
         slots = max(1, int(config.token_ratio * patches))
-        self.calibrate_patches = TokenCalibration(dim, slots) if calibrate else None
-        self.calibrate_words = TokenCalibration(dim, slots) if calibrate else None
+        sizes = (dim, slots, config.calibration_scale)
+        self.calibrate_patches = TokenCalibration(*sizes) if calibrate else None
+        self.calibrate_words = TokenCalibration(*sizes) if calibrate else None
 
     def values(self) -> dict[str, Tensor]:
         """The scalars as losses read them: scales exponentiated."""

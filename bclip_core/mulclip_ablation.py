@@ -9,22 +9,36 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bclip_core.comparison import HEADLINES, Metrics, differences, summarise
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.profiles import Profile
 from bclip_core.search import Factors, chosen, scaled
 
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "full": ("mulclip", {}),
-    "global only": ("mulclip-global", {}),
-    "without sub-captions": ("mulclip-no-subcaption", {}),
-    "without words": ("mulclip-no-word", {}),
-    "without calibration": ("mulclip-no-calibration", {}),
-    "batch-wise words": ("mulclip", {"word_negatives": "batch"}),
+
+class Variant(NamedTuple):
+    """One way to train: a method and the settings of its loss and heads that differ."""
+
+    method: str
+    loss: dict[str, Any] = {}
+    heads: dict[str, Any] = {}
+
+
+APART = {"calibration_scale": 8.0}
+"""A start that sets calibrated tokens apart: from 1, FineLIP's, the word loss doesn't move."""
+
+VARIANTS = {
+    "full": Variant("mulclip"),
+    "global only": Variant("mulclip-global"),
+    "without sub-captions": Variant("mulclip-no-subcaption"),
+    "without words": Variant("mulclip-no-word"),
+    "without calibration": Variant("mulclip-no-calibration"),
+    "batch-wise words": Variant("mulclip", {"word_negatives": "batch"}),
+    "tokens apart": Variant("mulclip", heads=APART),
+    "tokens apart, batch-wise": Variant("mulclip", {"word_negatives": "batch"}, APART),
 }
-"""For each variant its method and the settings of the loss that differ; "full" comes first."""
+"""Variants by name; "full" comes first, the last two are not the paper's."""
 
 SMOKE_VARIANTS = ("full", "global only", "batch-wise words")  # a minute's look has no time for all
 
@@ -73,9 +87,12 @@ def configurations(
     factors = settled_factors(profile.name)
     found: dict[str, list[RunConfig]] = {}
     for name in variants:
-        method, loss = VARIANTS[name]
+        method, loss, heads = VARIANTS[name]
         runs = [scaled(profile.run(method, seed=s), factors) for s in profile.seeds[:seeds]]
-        found[name] = [run.replace(loss=run.loss.replace(**loss)) for run in runs]
+        found[name] = [
+            run.replace(loss=run.loss.replace(**loss), heads=run.heads.replace(**heads))
+            for run in runs
+        ]
     return found
 
 
@@ -121,21 +138,30 @@ def verdict(gap: Mapping[str, float]) -> str:
 
 
 def summary(
-    configs: Mapping[str, Sequence[RunConfig]], measured: Mapping[str, Sequence[Metrics]]
+    configs: Mapping[str, Sequence[RunConfig]],
+    measured: Mapping[str, Sequence[Metrics]],
+    histories: Mapping[str, Sequence[Sequence[Mapping[str, float]]]],
 ) -> dict[str, Any]:
     """The record of an ablation, ready for `results.save_result`.
 
     Args:
         configs: for each variant its runs, see `configurations`.
         measured: their metrics, in the same order.
+        histories: their updates, in the same order; kept is the word loss at start and end.
     """
     first = configs["full"][0]
+    words = {
+        name: [[history[0]["word"], history[-1]["word"]] for history in several]
+        for name, several in histories.items()
+        if all("word" in history[0] for history in several)
+    }
     return {
         "steps": first.train.steps,
         "seeds": [config.train.seed for config in configs["full"]],
         "configs": {name: several[0].to_dict() for name, several in configs.items()},
         "variants": {name: summarise(runs) for name, runs in measured.items()},
         "gaps": gaps(measured),
+        "word_loss": words,
     }
 
 
@@ -143,7 +169,7 @@ def in_order(record: Mapping[str, Any]) -> dict[str, Any]:
     """A `summary` that was read from a file, whose keys are sorted, in the order of `VARIANTS`."""
     parts = {
         part: {name: record[part][name] for name in VARIANTS if name in record[part]}
-        for part in ("configs", "variants", "gaps")
+        for part in ("configs", "variants", "gaps", "word_loss")
     }
     gaps = {name: {t: by_title[t] for t in METRICS} for name, by_title in parts["gaps"].items()}
     return {**record, **parts, "gaps": gaps}

@@ -53,7 +53,8 @@ def test_variants_differ_from_the_full_method_in_the_part_they_are_named_after(p
     for name, several in found.items():
         for config, whole in zip(several, full, strict=True):
             read = set(get_method(config.method).weights)
-            assert config.replace(method="mulclip", loss=whole.loss) == whole, name
+            assert config.replace(method="mulclip", loss=whole.loss, heads=whole.heads) == whole
+            assert (config.heads == whole.heads) == ("apart" not in name)
             assert all(getattr(config.loss, w) == getattr(whole.loss, w) for w in read), name
 
 
@@ -105,7 +106,11 @@ def test_a_verdict_needs_an_interval_without_zero():
 def test_a_record_comes_back_from_a_file_in_order(profile):
     names = list(ablation.VARIANTS)
     configs = ablation.configurations(profile, names)
-    record = ablation.summary(configs, {name: [metrics(0.1)] for name in names})
+    lives = {name: [[{"word": 2.5, "loss": 5.0}, {"word": 2.4}]] for name in names}
+    lives["without words"] = [[{"loss": 2.0}]]
+    record = ablation.summary(configs, {name: [metrics(0.1)] for name in names}, lives)
+    assert record["word_loss"]["full"] == [[2.5, 2.4]]
+    assert record["word_loss"].keys() == {*names} - {"without words"}
     stored = json.loads(json.dumps(record, sort_keys=True))
     assert list(stored["variants"]) != names
     found = ablation.in_order(stored)
