@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bclip_core.checkpoints import create_model
@@ -32,18 +32,19 @@ class Variant:
     Attributes:
         method: of the catalogue.
         what: one line for tables.
-        centre: whether β-CAL sees what an image adds to the mean of other images.
+        loss: settings of the loss that differ.
         equal_time: whether it gets as many updates as fit in the time of `TIMED_AGAINST`.
         like: the method whose chosen settings it takes over, instead of its own.
     """
 
     method: str
     what: str
-    centre: bool = False
+    loss: dict[str, Any] = field(default_factory=dict)
     equal_time: bool = False
     like: str = ""
 
 
+CENTRED = {"conditioning_centre": True}
 VARIANTS = {
     "own": Variant("beta-clip-ce", "the paper's: an image meets its own texts only"),
     "own, equal time": Variant(
@@ -56,8 +57,11 @@ VARIANTS = {
     ),
     "own + cross": Variant("beta-clip-ce-cross", "and other images pooled with each text"),
     "cross": Variant("beta-clip-ce-cross-only", "other images alone, without β-CAL"),
-    "own, centred": Variant("beta-clip-ce", "β-CAL on what the image adds", centre=True),
-    "own + cross, centred": Variant("beta-clip-ce-cross", "both", centre=True),
+    "own, centred": Variant("beta-clip-ce", "β-CAL on what the image adds", CENTRED),
+    "own + cross, centred": Variant("beta-clip-ce-cross", "both", CENTRED),
+    "own + cross, 32 images": Variant(
+        "beta-clip-ce-cross", "four times as many other images per text", {"cross_images": 32}
+    ),
     "own, sigmoid": Variant("beta-clip-bce", "the paper's sigmoid form"),
     "own + cross, sigmoid": Variant("beta-clip-bce-cross", "and other images, sigmoid"),
 }
@@ -86,8 +90,7 @@ def variant_configs(profile: Profile, name: str, seeds: int = 0, steps: int = 0)
     configs = []
     for seed in profile.seeds[: seeds or None]:
         config = scaled(profile.run(variant.method, seed=seed), factors)
-        if variant.centre:
-            config = config.replace(loss=config.loss.replace(conditioning_centre=True))
+        config = config.replace(loss=config.loss.replace(**variant.loss))
         if variant.equal_time:
             config = config.replace(train=config.train.replace(steps=steps))
         configs.append(config)

@@ -13,6 +13,7 @@ Summary = Mapping[str, Mapping[str, Any]]
 LEAK = {
     "one picture: → image": "leak/identical/t2i_R@1",
     "→ text": "leak/identical/i2t_R@1",
+    "centred: → image": "leak/identical_centred/t2i_R@1",
     "variance: text": "leak/share/text",
     "image": "leak/share/image",
     "both": "leak/share/pair",

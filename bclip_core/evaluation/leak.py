@@ -33,7 +33,9 @@ class VarianceShares(NamedTuple):
 
 
 @torch.no_grad()
-def identical_picture_recall(model: HasPooler, patches: Tensor, text: Tensor) -> dict[str, float]:
+def identical_picture_recall(
+    model: HasPooler, patches: Tensor, text: Tensor, reference: Tensor | None = None
+) -> dict[str, float]:
     """R@1 of the authors' protocol when all texts come with one and the same picture.
 
     The picture is pooled once with each text; each result must find its text and the reverse.
@@ -43,6 +45,8 @@ def identical_picture_recall(model: HasPooler, patches: Tensor, text: Tensor) ->
         model: anything with a `pooler`; in eval mode.
         patches: of the pictures, [N, P, D].
         text: [Q, D].
+        reference: [Q, D], taken from the conditioned embedding of each text before the cosine;
+            usually `mean_conditioned` of other pictures.
 
     Returns:
         `t2i_R@1` and `i2t_R@1`.
@@ -52,11 +56,12 @@ def identical_picture_recall(model: HasPooler, patches: Tensor, text: Tensor) ->
     """
     if model.pooler is None:
         raise ValueError("model.pooler is None: expected a model with a text-conditioned pooler")
+    centre = 0.0 if reference is None else reference
     relevant = torch.eye(len(text), dtype=torch.bool)
     found: dict[str, list[float]] = {"t2i_R@1": [], "i2t_R@1": []}
     for picture in patches:
         conditioned = model.pooler(picture[None], text[None])[0][0]
-        similarity = own_caption_similarity(conditioned, text).cpu()
+        similarity = own_caption_similarity(conditioned - centre, text).cpu()
         recall = retrieval_metrics(similarity, relevant, ks=(1,)).recall
         for name, values in found.items():
             values.append(recall[name])

@@ -57,6 +57,24 @@ def test_a_pooler_that_ignores_the_text_finds_nothing_but_by_chance():
     assert found["i2t_R@1"] <= 1 / 50 + 1e-9
 
 
+def test_centring_takes_away_what_is_added_of_the_text_and_nothing_else():
+    # Eighths, and eight pictures of one patch: sums and means without rounding.
+    patches, text, others = (
+        torch.round(8 * draw(*shape, seed=seed)) / 8
+        for seed, shape in enumerate([(3, 1, D), (50, D), (8, 1, D)])
+    )
+    assert identical_picture_recall(BOTH, patches, text)["t2i_R@1"] > 0.9
+    centre = mean_conditioned(BOTH, others, text)
+    found = identical_picture_recall(BOTH, patches, text, centre)
+    assert found["t2i_R@1"] == 0.0, "what is left is the picture: all texts tie, which is a miss"
+    assert found["i2t_R@1"] <= 1 / 50 + 1e-9
+    centre = mean_conditioned(PAIRS, others, text)
+    found = identical_picture_recall(PAIRS, patches, text, centre)
+    centred = model_of(lambda image, t: image * t - centre)
+    assert found == identical_picture_recall(centred, patches, text)
+    assert found != identical_picture_recall(PAIRS, patches, text)
+
+
 @pytest.mark.parametrize(
     ("model", "text", "image"), [(COPIES, 1, 0), (LOOKS, 0, 1), (BOTH, None, None)]
 )
