@@ -15,11 +15,17 @@ from bclip_core.results import load_result, save_result
 Entry = Mapping[str, Any]
 """Of one method: `metrics` and `leak` per seed, and, where it trained, `cost` and `table`."""
 
+OWN_WAY = "retrieval/own_way/long"
+"""Long captions scored as a method's authors score: pooled with every candidate, or, for FILIP, by
+late interaction."""
+
 COMPARED = {
     "long caption → image": "retrieval/global/long/t2i_R@1",
     "image → long caption": "retrieval/global/long/i2t_R@1",
     "short caption → image": "retrieval/global/short/t2i_R@1",
     "image → short caption": "retrieval/global/short/i2t_R@1",
+    "its own way → image": f"{OWN_WAY}/t2i_R@1",
+    "its own way → text": f"{OWN_WAY}/i2t_R@1",
     "regions, hard": "regions/dense/hard",
     "regions, medium": "regions/dense/medium",
     "regions, easy": "regions/dense/easy",
@@ -79,13 +85,22 @@ def summaries(values: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
         values: by method.
 
     Returns:
-        For each method and metric mean, low, high and, where there is one, chance. Intervals as
+        For each method and metric mean, low, high and, where there is one, chance; `OWN_WAY/...`
+        repeats the conditioned or the late retrieval. Intervals as
         `comparison.summarise`; the leak of a single run has none, low and high are its mean.
     """
-    return {
-        name: (summarise(entry["metrics"]) if entry["metrics"] else {}) | _leak(entry["leak"])
-        for name, entry in values.items()
-    }
+    found = {}
+    for name, entry in values.items():
+        metrics = dict(summarise(entry["metrics"])) if entry["metrics"] else {}
+        for kind in ("conditioned", "late"):
+            start = f"retrieval/{kind}/long/"
+            metrics |= {
+                f"{OWN_WAY}/{key.removeprefix(start)}": value
+                for key, value in metrics.items()
+                if key.startswith(start)
+            }
+        found[name] = metrics | _leak(entry["leak"])
+    return found
 
 
 def _leak(measured: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:

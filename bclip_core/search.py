@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bclip_core.config import ConfigError, RunConfig
+from bclip_core.late_retrieval import obtain_late
 from bclip_core.methods import METHODS, get_method
 from bclip_core.profiles import Profile, get_profile
 from bclip_core.results import load_result, save_result
@@ -167,7 +168,7 @@ def compare(profile: Profile, methods: Sequence[str], workers: int) -> dict[str,
             "runs": [run.folder.name for run in own],
             "train": several[0].train.to_dict(),
             "loss": several[0].loss.to_dict(),
-            "metrics": [run.metrics() for run in own],
+            "metrics": [a.metrics() | b for a, b in zip(own, obtain_late(own), strict=True)],
             "leak": obtain_leaks(own),
         }
         if get_method(method).terms:

@@ -384,6 +384,19 @@ def test_costs_draw_every_version_and_the_slopes_of_n_and_n_squared():
         assert top / y == (right / x) ** power
 
 
+def test_settings_are_pairs_of_bars_relative_to_the_first():
+    rows = [
+        {"setting": "as shipped", "seconds_per_update": 2.0, "peak_megabytes": 2000.0},
+        {"setting": "fp32", "seconds_per_update": 3.0, "peak_megabytes": 1500.0},
+    ]
+    (panel,) = plotting.training_settings(rows).axes
+    assert [bar.get_width() for bar in panel.patches] == [1.0, 1.0, 1.5, 0.75]
+    assert [text.get_text().strip() for text in panel.texts] == [
+        "2.00 s", "2,000 MB", "3.00 s", "1,500 MB"
+    ]  # fmt: skip
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["as shipped", "fp32"]
+
+
 def test_text_positions_are_bars_per_image_with_their_numbers():
     counts = {"Urban-1K": {"padded": 18_000, "encoded": 4_100, "distinct": 4_000, "passes": 9}}
     figure = plotting.text_positions(counts, 10)

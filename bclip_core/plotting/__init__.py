@@ -5,7 +5,7 @@ notebook and, outside the smoke profile, writes it to figures/ with the numbers 
 """
 
 from bclip_core.markdown import aligned_markdown
-from bclip_core.plotting.costs import loss_costs, text_positions
+from bclip_core.plotting.costs import loss_costs, text_positions, training_settings
 from bclip_core.plotting.curves import beta_ablation, training_curves
 from bclip_core.plotting.explorer import explorer_view
 from bclip_core.plotting.files import png, publish, save, show
@@ -40,4 +40,5 @@ __all__ = [
     "text_lengths",
     "text_positions",
     "training_curves",
+    "training_settings",
 ]

@@ -22,6 +22,10 @@ _WAYS = {
     "encoded": "encoded by the library",
     "distinct": "distinct texts at their length",
 }
+_SETTING_COSTS = {
+    "seconds_per_update": ("time", " {:.2f} s"),
+    "peak_megabytes": ("peak memory", " {:,.0f} MB"),
+}
 
 
 def loss_costs(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -88,6 +92,31 @@ def text_positions(counts: Mapping[str, Mapping[str, float]], images: int) -> Fi
         panel.set_yticks(range(len(counts)), list(counts))
         panel.invert_yaxis()
         panel.set_xlabel("token positions per image (K = 36)")
+        panel.margins(x=0.12)
+        panel.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def training_settings(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Time and memory of an update under each setting, relative to the first; 1 is that setting.
+
+    Args:
+        rows: of `benchmarks.training_settings`: setting, seconds_per_update, peak_megabytes.
+    """
+    first = rows[0]
+    with style():
+        figure = Figure(figsize=(7.4, 0.9 + 0.42 * len(rows)), layout="constrained")
+        panel = figure.subplots()
+        for place, row in enumerate(rows):
+            for number, (cost, (label, unit)) in enumerate(_SETTING_COSTS.items()):
+                relative, y = row[cost] / first[cost], place + 0.36 * number - 0.18
+                named = label if place == 0 else None
+                panel.barh(y, relative, 0.32, color=COLOURS[number], label=named)
+                panel.text(relative, y, unit.format(row[cost]), va="center", fontsize=8)
+        panel.axvline(1, color=GUIDE, linewidth=0.8)
+        panel.set_yticks(range(len(rows)), [row["setting"] for row in rows])
+        panel.invert_yaxis()
+        panel.set_xlabel("relative to the first setting; one update of β-CLIP-CE, one core")
         panel.margins(x=0.12)
         panel.legend(frameon=False, loc="lower right")
     return figure
