@@ -46,7 +46,7 @@ def late_retrieval(model: BClip, dataset: datasets.Dataset) -> Metrics:
     tokens = Tokenizer(model.backbone.config.context_length)(dataset["caption"])
     device = next(model.parameters()).device
     patches, parts = patches.to(device), []
-    for part in tokens.split(TEXTS_AT_A_TIME):
+    for part in torch.split(tokens, TEXTS_AT_A_TIME):
         _, words, mask = model.backbone.encode_words(part.to(device))
         length = int(mask.nonzero()[:, 1].max()) + 1  # no word behind it
         both = late_interaction_similarity(patches, words[:, :length], mask[:, :length])
