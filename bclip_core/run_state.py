@@ -15,6 +15,7 @@ from bclip_core.checkpoints import CheckpointError
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.files import read_json, sha256, write_atomically, write_json
 
+CHECKPOINTS = "checkpoints"  # the folder of a run that holds them
 KEPT_CHECKPOINTS = 2  # the latest, and the one before in case the latest is damaged
 
 
@@ -44,13 +45,13 @@ def _differences(stored: dict[str, Any], asked: dict[str, Any], prefix: str = ""
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoint folders of a run, oldest first."""
-    found = (folder / "checkpoints").glob("update-*")
+    found = (folder / CHECKPOINTS).glob("update-*")
     return sorted(path for path in found if re.fullmatch(r"update-\d{8}", path.name))
 
 
 def save_checkpoint(folder: Path, update: int, accelerator: Accelerator) -> None:
     """Weights, optimizer and random states of all ranks, complete or not at all; keeps two."""
-    path = folder / "checkpoints" / f"update-{update:08d}"
+    path = folder / CHECKPOINTS / f"update-{update:08d}"
     # Every rank writes its random state into the same partial folder, so its name is shared.
     partial = path.with_name(f".{path.name}.partial")
     accelerator.save_state(str(partial))
@@ -74,7 +75,7 @@ def resume(folder: Path, accelerator: Accelerator) -> int:
         CheckpointError: there are checkpoints, but none can be read.
     """
     if accelerator.is_main_process:
-        for partial in (folder / "checkpoints").glob(".update-*.partial"):
+        for partial in (folder / CHECKPOINTS).glob(".update-*.partial"):
             shutil.rmtree(partial)
     found = list_checkpoints(folder)
     for path in reversed(found):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ from bclip_core.files import read_json, sha256, write_json
 from bclip_core.model import BClip
 from bclip_core.progress import progress_bar
 from bclip_core.results import code_version, runs_folder
-from bclip_core.run_state import read_history
+from bclip_core.run_state import CHECKPOINTS, read_history
 from bclip_core.train import train
 
 # Batches of ever new lengths fill oneDNN's cache of kernels, 1,024 by default. A worker had grown
@@ -91,6 +92,8 @@ def find(config: RunConfig) -> Run:
 def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
     """Train and evaluate a run, as far as that is not done yet.
 
+    Checkpoints are taken away once the trained model is stored.
+
     Two processes that ask for one run at a time (notebooks side by side) wait for each other.
 
     Args:
@@ -106,6 +109,8 @@ def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
         data = run.config.data
         if not (run.folder / "model.safetensors").is_file():
             train(run.config, load_split(data, "train"), run.folder, progress=progress)
+        # six times the model's size, of use only to go on with training that is over
+        shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
         if not run.has(split):
             measure = scene_benchmark.evaluate if split == "test" else scene_benchmark.validate
             write_json(run.folder / EVALUATED[split], measure(run.model(), load_split(data, split)))

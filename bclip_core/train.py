@@ -65,7 +65,7 @@ def train(
 ) -> BClip:
     """Train one configuration, or continue it from its latest checkpoint in `folder`.
 
-    On the CPU a resumed run continues bit for bit.
+    A finished run whose checkpoints were taken away is loaded. On the CPU a resumed run continues bit for bit.
 
     Args:
         config: everything that decides the weights.
@@ -87,6 +87,9 @@ def train(
     """
     method, settings = get_method(config.method), config.train
     require_same_run(folder, config)
+    trained = folder / "model.safetensors"
+    if trained.is_file() and not list_checkpoints(folder):  # finished, see `runs.complete`
+        return checkpoints.load(trained, config).eval()
     model = checkpoints.create_model(config)
     size = config.data.image_size
     if model.backbone.image_size != (size, size):

@@ -5,8 +5,11 @@ import torch
 
 from bclip_core import checkpoints, runs
 from bclip_core.config import BackboneConfig
+from bclip_core.data.sources import load_split
 from bclip_core.files import read_json
+from bclip_core.run_state import list_checkpoints
 from bclip_core.runs import complete, find, obtain
+from bclip_core.train import train
 
 
 @pytest.fixture
@@ -28,6 +31,11 @@ def test_a_run_asked_for_again_is_loaded_not_trained(config):
     assert again == run
     assert times(run.folder) == before
     assert [record["update"] for record in again.history()] == [1, 2]
+    assert not list_checkpoints(run.folder), "of no use any more"
+    loaded = train(config, load_split(config.data, "train"), run.folder, progress=False)
+    assert times(run.folder) == before, "nor is it trained by whom asks the loop itself"
+    for name, value in again.model().state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name]), name
     assert "retrieval/global/long/t2i_R@1" in again.metrics()
     assert again.model().backbone.config == config.backbone
 
