@@ -65,7 +65,7 @@ def train(
 ) -> BClip:
     """Train one configuration, or continue it from its latest checkpoint in `folder`.
 
-    A finished run whose checkpoints were taken away is loaded. On the CPU a resumed run continues bit for bit.
+    On the CPU a resumed run continues bit for bit. A finished run without checkpoints is loaded.
 
     Args:
         config: everything that decides the weights.
