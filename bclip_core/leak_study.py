@@ -33,6 +33,7 @@ class Variant:
         method: of the catalogue.
         what: one line for tables.
         loss: settings of the loss that differ.
+        pooler: settings of the pooler that differ.
         equal_time: whether it gets as many updates as fit in the time of `TIMED_AGAINST`.
         like: the method whose chosen settings it takes over, instead of its own.
     """
@@ -40,11 +41,12 @@ class Variant:
     method: str
     what: str
     loss: dict[str, Any] = field(default_factory=dict)
+    pooler: dict[str, Any] = field(default_factory=dict)
     equal_time: bool = False
     like: str = ""
 
 
-CENTRED = {"conditioning_centre": True}
+CENTRED, ONE_HEAD = {"conditioning_centre": True}, {"heads": 1}
 VARIANTS = {
     "own": Variant("beta-clip-ce", "the paper's: an image meets its own texts only"),
     "own, equal time": Variant(
@@ -62,6 +64,8 @@ VARIANTS = {
     "own + cross, 32 images": Variant(
         "beta-clip-ce-cross", "four times as many other images per text", {"cross_images": 32}
     ),
+    "own, one head": Variant("beta-clip-ce", "the paper's, a text attends once", pooler=ONE_HEAD),
+    "own, one head, centred": Variant("beta-clip-ce", "both", CENTRED, ONE_HEAD),
     "own, sigmoid": Variant("beta-clip-bce", "the paper's sigmoid form"),
     "own + cross, sigmoid": Variant("beta-clip-bce-cross", "and other images, sigmoid"),
 }
@@ -90,7 +94,9 @@ def variant_configs(profile: Profile, name: str, seeds: int = 0, steps: int = 0)
     configs = []
     for seed in profile.seeds[: seeds or None]:
         config = scaled(profile.run(variant.method, seed=seed), factors)
-        config = config.replace(loss=config.loss.replace(**variant.loss))
+        config = config.replace(
+            loss=config.loss.replace(**variant.loss), pooler=config.pooler.replace(**variant.pooler)
+        )
         if variant.equal_time:
             config = config.replace(train=config.train.replace(steps=steps))
         configs.append(config)

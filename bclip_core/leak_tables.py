@@ -18,9 +18,12 @@ LEAK = {
     "image": "leak/share/image",
     "both": "leak/share/pair",
 }
+# Both conditioned ones are of the same candidates, fewer than the global retrieval's.
 HONEST = {
-    "conditioned → image": "retrieval/conditioned/long/t2i_R@1",
-    "conditioned → text": "retrieval/conditioned/long/i2t_R@1",
+    "conditioned → image": "leak/honest/t2i_R@1",
+    "→ text": "leak/honest/i2t_R@1",
+    "centred → image": "leak/honest_centred/t2i_R@1",
+    "centred → text": "leak/honest_centred/i2t_R@1",
     "global → image": "retrieval/global/long/t2i_R@1",
     "global → text": "retrieval/global/long/i2t_R@1",
     "regions, hard": "regions/dense/hard",

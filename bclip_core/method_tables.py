@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -145,34 +144,6 @@ def plus_minus(estimate: Mapping[str, Any] | None) -> str:
     return f"{100 * estimate['mean']:.1f}" + (f" ±{100 * half:.1f}" if half else "")
 
 
-def seconds_per_step(
-    values: Mapping[str, Entry], timed: Mapping[str, float] | None = None
-) -> dict[str, float]:
-    """Seconds of an update by method.
-
-    Args:
-        values: by method.
-        timed: of `step_time.step_times`; where given, only these, since the two don't mix. Else
-            the median over the seeds of what the runs took, with whatever ran beside them.
-    """
-    if timed is not None:
-        return {name: timed[name] for name in values if name in timed}
-    return {
-        name: statistics.median(cost["seconds_per_step"] for cost in entry["cost"])
-        for name, entry in values.items()
-        if entry.get("cost")
-    }
-
-
-def memory(values: Mapping[str, Entry]) -> dict[str, float]:
-    """Most memory in MiB that a run of each method held, where the runs recorded it."""
-    peaks = {
-        name: max((cost["peak_memory"] for cost in entry.get("cost", ())), default=0.0)
-        for name, entry in values.items()
-    }
-    return {name: peak for name, peak in peaks.items() if peak > 0}
-
-
 def gains(
     values: Mapping[str, Entry], against: str, names: Sequence[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
@@ -181,22 +152,30 @@ def gains(
     Args:
         values: by method.
         against: the method that the others are compared with.
-        names: metrics; one that a method lacks is left out.
+        names: metrics, as in `summaries`; one that a method lacks is left out.
 
     Raises:
         ValueError: `against` is not among the methods.
     """
     if against not in values:
         raise ValueError(f"against={against!r}: expected one of {', '.join(values)}")
-    base = values[against]["metrics"]
+    base = _with_leak(values[against])
     found = {}
     for name, entry in values.items():
-        runs = entry["metrics"]
+        runs = _with_leak(entry)
         if name == against or len(runs) < 2 or len(runs) != len(base):
             continue
         shared = [metric for metric in names if metric in runs[0] and metric in base[0]]
         found[name] = differences(runs, base, shared)
     return found
+
+
+def _with_leak(entry: Entry) -> list[dict[str, Any]]:
+    """The metrics of each run with those of its leak, named as in `summaries`."""
+    return [
+        metrics | {f"leak/{name}": {"mean": value} for name, value in leak.items()}
+        for metrics, leak in zip(entry["metrics"], entry["leak"], strict=True)
+    ]
 
 
 def verdict(gap: Mapping[str, float]) -> str:
@@ -231,28 +210,6 @@ def gain_rows(
 def _points(gap: Mapping[str, float]) -> str:
     mark = "" if verdict(gap) == "level" else "*"
     return f"{100 * gap['mean']:+.1f}{mark}"
-
-
-def catalogue_rows(
-    values: Mapping[str, Entry], timed: Mapping[str, float] | None = None
-) -> list[list[str]]:
-    """What each method reads, learns and costs; header first, methods that trained only."""
-    seconds, peaks = seconds_per_step(values, timed), memory(values)
-    rows = [["method", "terms", "reads", "texts", "learns beside CLIP", "s per step", "MiB"]]
-    for name, entry in values.items():
-        if "table" not in entry:
-            continue
-        table = entry["table"]
-        rows.append([
-            name,
-            " + ".join(table["terms"]),
-            ", ".join(table["texts"]),
-            str(table["texts_per_image"]),
-            f"{sum(table['added_parameters'].values()):,}",
-            f"{seconds[name]:.2f}" if name in seconds else "–",
-            f"{peaks[name]:,.0f}" if name in peaks else "–",
-        ])  # fmt: skip
-    return rows
 
 
 def trial_rows(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bclip_core import mulclip_ablation
+from bclip_core.cost_tables import catalogue_rows
 from bclip_core.leak_study import ORDER
 from bclip_core.leak_tables import HONEST, honest_gain_rows, leak_rows
 from bclip_core.markdown import aligned_markdown
 from bclip_core.method_tables import (
-    catalogue_rows,
     comparison_rows,
     find_record,
     gain_rows,

@@ -48,6 +48,8 @@ def test_variants_differ_in_what_they_say(tiny):
     assert longer[0] == first.replace(train=first.train.replace(steps=5))
     assert cross[0] == first.replace(method="beta-clip-ce-cross")
     assert centred[0] == first.replace(loss=first.loss.replace(conditioning_centre=True))
+    (one_head, _) = variant_configs(tiny, "own, one head")
+    assert one_head == first.replace(pooler=first.pooler.replace(heads=1))
     with pytest.raises(ConfigError, match="variant='owm': expected one of own, "):
         variant_configs(tiny, "owm")
     assert all(variant.method in METHODS for variant in VARIANTS.values())
@@ -132,6 +134,10 @@ def test_gains_are_paired_by_seed_and_starred_when_sure(values):
     assert rows[1][1 + list(leak_tables.HONEST).index("regions, hard")] == "+10.1*"
     assert rows[1][1] == "+0.0"
     assert verdict({"low": -0.3, "high": -0.1}) == "behind"
+    leak = "leak/honest_centred/t2i_R@1"
+    for n, one in enumerate(shifted["leak"]):
+        one["honest_centred/t2i_R@1"] += 0.2 - 0.002 * n
+    assert gains(made, "own", [leak])["better"][leak]["mean"] == pytest.approx(0.199)
     with pytest.raises(ValueError, match="against='other': expected one of own, "):
         gains(made, "other", [])
 

@@ -107,7 +107,7 @@ def test_leak_draws_shares_that_fill_the_bar():
     figure = plotting.leak_comparison({"untrained": leak, "own": {**leak, **METHODS["late"]}})
     drawn = panels(figure)
     assert list(drawn) == [
-        "one picture for all",
+        "one picture for all, to image",
         "variance explained by",
         "the global pair",
         "regions",
@@ -115,7 +115,7 @@ def test_leak_draws_shares_that_fill_the_bar():
     bars = drawn_bars(drawn["variance explained by"])
     assert [bar.get_width() for bar in bars] == pytest.approx([10, 60, 30] * 2)
     assert [bar.get_x() for bar in bars] == pytest.approx([0, 10, 70] * 2)
-    assert set(LEAK_PANELS) > {"one picture for all", "the global pair", "regions"}
+    assert set(LEAK_PANELS) > {"one picture for all, to image", "the global pair", "regions"}
 
 
 def test_search_rings_the_chosen_trial_and_tells_weights_apart():

@@ -28,7 +28,9 @@ METHOD_PANELS: dict[str, Series] = {
     "regions, trivial": {"": "regions/dense/trivial"},
 }  # fmt: skip
 LEAK_PANELS: dict[str, Series] = {
-    "one picture for all": {k: f"leak/identical/{v}" for k, v in _RETRIEVAL.items()},
+    "one picture for all, to image": {
+        "as it is": "leak/identical/t2i_R@1", "centred": "leak/identical_centred/t2i_R@1"
+    },
     "conditioned on all": METHOD_PANELS["long, conditioned, R@1"],
     "on its own caption": {k: f"retrieval/own_caption/long/{v}" for k, v in _RETRIEVAL.items()},
     "the global pair": METHOD_PANELS["long captions, R@1"],
