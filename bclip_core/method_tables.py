@@ -171,7 +171,9 @@ def gains(
 
 
 def _with_leak(entry: Entry) -> list[dict[str, Any]]:
-    """The metrics of each run with those of its leak, named as in `summaries`."""
+    """The metrics of each run with those of its leak, named as in `summaries`; trained ones only."""
+    if not entry["metrics"]:
+        return []
     return [
         metrics | {f"leak/{name}": {"mean": value} for name, value in leak.items()}
         for metrics, leak in zip(entry["metrics"], entry["leak"], strict=True)
