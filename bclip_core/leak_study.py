@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bclip_core.checkpoints import create_model
-from bclip_core.config import ConfigError, RunConfig
+from bclip_core.config import ConfigError, PoolerConfig, RunConfig
 from bclip_core.data.sources import load_split
 from bclip_core.method_tables import find_record, in_order
 from bclip_core.profiles import Profile, get_profile
@@ -70,7 +70,8 @@ VARIANTS = {
     "own + cross, sigmoid": Variant("beta-clip-bce-cross", "and other images, sigmoid"),
 }
 UNTRAINED = "untrained pooler"
-ORDER = (UNTRAINED, *VARIANTS)
+UNTRAINED_HEADS = {f"untrained, {heads} head{'s' * (heads > 1)}": heads for heads in (1, 2, 4)}
+ORDER = (UNTRAINED, *UNTRAINED_HEADS, *VARIANTS)
 OWN, TIMED_AGAINST = "own", "own + cross"
 
 
@@ -124,9 +125,14 @@ def measured_seconds(profile: Profile) -> dict[str, float]:
     return step_times(profile, methods)
 
 
-def untrained(profile: Profile) -> dict[str, Any]:
-    """The leak of the pretrained model with a pooler that has not learnt anything."""
+def untrained(profile: Profile, heads: int = PoolerConfig.heads) -> dict[str, Any]:
+    """The leak of the pretrained model with a pooler that has not learnt anything.
+
+    It is of the design alone: each head picks patches for a part of the text of its own, so that
+    more heads spell out more of the text.
+    """
     config = profile.run(VARIANTS[OWN].method)
+    config = config.replace(pooler=config.pooler.replace(heads=heads))
     leak = measure_leak(create_model(config), load_split(config.data, "test"))
     return {"what": "the pretrained model, before any update", "metrics": [], "leak": [leak]}
 
@@ -144,7 +150,7 @@ def study(
         steps: of a variant with equal time; 0: from the time of an update.
 
     Returns:
-        By variant, and for the untrained pooler: `what`, `runs`, `steps`, `train`, `loss`,
+        By variant, and for untrained poolers: `what`, `runs`, `steps`, `train`, `loss`,
         `metrics`, `leak` and `cost`, each of the last three per seed.
     """
     if not steps and any(name in VARIANTS and VARIANTS[name].equal_time for name in variants):
@@ -153,6 +159,7 @@ def study(
     flat = list(dict.fromkeys(config for several in configs.values() for config in several))
     runs = dict(zip(flat, obtain(flat, workers=workers), strict=True))
     values = {UNTRAINED: untrained(profile)}
+    values |= {name: untrained(profile, heads) for name, heads in UNTRAINED_HEADS.items()}
     for name, several in configs.items():
         own = [runs[config] for config in several]
         values[name] = {

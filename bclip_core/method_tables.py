@@ -171,7 +171,7 @@ def gains(
 
 
 def _with_leak(entry: Entry) -> list[dict[str, Any]]:
-    """The metrics of each run with those of its leak, named as in `summaries`; trained ones only."""
+    """The metrics of each run with those of its leak, named as in `summaries`; if it trained."""
     if not entry["metrics"]:
         return []
     return [
