@@ -6,9 +6,13 @@ target matrices out and lets PyTorch differentiate, `streamed` is `bclip_core.lo
 `products` are the matrix products of `streamed` alone: the logits (twice in the CE form, whose
 gradient is known only after a first pass), and two slopes. No arrangement of the rest can be faster
 than they are without keeping N × N numbers.
+Then the same loss with the empty places that real captions leave: `padded` is the definition
+written down over all B · 36 places, empty ones masked in every [N, N] matrix, on captions read
+from the folder named by BCLIP_DATA.
+
 One thread. Repeats are interleaved and their CPU time is taken, so that another load on the
 machine disturbs little and all versions alike; a time is the fastest repeat's. Memory is the peak
-of PyTorch's allocator above the inputs. The full run takes about three minutes on an idle core and
+of PyTorch's allocator above the inputs. The full run takes about four minutes on an idle core and
 writes results/reference/benchmark_beta_cal.json; `--quick` stops at 32 images and writes nothing.
 """
 
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -30,8 +35,10 @@ from torch.profiler import ProfilerActivity, profile
 from bclip_core.files import write_json
 from bclip_core.losses import beta_cal
 from bclip_core.results import REFERENCE_FOLDER, provenance
+from benchmarks.text_once import batch_of, captions
 
 TEXTS, WIDTH, BETA, SCALE = 36, 512, 0.5, 1 / 0.07
+CAPTIONS = ("Urban-1K", "DOCCI")
 COMPARED, STREAMED_ONLY = (16, 32, 64, 128), (256, 512)
 REPEATS = {16: 10, 32: 10, 64: 6, 128: 3}
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -59,6 +66,29 @@ def equations(text: Tensor, image: Tensor, mask: Tensor, scale: Tensor, form: st
 def _binary(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     positive, negative = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     return -(weights * (labels * positive + (1 - labels) * negative)).mean()
+
+
+def padded(text: Tensor, image: Tensor, mask: Tensor, scale: Tensor, form: str) -> Tensor:
+    """The definition over padded texts: all B · K places, and one more [N, N] matrix of masks."""
+    text = functional.normalize(text.flatten(0, 1), dim=1)
+    image = functional.normalize(image.flatten(0, 1), dim=1)
+    by_image, by_text = scale * image @ text.T, scale * text @ image.T
+    owner, valid = torch.arange(mask.numel()) // mask.shape[1], mask.flatten()
+    both = valid[:, None] & valid
+    same_image = ((owner[:, None] == owner) & both).float()
+    itself = torch.diag(valid.float())
+    shared = itself + BETA * (same_image - itself)
+    if form == "ce":
+        targets = shared / shared.sum(1, keepdim=True).clamp(min=1)
+        absent = ~valid.expand(len(owner), -1)
+        rows, columns = (
+            -(targets * logits.masked_fill(absent, -1e9).log_softmax(1)).sum(1)[valid].mean()
+            for logits in (by_image, by_text)
+        )
+        return (rows + columns) / 2
+    weights = (1 - same_image + shared) * both
+    total = _binary(by_image, same_image, weights) + _binary(by_text, same_image, weights)
+    return total / 2 * both.numel() / valid.sum() ** 2
 
 
 def autograd(text: Tensor, image: Tensor, mask: Tensor, scale: Tensor, form: str) -> Tensor:
@@ -105,6 +135,16 @@ def make_inputs(batch: int) -> Inputs:
     return text, image, mask, torch.tensor(SCALE, requires_grad=True)
 
 
+def with_places_of(name: str, inputs: Inputs) -> Inputs:
+    """The same embeddings where this data set's captions fill a place."""
+    text, image, _, scale = inputs
+    rows = batch_of(captions(name)[: len(text)], seed=0)
+    mask = torch.zeros(text.shape[:2], dtype=torch.bool)
+    for number, row in enumerate(rows):
+        mask[number, : len(row)] = torch.tensor([one is not None for one in row])
+    return text, image, mask, scale
+
+
 def step(version: Loss, inputs: Inputs, form: str) -> Tensor:
     """Loss and gradients from nothing; returns the loss."""
     loss = version(*inputs, form)
@@ -136,9 +176,13 @@ def peak_megabytes(version: Loss, inputs: Inputs, form: str) -> float:
     return peak / 1e6
 
 
-def measure(batch: int, form: str, versions: Sequence[Loss]) -> list[dict[str, Any]]:
-    """One row per version."""
+def measure(
+    batch: int, form: str, versions: Sequence[Loss], places: str = ""
+) -> list[dict[str, Any]]:
+    """One row per version; with the places that captions of a data set fill, if one is named."""
     inputs = make_inputs(batch)
+    if places:
+        inputs = with_places_of(places, inputs)
     repeats = [[timed(v, inputs, form) for v in versions] for _ in range(REPEATS.get(batch, 1))]
     losses = [loss for v, (_, loss) in zip(versions, repeats[0], strict=True) if v is not products]
     torch.testing.assert_close(losses, losses[:1] * len(losses))
@@ -148,6 +192,7 @@ def measure(batch: int, form: str, versions: Sequence[Loss]) -> list[dict[str, A
             "form": form,
             "images": batch,
             "version": version.__name__,
+            "filled": inputs[2].float().mean().item(),
             "cpu_seconds": cpu_seconds,
             "peak_megabytes": peak_megabytes(version, inputs, form),
         }
@@ -180,9 +225,22 @@ def main() -> None:
             found = measure(batch, form, (*others, streamed))
             show(found)
             rows += found
+    real: dict[str, list[dict[str, Any]]] = {}
+    if not os.environ.get("BCLIP_DATA"):
+        print("BCLIP_DATA is not set: nothing measured with real captions")
+    elif not quick:
+        for name in CAPTIONS:
+            real[name] = [
+                row for form in ("ce", "bce")
+                for row in measure(COMPARED[-1], form, (padded, streamed), name)
+            ]  # fmt: skip
+            print(f"places filled by {name}: {real[name][0]['filled']:.0%}")
+            for two in (real[name][:2], real[name][2:]):
+                show(two)
     if not quick:
         settings = {"texts": TEXTS, "width": WIDTH, "beta": BETA, "scale": SCALE, "threads": 1}
-        record = {"name": "benchmark_beta_cal", **provenance(), "settings": settings, "rows": rows}
+        record = {"name": "benchmark_beta_cal", **provenance(), "settings": settings,
+                  "rows": rows, "real": real}  # fmt: skip
         print(write_json(REFERENCE_FOLDER / "benchmark_beta_cal.json", record))
 
 

@@ -189,6 +189,19 @@ def test_the_leak_is_structural_before_training_and_xavier_has_none():
     assert recall["xavier"]["t2i_R@1"] < 0.15
 
 
+def test_every_head_spells_out_a_part_of_the_text():
+    """Untrained, random vectors, three patches: the more heads pick apart, the more is told."""
+    text, patches = F.normalize(draw(200, 64), dim=-1), draw(3, 3, 64, seed=2)
+    poolers = [build_pooler(64, PoolerConfig(heads=heads)) for heads in (1, 2, 4, 8)]
+    found = [
+        identical_picture_recall(SimpleNamespace(pooler=pooler), patches, text)["t2i_R@1"]
+        for pooler in poolers
+    ]
+    assert found == sorted(found)
+    assert found[0] < 0.1
+    assert found[-1] > 0.8
+
+
 def test_without_a_pooler_there_is_nothing_to_leak(held_out_scenes):
     model = create_model(RunConfig("clip-ft", BackboneConfig("scene-tiny")))
     assert measure_leak(model, held_out_scenes) == {}
