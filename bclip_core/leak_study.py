@@ -65,6 +65,9 @@ VARIANTS = {
         "beta-clip-ce-cross", "four times as many other images per text", {"cross_images": 32}
     ),
     "own, one head": Variant("beta-clip-ce", "the paper's, a text attends once", pooler=ONE_HEAD),
+    "own + cross, one head": Variant(
+        "beta-clip-ce-cross", "and other images pooled with each text", pooler=ONE_HEAD
+    ),
     "own, one head, centred": Variant("beta-clip-ce", "both", CENTRED, ONE_HEAD),
     "own, sigmoid": Variant("beta-clip-bce", "the paper's sigmoid form"),
     "own + cross, sigmoid": Variant("beta-clip-bce-cross", "and other images, sigmoid"),
