@@ -101,6 +101,9 @@ def test_conda_environment_uses_a_supported_python_and_the_lock():
         assert pinned.startswith(versions[package] + ".")
 
 
+OURS = {"bclip_core", "tests", "benchmarks"}
+
+
 def imported_modules(folder: str) -> Iterator[tuple[str, str]]:
     """(top-level module, file) of every import of something that is not Python's or ours."""
     for path in sorted((REPOSITORY / folder).rglob("*.py")):
@@ -112,7 +115,7 @@ def imported_modules(folder: str) -> Iterator[tuple[str, str]]:
                 names = [node.module]
             for name in names:
                 top = name.split(".")[0]
-                if top not in sys.stdlib_module_names and top not in {"bclip_core", "tests"}:
+                if top not in sys.stdlib_module_names and top not in OURS:
                     yield top, path.name
 
 
