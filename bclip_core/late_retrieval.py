@@ -1,7 +1,7 @@
 """Retrieval by FILIP's own score, the late interaction of patches and words, on scenes.
 
-The comparison scores every method by its class token, which all of them have. FILIP is made to be
-used with its token-wise similarity, as methods with a pooler are with conditioned embeddings.
+The comparison scores every method by its class token, which all of them have. FILIP adds a
+token-wise similarity, as methods with a pooler add conditioned embeddings.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ Entry = Mapping[str, Any]
 """Of one method: `metrics` and `leak` per seed, and, where it trained, `cost` and `table`."""
 
 OWN_WAY = "retrieval/own_way/long"
-"""Long captions scored as a method's authors score: pooled with every candidate, or, for FILIP, by
-late interaction."""
+"""Long captions scored by what a method adds to the class token: pooled embeddings, every picture
+pooled with every candidate, or, for FILIP, late interaction."""
 
 COMPARED = {
     "long caption → image": "retrieval/global/long/t2i_R@1",

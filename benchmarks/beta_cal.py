@@ -12,7 +12,7 @@ from the folder named by BCLIP_DATA.
 
 One thread. Repeats are interleaved and their CPU time is taken, so that another load on the
 machine disturbs little and all versions alike; a time is the fastest repeat's. Memory is the peak
-of PyTorch's allocator above the inputs. The full run takes about four minutes on an idle core and
+of PyTorch's allocator above the inputs. The full run takes about five minutes on an idle core and
 writes results/reference/benchmark_beta_cal.json; `--quick` stops at 32 images and writes nothing.
 """
 

@@ -45,7 +45,7 @@ def search_trials(found: Mapping[str, Mapping[str, Any]]) -> Figure:
             panel.plot(best["rate"], 100 * best["score"], "o", ms=11, mfc="none", color="black")
             panel.set_title("\n".join(textwrap.wrap(name, 16)))
             panel.set_xscale("log")
-            panel.set_xticks(rates, [f"{rate:g}" for rate in rates], fontsize=7)
+            panel.set_xticks(rates, [f"{rate:g}".lstrip("0") for rate in rates], fontsize=7)
             panel.minorticks_off()
             panel.grid(axis="y", color="0.9")
             panel.margins(x=0.2, y=0.15)

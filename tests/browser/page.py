@@ -20,7 +20,7 @@ class ExplorerPage:
     """One explorer in an open notebook; every method waits for what it needs."""
 
     def __init__(self, page: Page) -> None:
-        self.page, self.complaints = page, list[str]()
+        self.page = page
         self.message = self.part("message")
         page.set_default_timeout(SLOW)
 
@@ -39,7 +39,6 @@ class ExplorerPage:
             except AssertionError:
                 if last:
                     raise
-                self.complaints.clear()  # of a page that nobody sees any more
                 self.page.reload()
 
     def _run_once(self) -> None:

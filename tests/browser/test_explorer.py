@@ -43,7 +43,7 @@ BAD_FILES = {
 HARMLESS = re.compile(r"favicon")
 TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t]+.*\n)*.*")
 # The server accepts a connection that a page loaded again has closed: its own affair.
-HANDSHAKE = "jupyter_server/services/kernels/websocket.py"
+HANDSHAKE = "AttributeError: 'NoneType' object has no attribute 'kernel_ws_protocol'"
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def story(browser, tmp_path_factory):
         page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
         page.goto(f"{address}/lab/tree/notebooks/{NOTEBOOK}?token={TOKEN}&reset")
         explorer = ExplorerPage(page)
-        explorer.complaints, explorer.home = complaints, home
         explorer.run_all_cells()
+        explorer.complaints, explorer.home = complaints, home
         explorer.message.scroll_into_view_if_needed()
         yield explorer
         page.screenshot(path=SCREENSHOTS / "last.png")
