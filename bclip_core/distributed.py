@@ -97,9 +97,8 @@ def _equal_widths(features: Features) -> Features:
             )
         if missing:
             before = (0, 0) if value.ndim == 3 else ()  # functional.pad counts from the last axis
-            features = features._replace(
-                **{name: torch.nn.functional.pad(value, (*before, 0, missing))}
-            )
+            padded: Any = {name: torch.nn.functional.pad(value, (*before, 0, missing))}
+            features = features._replace(**padded)
     return features
 
 
@@ -107,19 +106,19 @@ def gather_features(features: Features) -> Features:
     """The features of the joined batch on every rank; one process gets back what it gave.
 
     The ranks may hold different numbers of images (an uneven last batch). Every rank then computes
-    the whole batch's loss, the same on all. The gather's backward
-    multiplies by the number of ranks and DDP averages over them, so each parameter receives exactly
-    the gradient of one process with the joined batch. (The authors gather without gradient and only
-    for the global loss: about half the true gradient, and β-CAL without negatives from other
-    ranks.)
+    the whole batch's loss, the same on all; the rows of β-CAL, whose work grows with the square of
+    the batch, they share (`beta_cal(across_ranks=True)`). The gather's backward multiplies by the
+    number of ranks and DDP averages over them, so each parameter receives exactly the gradient of
+    one process with the joined batch. (The authors gather without gradient and only for the global
+    loss: about half the true gradient, and β-CAL without negatives from other ranks.)
     """
     if world()[1] == 1:
         return features
     sizes = _batch_sizes(len(features.image), features.image.device)
     features = _equal_widths(features)
-    per_image = {
+    per_image: dict[str, Any] = {
         name: _gather(value, sizes)
         for name, value in features._asdict().items()
         if isinstance(value, torch.Tensor) and value.ndim
     }
-    return features._replace(**per_image)
+    return features._replace(**per_image, ranks=world()[1])

@@ -45,23 +45,19 @@ def encode_in_chunks(model: nn.Module, images: Tensor, texts: TextBatch, size: i
     """
     with torch.no_grad():
         parts: list[Features] = [model(*chunk) for chunk in chunks(images, texts, size)]
-    joined = (
-        values[0] if values[0] is None or not values[0].ndim else torch.cat(values)
-        for values in zip(*parts, strict=True)
-    )
-    return Features(
-        *(
-            value.detach().requires_grad_() if _is_differentiable(value) else value
-            for value in joined
-        )
-    )
+    leaves = dict[str, Tensor]()
+    for name, value in parts[0]._asdict().items():
+        if isinstance(value, Tensor):
+            joined = torch.cat([getattr(part, name) for part in parts]) if value.ndim else value
+            leaves[name] = joined.detach().requires_grad_(joined.is_floating_point())
+    return parts[0]._replace(**leaves)  # type: ignore[arg-type]
 
 
 def backward_in_chunks(
     model: nn.Module, images: Tensor, texts: TextBatch, size: int, encoded: Features
 ) -> None:
     """Carry the gradients of `encoded` (from `encode_in_chunks`, after backward) to the weights."""
-    whole = [value.grad if value is not None and value.is_leaf else None for value in encoded]
+    whole = [x.grad if isinstance(x, Tensor) and x.is_leaf else None for x in encoded]
     for start, chunk in zip(range(0, len(images), size), chunks(images, texts, size), strict=True):
         last = start + size >= len(images)
         outputs, gradients = [], []
@@ -72,10 +68,6 @@ def backward_in_chunks(
                 outputs.append(value)
                 gradients.append(gradient[start : start + size] if gradient.ndim else gradient)
             torch.autograd.backward(outputs, gradients)
-
-
-def _is_differentiable(value: Tensor | None) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _without_exchange(model: nn.Module) -> AbstractContextManager[None]:

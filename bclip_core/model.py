@@ -39,6 +39,9 @@ class Features(NamedTuple):
             one text of b, [B, 1, M].
         reference: mean of those M images' conditioned embeddings, [B, K, D].
         cross_scale, cross_bias, word_scale, subcaption_scale, sigmoid_bias: learnt scalars.
+
+    Always there:
+        ranks: how many processes hold these very features, see `distributed.gather_features`.
     """
 
     image: Tensor
@@ -60,6 +63,7 @@ class Features(NamedTuple):
     word_scale: Tensor | None = None
     subcaption_scale: Tensor | None = None
     sigmoid_bias: Tensor | None = None
+    ranks: int = 1
 
     def where(self, *kinds: str) -> Tensor:
         """Which texts exist and are of these kinds, [B, K] bool; every text where none is told."""
@@ -156,9 +160,7 @@ class BClip(nn.Module):
             image, text, texts.mask, identity, conditioned, scale, pooler_scale, **extra
         )
 
-    def _encode_texts(
-        self, texts: TextBatch, patches: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor | None]]:
+    def _encode_texts(self, texts: TextBatch, patches: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Every text [B, K, D] and, where they are read, patch and word tokens of the captions."""
         if not self.reading.tokens:
             return self.backbone.encode_text(texts.tokens)[texts.index], {}

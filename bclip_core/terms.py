@@ -88,6 +88,7 @@ def _beta_cal(form: str) -> LossTerm:
             form=form,
             mask_padding=config.mask_padding,
             duplicates=features.identity if config.duplicates == "ignore" else None,
+            across_ranks=features.ranks > 1,
         )
 
     return term

@@ -20,6 +20,7 @@ from bclip_core.config import BackboneConfig, LossConfig
 from bclip_core.data.batches import collate_texts
 from bclip_core.distributed import gather_features, world
 from bclip_core.files import REPOSITORY, write_json
+from bclip_core.losses import beta_cal
 from bclip_core.methods import get_method
 from bclip_core.run_state import read_history
 from bclip_core.tokenizer import Tokenizer
@@ -31,6 +32,12 @@ SHARES = {  # which images each rank holds
     "uneven": (slice(0, 4), slice(4, 6)),
     "uneven, cached": (slice(0, 4), slice(4, 6)),
     "four": tuple(slice(rank, None, 4) for rank in range(4)),  # two, two, one and one
+}
+SHARED = {  # β-CAL alone, its rows shared: images, scale (at 14 one exponential serves both ways)
+    "ce": (5, 14.0),
+    "bce": (5, 14.0),
+    "ce, shifted": (5, 100.0),
+    "ce, fewer rows than ranks": (1, 14.0),
 }
 CACHED = {"uneven, cached": 3}  # images at a time: two chunks on one rank, one on the other
 
@@ -47,7 +54,28 @@ def main(rank: int, count: int, folder: Path) -> None:
         for name in METHODS if len(rows) == count else ():
             found = gradients(name, rows[rank], parallel=True, cached=CACHED.get(share, 0))
             save_file(found, folder / f"{name}-{share}-{rank}.safetensors")
+    for case in SHARED:
+        save_file(shared_loss(case, True), folder / f"{case}-{count}-{rank}.safetensors")
     distributed.destroy_process_group()
+
+
+def shared_loss(case: str, across_ranks: bool) -> dict[str, torch.Tensor]:
+    """β-CAL of random embeddings in blocks of three rows, its value and gradients."""
+    images, scale = SHARED[case]
+    generator = torch.Generator().manual_seed(0)
+    text, image = (
+        torch.randn(images, 3, 4, generator=generator, dtype=torch.float64).requires_grad_()
+        for _ in range(2)
+    )
+    mask = torch.rand(images, 3, generator=generator) < (0.7 if images > 1 else 0.3)
+    multiplier = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
+    loss = beta_cal(
+        text, image, mask, multiplier, form=case.split(",")[0], chunk_size=3,
+        across_ranks=across_ranks,
+    )  # fmt: skip
+    loss.backward()
+    return {"loss": loss.detach(), "rows": mask.sum(), "text": text.grad, "image": image.grad,
+            "scale": multiplier.grad}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +110,17 @@ def test_loss_and_every_gradient_are_those_of_one_process(ranks, name, share):
             limit = 1e-10 * max(1.0, gradient.abs().max().item())
             difference = (found[parameter] - gradient).abs().max().item()
             assert difference < limit, (rank, parameter, difference)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("case", SHARED)
+def test_shared_rows_give_the_loss_of_one_process(ranks, case, count):
+    expected = shared_loss(case, False)
+    few = int(expected["rows"]) < count
+    assert few == ("fewer" in case)
+    for rank in range(count):
+        found = load_file(ranks / f"{case}-{count}-{rank}.safetensors")
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_one_process_gets_back_what_it_gave():

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.autograd.function import once_differentiable
 
 from bclip_core.losses.global_contrastive import as_scalar, at_least_float32
-from bclip_core.losses.logits import Pairs
+from bclip_core.losses.logits import Pairs, slope_dtype
 from bclip_core.losses.streamed import binary, cross_entropy
 
 _Form = Callable[[Tensor, Tensor, float, Pairs], tuple[Tensor, Tensor, Tensor]]
@@ -28,6 +28,7 @@ def beta_cal(
     chunk_size: int | None = None,
     mask_padding: bool = True,
     duplicates: Tensor | None = None,
+    across_ranks: bool = False,
 ) -> Tensor:
     """The β-CAL loss of β-CLIP (arXiv 2512.12678), streamed.
 
@@ -44,8 +45,10 @@ def beta_cal(
     BCE ignores them. No [N, N] tensor exists: T and y differ from zero only in the columns of a
     row's own image, and the rest is one pass over blocks of rows (a second one for the gradient
     of CE, whose column sums are complete only at the end of the first). Computed in float32 for
-    half-precision input, also under autocast; gradients have the dtype of their input. Nothing
-    depends on an order of additions that changes from run to run.
+    half-precision input, also under autocast; gradients have the dtype of their input. Of bfloat16
+    input the gradient's matrix products are bfloat16 too, accumulated in float32, where the
+    hardware has instructions for that. Nothing depends on an order of additions that changes from
+    run to run.
 
     Args:
         text: text embeddings [B, K, D], normalised inside.
@@ -60,14 +63,18 @@ def beta_cal(
         duplicates: [B, K] int64 ids of equal texts. Pairs of different images with one id are
             left out of the CE softmax and get weight 0 in BCE. None, as in the paper, keeps
             them as negatives.
+        across_ranks: every process of the default group calls this with the same tensors; each
+            computes the rows that fall to it, and the sums are exchanged: value and gradients are
+            the same on all, those of one process.
 
     Returns:
         The scalar loss, float64 for float64 input, else float32.
 
     Raises:
-        ValueError: an argument out of its range, shapes that do not match, or an all-masked batch.
+        ValueError: an argument out of its range, shapes that do not match, an all-masked batch, or
+            `across_ranks` without a process group.
     """
-    _check_options(beta, form, chunk_size)
+    _check_options(beta, form, chunk_size, across_ranks)
     _check_tensors(text, image, mask, duplicates)
     scale = as_scalar(logit_scale)
     in_softmax = mask if mask_padding or form == "bce" else torch.ones_like(mask)
@@ -85,19 +92,23 @@ def beta_cal(
         chunk_size=chunk_size,
         groups=duplicates,
         with_slopes=torch.is_grad_enabled() and any(x.requires_grad for x in (text, image, scale)),
+        slope_dtype=slope_dtype(text, image),
+        across_ranks=across_ranks,
     )
     with torch.autocast(text.device.type, enabled=False):
         loss: Tensor = _BetaCal.apply(text, image, scale, _FORMS[form], pairs)
     return loss
 
 
-def _check_options(beta: float, form: str, chunk_size: int | None) -> None:
+def _check_options(beta: float, form: str, chunk_size: int | None, across_ranks: bool) -> None:
     if not 0.0 <= beta <= 1.0:
         raise ValueError(f"beta={beta!r}: expected a number in [0, 1]")
     if form not in _FORMS:
         raise ValueError(f"form={form!r}: expected one of {', '.join(_FORMS)}")
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size={chunk_size!r}: expected None or a number of rows >= 1")
+    if across_ranks and not (distributed.is_available() and distributed.is_initialized()):
+        raise ValueError("across_ranks=True: expected an initialised torch.distributed group")
 
 
 def _check_tensors(text: Tensor, image: Tensor, mask: Tensor, duplicates: Tensor | None) -> None:

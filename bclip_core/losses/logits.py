@@ -6,11 +6,29 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 _BLOCK_ELEMENTS = 3 * 2**19  # of one block, unless a chunk size is given
 _FEWEST_ROWS = 256  # of one block; matrix products are slow below
 _KEPT_ELEMENTS = 3 * _BLOCK_ELEMENTS  # of all blocks that stay for a second visit
+
+
+def slope_dtype(text: Tensor, image: Tensor) -> torch.dtype | None:
+    """The type that the factors of the slopes' matrix products are rounded to; None: they aren't.
+
+    Only where the gradients are rounded to it as well, and where that is faster.
+    """
+    half = text.dtype == image.dtype == torch.bfloat16
+    return torch.bfloat16 if half and _multiplies_bfloat16(text.device) else None
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware has instructions for it; without them it is slower than float32."""
+    if device.type != "cpu":
+        return True
+    tell = getattr(torch.cpu, "get_capabilities", None)  # PyTorch 2.11 has none
+    capabilities = tell() if tell else {}
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 @dataclass(frozen=True)
@@ -24,6 +42,8 @@ class Pairs:
     chunk_size: int | None
     groups: Tensor | None  # [B, K] ids of equal texts, all different where padded
     with_slopes: bool
+    slope_dtype: torch.dtype | None = None  # of the slopes' matrix products; None: the rows' own
+    across_ranks: bool = False  # each process computes its share of the rows
 
     def compact(self, padded: Tensor) -> Tensor:
         """[B, K, ...] -> [N, ...], the rows."""
@@ -37,6 +57,20 @@ class Pairs:
             full[self.index] = rows
             rows = full
         return rows.view(*self.mask.shape, rows.shape[1])
+
+    @property
+    def own_rows(self) -> tuple[int, int]:
+        """The first row that this process computes, and the first after them."""
+        if not self.across_ranks:
+            return 0, len(self.index)
+        rank, ranks = distributed.get_rank(), distributed.get_world_size()
+        return rank * len(self.index) // ranks, (rank + 1) * len(self.index) // ranks
+
+    def total(self, part: Tensor) -> Tensor:
+        """The sum over the processes that share the rows, in the part's place."""
+        if self.across_ranks:
+            distributed.all_reduce(part)
+        return part
 
     @property
     def owner(self) -> Tensor:
@@ -61,7 +95,7 @@ class Pairs:
 
 
 class Logits:
-    """scale · image · textᵀ [N, N] of unit rows, in blocks of rows (`blocks`).
+    """scale · image · textᵀ [N, N] of unit rows, in blocks of this process's rows (`blocks`).
 
     One storage of fixed size holds the block asked for; with `keep`, also as many of the last
     blocks as fit, for a second visit in reverse order. That visit may overwrite them.
@@ -70,13 +104,13 @@ class Logits:
     def __init__(
         self, text: Tensor, image: Tensor, scale: float, pairs: Pairs, *, keep: bool = False
     ) -> None:
-        count = len(text)
+        count, (first, end) = len(text), pairs.own_rows
         size = min(pairs.chunk_size or max(_FEWEST_ROWS, _BLOCK_ELEMENTS // count), count)
-        self.blocks = [slice(i, min(i + size, count)) for i in range(0, count, size)]
+        self.blocks = [slice(i, min(i + size, end)) for i in range(first, end, size)]
         self._text, self._image, self._scale, self._pairs = text, image, scale, pairs
         kept = max(1, _KEPT_ELEMENTS // (size * count)) if keep else 1
-        self._first_kept = self.blocks[-kept:][0].start
-        self._storage = text.new_empty(min(kept * size, count), count)
+        self._first_kept = self.blocks[-kept:][0].start if self.blocks else end
+        self._storage = text.new_empty(min(kept * size, end - first), count)
         self._held: set[int] = set()
 
     def __getitem__(self, rows: slice) -> tuple[Tensor, bool]:

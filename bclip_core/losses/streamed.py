@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional
 
 from bclip_core.losses.logits import Logits, Pairs
 
 _LARGEST_EXPONENT = 60.0  # exp(±60), and sums of it, need no shift in float32
+_SLAB = 1024  # columns of a block that are rounded to bfloat16 at a time
 
 
 def cross_entropy(
@@ -28,15 +29,16 @@ def cross_entropy(
     valid = pairs.compact(pairs.mask)
     count = int(valid.sum())
     partition = _Unshifted(text) if abs(scale) <= _LARGEST_EXPONENT else _Shifted(text)
-    by_target = text.new_empty(len(text))
+    by_target = text.new_zeros(len(text))
     for rows in logits.blocks:
         block, _ = logits[rows]
         positives = block.gather(1, columns[rows]).where(own[rows], 0)
         by_target[rows] = (positives * target[rows]).sum(1)
         partition.add(rows, block)
-    by_row, by_column = partition.logarithms()
+    by_row, by_column = partition.logarithms(pairs)
+    by_target = pairs.total(by_target)
     loss = ((by_row - by_target) + (by_column - by_target))[valid].sum() / (2 * count)
-    image_slope, text_slope = torch.zeros_like(image), torch.zeros_like(text)
+    slopes = _Slopes(text, image, pairs)
     if pairs.with_slopes:
         # a padded row or column has no loss of its own: infinity makes its softmax zero
         by_row = (by_row + math.log(2 * count)).masked_fill_(~valid, math.inf)
@@ -46,24 +48,61 @@ def cross_entropy(
             slope = partition.softmaxes(*logits[rows], by_row[rows, None], by_column)
             in_window = slope.gather(1, columns[rows]) - target[rows]
             slope.scatter_(1, columns[rows], in_window)
-            image_slope[rows].addmm_(slope, text)
-            text_slope.addmm_(slope.T, image[rows])
-    return loss, text_slope, image_slope
+            slopes.add(rows, slope)
+    return loss, *slopes.total()
+
+
+class _Slopes:
+    """The derivatives by the unit rows, summed block by block.
+
+    Of bfloat16 embeddings the derivatives come back in bfloat16, so the factors of their products
+    may be rounded to it first: that errs by little more, and is twice as fast where the hardware
+    multiplies bfloat16. Every product is accumulated in float32, and so is the sum of them.
+    """
+
+    def __init__(self, text: Tensor, image: Tensor, pairs: Pairs) -> None:
+        self._text, self._image, self._pairs = text, image, pairs
+        self._by_text, self._by_image = torch.zeros_like(text), torch.zeros_like(image)
+
+    def add(self, rows: slice, slope: Tensor) -> None:
+        """A block of the derivatives by the logits, [rows, N]."""
+        half = self._pairs.slope_dtype
+        if half is None:
+            self._by_image[rows].addmm_(slope, self._text)
+            self._by_text.addmm_(slope.T, self._image[rows])
+            return
+        image = self._image[rows].to(half)
+        for start in range(0, len(self._text), _SLAB):  # rounded copies of a whole would need room
+            columns = slice(start, start + _SLAB)
+            part = slope[:, columns].to(half)
+            self._by_image[rows] += part @ self._text[columns].to(half)
+            self._by_text[columns] += part.T @ image
+
+    def total(self) -> tuple[Tensor, Tensor]:
+        """By text and by image, [N, D], of all processes that share the rows."""
+        if self._pairs.with_slopes:
+            self._pairs.total(self._by_text), self._pairs.total(self._by_image)
+        return self._by_text, self._by_image
 
 
 class _Shifted:
     """Log-sum-exp of rows and columns at any scale: the largest logit is taken out first."""
 
     def __init__(self, like: Tensor) -> None:
-        self._row = like.new_empty(len(like))
+        self._row = like.new_zeros(len(like))
         self._column = like.new_full((len(like),), -math.inf)
 
     def add(self, rows: slice, block: Tensor) -> None:
         self._row[rows] = block.logsumexp(1)
         self._column = torch.logaddexp(self._column, block.logsumexp(0))
 
-    def logarithms(self) -> tuple[Tensor, Tensor]:
-        return self._row, self._column
+    def logarithms(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        column = self._column
+        if pairs.across_ranks:
+            largest = column.clone()
+            distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+            column = pairs.total((column - largest).exp()).log() + largest
+        return pairs.total(self._row), column
 
     def softmaxes(self, block: Tensor, _: bool, by_row: Tensor, by_column: Tensor) -> Tensor:
         """exp(s - by_row) + exp(s - by_column), in the block's place."""
@@ -75,14 +114,14 @@ class _Unshifted:
     """The same for small scales: one exponential serves row and column, and stays in the block."""
 
     def __init__(self, like: Tensor) -> None:
-        self._row, self._column = like.new_empty(len(like)), like.new_zeros(len(like))
+        self._row, self._column = like.new_zeros(len(like)), like.new_zeros(len(like))
 
     def add(self, rows: slice, block: Tensor) -> None:
         torch.sum(block.exp_(), 1, out=self._row[rows])
         self._column += block.sum(0)
 
-    def logarithms(self) -> tuple[Tensor, Tensor]:
-        return self._row.log(), self._column.log()
+    def logarithms(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        return pairs.total(self._row).log(), pairs.total(self._column).log()
 
     def softmaxes(self, block: Tensor, new: bool, by_row: Tensor, by_column: Tensor) -> Tensor:
         """exp(s) (exp(-by_row) + exp(-by_column)), in the block's place."""
@@ -97,7 +136,7 @@ def binary(
     logits = Logits(text, image, scale, pairs)
     columns, own, share = pairs.own_image(text.dtype)
     loss = text.new_zeros(())
-    image_slope, text_slope = torch.zeros_like(image), torch.zeros_like(text)
+    slopes = _Slopes(text, image, pairs)
     for rows in logits.blocks:
         block, _ = logits[rows]
         in_window = block.gather(1, columns[rows])
@@ -109,10 +148,9 @@ def binary(
         loss += negatives / pairs.normaliser
         if pairs.with_slopes:
             slope.scatter_(1, columns[rows], slope.gather(1, columns[rows]) + pull)
-            slope /= pairs.normaliser
-            image_slope[rows].addmm_(slope, text)
-            text_slope.addmm_(slope.T, image[rows])
-    return loss, text_slope, image_slope
+            slopes.add(rows, slope)
+    by_text, by_image = (slope.div_(pairs.normaliser) for slope in slopes.total())
+    return pairs.total(loss), by_text, by_image
 
 
 def _softplus_sum(logits: Tensor) -> tuple[Tensor, Tensor]:

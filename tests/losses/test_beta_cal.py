@@ -287,26 +287,48 @@ def test_unique_ids_are_no_duplicates_and_equal_ids_leave_positives():
 # ---- dtypes, graphs, memory
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("form", FORMS)
-def test_half_precision_is_computed_in_float32(form, dtype):
-    problem = make_problem(4)
+def half_and_exact(problem: Problem, dtype: torch.dtype, form: str) -> tuple[list, list]:
+    """Value and gradients of the problem in that dtype, and of the same numbers in float64."""
     half = problem._replace(text=problem.text.to(dtype), image=problem.image.to(dtype))
-    exact = value_and_gradients(
-        Problem(half[0].double(), half[1].double(), *half[2:]), 50.0, form=form
-    )
+    double = half._replace(text=half.text.double(), image=half.image.double())
     found = half.with_gradients()
     multiplier = torch.tensor(50.0, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = beta_cal(*found.args, multiplier, form=form)
     loss.backward()
     assert loss.dtype == multiplier.grad.dtype == torch.float32
-    torch.testing.assert_close(loss.detach().double(), exact[0], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(multiplier.grad.double(), exact[3], rtol=1e-4, atol=1e-5)
-    for tensor, expected in ((found.text, exact[1]), (found.image, exact[2])):
-        assert tensor.grad.dtype == dtype
+    assert found.text.grad.dtype == found.image.grad.dtype == dtype
+    values = [loss.detach(), found.text.grad, found.image.grad, multiplier.grad]
+    return [x.double() for x in values], value_and_gradients(double, 50.0, form=form)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("form", FORMS)
+def test_half_precision_is_computed_in_float32(form, dtype, monkeypatch):
+    monkeypatch.setattr(logits_module, "_multiplies_bfloat16", lambda device: False)
+    found, exact = half_and_exact(make_problem(4), dtype, form)
+    torch.testing.assert_close(found[0], exact[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[3], exact[3], rtol=1e-4, atol=1e-5)
+    for gradient, expected in zip(found[1:3], exact[1:3], strict=True):
         step = torch.finfo(dtype).eps * float(expected.abs().max())
-        torch.testing.assert_close(tensor.grad.double(), expected, rtol=0, atol=step)
+        torch.testing.assert_close(gradient, expected, rtol=0, atol=step)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_bfloat16_products_change_the_gradient_as_little_as_its_rounding(form, monkeypatch):
+    monkeypatch.setattr(streamed_module, "_SLAB", 50)  # two full ones and a rest
+    problem = make_problem(11, images=30, texts=6, width=32)
+    errors = {}
+    for used in (True, False):
+        monkeypatch.setattr(logits_module, "_multiplies_bfloat16", lambda device, used=used: used)
+        found, exact = half_and_exact(problem, torch.bfloat16, form)
+        torch.testing.assert_close(found[0], exact[0], rtol=1e-5, atol=1e-5)  # value: no matter
+        errors[used] = [
+            float((a - b).norm() / b.norm()) for a, b in zip(found[1:], exact[1:], strict=True)
+        ]
+    for rounded, alone in zip(errors[True][:2], errors[False][:2], strict=True):
+        assert alone < rounded < 4 * alone < 2**-7
+    assert errors[True][2] < 2**-7
 
 
 @pytest.mark.parametrize("scale", [100.0, 1000.0, -100.0, 0.0])
@@ -412,6 +434,7 @@ def test_no_matrix_of_all_pairs_is_ever_built(form, monkeypatch):
         ({"beta": 1.5}, r"beta=1.5: expected a number in \[0, 1\]"),
         ({"beta": math.nan}, r"beta=nan: expected a number in \[0, 1\]"),
         ({"form": "sum"}, "form='sum': expected one of ce, bce"),
+        ({"across_ranks": True}, "across_ranks=True: expected an initialised torch.distributed"),
         ({"chunk_size": 0}, "chunk_size=0: expected None or a number of rows >= 1"),
         ({"text": torch.ones(3, 4)}, r"text of shape \[3, 4\]: expected \[B, K, D\]"),
         (
