@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
@@ -43,6 +45,22 @@ def apply_settings(model: BClip, config: TrainConfig) -> None:
     if config.compile:  # pictures have one shape; texts come in ever new ones
         compiled = torch.compile(model.backbone.encode_image)
         model.backbone.encode_image = compiled  # type: ignore[method-assign]
+
+
+@contextmanager
+def tensor_float32(device: torch.device, precision: str) -> Iterator[None]:
+    """On a GPU in mixed precision, the losses' float32 matrix products in TensorFloat-32.
+
+    The embeddings come out of bf16 or fp16 layers, whose rounding is coarser than TensorFloat-32's;
+    sums and exponentials stay float32. Elsewhere nothing changes.
+    """
+    before = torch.get_float32_matmul_precision()
+    if device.type == "cuda" and precision != "fp32":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def clip_gradients(accelerator: Accelerator, model: BClip, limit: float) -> float:

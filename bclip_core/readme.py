@@ -101,18 +101,13 @@ def loss_cost_block() -> str:
     """β-CAL against the equations written down, over the size of the batch."""
     rows = read_json(REFERENCE_FOLDER / "benchmark_beta_cal.json")["rows"]
     cost = {(r["form"], r["images"], r["version"]): r for r in rows}
-    titles = ["form", "images × 36 texts", "seconds, equations", "streamed", "times faster"]
-    titles += ["matrix products alone", "MB, equations", "streamed", "times less"]
-    table = [titles]
+    table = [["form", "images × 36 texts", "seconds, equations", *_FASTER]]
+    table[0] += ["matrix products alone", "MB, equations", "streamed", "times less"]
     for form, images in sorted({(r["form"], r["images"]) for r in rows}, key=_ce_first):
-        ours, plain = cost[form, images, "streamed"], cost.get((form, images, "equations"))
-        floor = cost[form, images, "products"]["cpu_seconds"]
-        cells = [form.upper(), str(images)]
-        for key, digits in (("cpu_seconds", 3), ("peak_megabytes", 0)):
-            cells += [f"{plain[key]:.{digits}f}" if plain else "", f"{ours[key]:.{digits}f}"]
-            cells += [f"{plain[key] / ours[key]:.1f}" if plain else ""]
-            if key == "cpu_seconds":
-                cells.append(f"{floor:.3f}")
+        found = {key[2]: row for key, row in cost.items() if key[:2] == (form, images)}
+        floor = found.get("products")
+        cells = [form.upper(), str(images), *_faster(found, "equations")]
+        cells += [f"{floor['cpu_seconds']:.3f}" if floor else "", *_leaner(found, "equations")]
         table.append(cells)
     return aligned_markdown(table)
 
@@ -120,16 +115,46 @@ def loss_cost_block() -> str:
 def loss_real_block() -> str:
     """β-CAL against the equations over padded texts, where real captions leave places empty."""
     real = read_json(REFERENCE_FOLDER / "benchmark_beta_cal.json")["real"]
-    table = [["captions", "places filled", "form", "seconds, padded equations", "streamed"]]
-    table[0] += ["times faster", "MB, padded equations", "streamed", "times less"]
+    table = [["captions", "places filled", "form", "seconds, padded equations", *_FASTER]]
+    table[0] += ["MB, padded equations", "streamed", "times less"]
     for name, rows in sorted(real.items()):
-        for plain, ours in zip(rows[::2], rows[1::2], strict=True):
-            cells = [name, f"{ours['filled']:.0%}", ours["form"].upper()]
-            for key, digits in (("cpu_seconds", 3), ("peak_megabytes", 0)):
-                cells += [f"{row[key]:.{digits}f}" for row in (plain, ours)]
-                cells.append(f"{plain[key] / ours[key]:.1f}")
-            table.append(cells)
+        for form in dict.fromkeys(row["form"] for row in rows):
+            found = {row["version"]: row for row in rows if row["form"] == form}
+            cells = [name, f"{found['streamed']['filled']:.0%}", form.upper()]
+            table.append([*cells, *_faster(found, "padded"), *_leaner(found, "padded")])
     return aligned_markdown(table, left=1)
+
+
+def loss_ranks_block() -> str:
+    """β-CAL in two processes: each computes all of the joined batch, or its share of the rows."""
+    ranks = read_json(REFERENCE_FOLDER / "benchmark_beta_cal.json")["ranks"]
+    table = [["form", "seconds, all of it in both processes", "rows shared", "times faster"]]
+    for form, seconds in ranks.items():
+        whole, shared = seconds["whole"], seconds["shared"]
+        table.append([form.upper(), f"{whole:.3f}", f"{shared:.3f}", f"{whole / shared:.1f}"])
+    return aligned_markdown(table)
+
+
+_FASTER = ("streamed", "times faster", "of bfloat16", "times faster")
+
+
+def _faster(found: Mapping[str, Mapping[str, Any]], plain: str) -> list[str]:
+    """Seconds of the plain version, and of the library's with how many times faster it is."""
+    seconds = {version: row["cpu_seconds"] for version, row in found.items()}
+    cells = [f"{seconds[plain]:.3f}" if plain in seconds else ""]
+    for version in ("streamed", "bfloat16"):
+        cells.append(f"{seconds[version]:.3f}" if version in seconds else "")
+        both = plain in seconds and version in seconds
+        cells.append(f"{seconds[plain] / seconds[version]:.1f}" if both else "")
+    return cells
+
+
+def _leaner(found: Mapping[str, Mapping[str, Any]], plain: str) -> list[str]:
+    """Megabytes of the plain version and of the library's, and how many times fewer those are."""
+    ours, theirs = found["streamed"], found.get(plain)
+    less = theirs["peak_megabytes"] / ours["peak_megabytes"] if theirs else None
+    cells = [f"{theirs['peak_megabytes']:.0f}" if theirs else "", f"{ours['peak_megabytes']:.0f}"]
+    return [*cells, f"{less:.1f}" if less else ""]
 
 
 def _ce_first(key: tuple[str, int]) -> tuple[bool, int]:
@@ -184,6 +209,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "times": times_block,
     "loss_cost": loss_cost_block,
     "loss_real": loss_real_block,
+    "loss_ranks": loss_ranks_block,
     "text_cost": text_cost_block,
     "settings": settings_block,
     "datasets": benchmarks.table,

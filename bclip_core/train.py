@@ -34,6 +34,7 @@ from bclip_core.optimization import (
     clip_gradients,
     learning_rate_factor,
     make_optimizer,
+    tensor_float32,
 )
 from bclip_core.profiles import configure
 from bclip_core.progress import progress_bar
@@ -133,7 +134,8 @@ def train(
     means = dict[str, float]()  # of the terms over the micro-batches of an update
     flops, peak = 0, peak_flops(accelerator.device)
     batches = iter(make_loader(data, sampler, tokenizer, settings.loader_workers))
-    with kernel, contextlib.closing(bar):
+    products = tensor_float32(accelerator.device, settings.precision)
+    with kernel, products, contextlib.closing(bar):
         while update < last:
             asked = time.perf_counter()
             batch = next(batches)

@@ -29,7 +29,7 @@ from bclip_core.memory import peak_memory
 from bclip_core.poolers import TextConditionedPooler
 from bclip_core.results import REFERENCE_FOLDER, provenance
 
-TEXTS, PATCHES, WIDTH, HEADS, PAIRS = 1000, 196, 512, 8, 300
+TEXTS, PATCHES, WIDTH, HEADS, PAIRS = 1000, 196, 512, 8, 150
 
 
 def noisy_pooler() -> HasPooler:

@@ -356,7 +356,7 @@ def test_a_readers_settings_do_not_change_a_figure():
 
 
 def test_costs_draw_every_version_and_the_slopes_of_n_and_n_squared():
-    costs = {"equations": 4.0, "autograd": 2.0, "streamed": 1.0}
+    costs = {"equations": 4.0, "autograd": 2.0, "bfloat16": 0.5, "streamed": 1.0}
     rows = [
         {
             "form": form,
@@ -382,6 +382,8 @@ def test_costs_draw_every_version_and_the_slopes_of_n_and_n_squared():
         (x, y), (right, top) = zip(guide.get_xdata(), guide.get_ydata(), strict=True)
         assert (right, top) == (32, 32**power)  # through the streamed version's largest
         assert top / y == (right / x) ** power
+    fewer = plotting.loss_costs([row for row in rows if row["version"] != "bfloat16"])
+    assert [len(panel.lines) for panel in fewer.axes] == [4] * 4
 
 
 def test_settings_are_pairs_of_bars_relative_to_the_first():

@@ -1,5 +1,6 @@
 """The loop on a tiny run: schedule, optimiser, accumulation, precision, seeds, non-finite loss."""
 
+import contextlib
 import copy
 import math
 import shutil
@@ -15,7 +16,7 @@ from bclip_core.data.images import normalise_images
 from bclip_core.distributed import make_accelerator
 from bclip_core.files import read_json
 from bclip_core.methods import get_method
-from bclip_core.optimization import learning_rate_factor, make_optimizer
+from bclip_core.optimization import learning_rate_factor, make_optimizer, tensor_float32
 from bclip_core.run_state import list_checkpoints, read_history
 from bclip_core.tokenizer import Tokenizer
 from bclip_core.train import NonFiniteLossError, main, train
@@ -349,3 +350,19 @@ def test_help_names_every_option(capsys):
     assert error.value.code == 0
     text = capsys.readouterr().out
     assert all(f"--{name}" in text for name in ("profile", "method", "set", "config", "folder"))
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "expected"),
+    [("cuda", "bf16", "high"), ("cuda", "fp16", "high"), ("cuda", "fp32", "highest"),
+     ("cpu", "bf16", "highest")],
+)  # fmt: skip
+def test_tensor_float32_is_for_gpus_in_mixed_precision_and_ends(device, precision, expected):
+    assert torch.get_float32_matmul_precision() == "highest"
+    with (
+        contextlib.suppress(InterruptedError),
+        tensor_float32(torch.device(device), precision),
+    ):
+        assert torch.get_float32_matmul_precision() == expected
+        raise InterruptedError
+    assert torch.get_float32_matmul_precision() == "highest"

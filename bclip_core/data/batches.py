@@ -7,6 +7,7 @@ number of processes sees the same global batches.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -230,20 +231,20 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
                 yield [(step, row) for row in batch[self.rank :: self.world]]
 
 
+def _collate(tokenizer: Tokenizer, items: list[tuple[str, Tensor, list[str | None]]]) -> Batch:
+    ids, images, texts = zip(*items, strict=True)
+    return Batch(list(ids), torch.stack(images), collate_texts(texts, tokenizer))
+
+
 def make_loader(
     dataset: ImageTextDataset, sampler: StepSampler, tokenizer: Tokenizer, workers: int = 0
 ) -> torch.utils.data.DataLoader[Batch]:
     """A loader of `Batch`es; `workers` processes draw, tokenise and (not ahead) decode."""
-
-    def collate(items: list[tuple[str, Tensor, list[str | None]]]) -> Batch:
-        ids, images, texts = zip(*items, strict=True)
-        return Batch(list(ids), torch.stack(images), collate_texts(texts, tokenizer))
-
     untyped: Any = dataset  # torch types a loader by its items, and ours gives collated batches
     return torch.utils.data.DataLoader(
         untyped,
         batch_sampler=sampler,
-        collate_fn=collate,
+        collate_fn=functools.partial(_collate, tokenizer),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )

@@ -13,6 +13,7 @@ from bclip_core.plotting.style import COLOURS, GUIDE, LINES, MARKERS, style
 _VERSIONS = {
     "equations": "as the equations say",
     "autograd": "without N × N targets",
+    "bfloat16": "streamed, of bfloat16",
     "streamed": "streamed (the library's)",
 }
 _COSTS = {"cpu_seconds": ("seconds", 2), "peak_megabytes": ("MB above the inputs", 1)}
@@ -31,8 +32,8 @@ _SETTING_COSTS = {
 def loss_costs(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Time and memory of β-CAL over the number of images, both forms, on logarithmic axes.
 
-    Grey lines through the streamed version's largest batch have the slope of N² (time) and N
-    (memory).
+    Versions without a row are left out. Grey lines through the streamed version's largest batch
+    have the slope of N² (time) and N (memory).
 
     Args:
         rows: of `benchmarks.beta_cal`: form, images, version, cpu_seconds, peak_megabytes.
@@ -45,6 +46,8 @@ def loss_costs(rows: Sequence[Mapping[str, Any]]) -> Figure:
             for panel, (cost, (label, power)) in zip(line, _COSTS.items(), strict=True):
                 for number, (version, name) in enumerate(_VERSIONS.items()):
                     points = [(r["images"], r[cost]) for r in found if r["version"] == version]
+                    if not points:
+                        continue
                     panel.plot(
                         *zip(*sorted(points), strict=True), LINES[number], color=COLOURS[number],
                         marker=MARKERS[number], markersize=4, label=name,

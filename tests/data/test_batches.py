@@ -94,13 +94,19 @@ def test_a_batch_that_cannot_be_filled_or_shared_is_refused(arguments, message):
         StepSampler(*arguments)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_pictures_decoded_on_demand_are_those_decoded_ahead(tiny_scenes, workers):
+@pytest.mark.parametrize(
+    ("workers", "started"),
+    [(0, None), (2, "fork"), (1, "spawn")],  # how macOS and, from 3.14, Python itself starts them
+)
+def test_pictures_decoded_on_demand_are_those_decoded_ahead(tiny_scenes, workers, started):
     batches = []
     for ahead, processes in ((True, 0), (False, workers)):
         data = ImageTextDataset(tiny_scenes, TEXTS, 48, seed=1, ahead=ahead)
         sampler = StepSampler(len(data), 6, 5, 0)
-        batches.append(list(make_loader(data, sampler, Tokenizer(), processes)))
+        loader = make_loader(data, sampler, Tokenizer(), processes)
+        if processes:
+            loader.multiprocessing_context = started
+        batches.append(list(loader))
     for decoded, on_demand in zip(*batches, strict=True):
         assert on_demand.ids == decoded.ids
         assert torch.equal(on_demand.images, decoded.images)
