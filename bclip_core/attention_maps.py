@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bclip_core.encoding import encode_images, encode_texts
+from bclip_core.encoding import device_of, encode_images, encode_texts
 from bclip_core.evaluation import (
     grounding_scores,
     similarity_matrix,
@@ -130,7 +130,7 @@ def feature_maps(
     cosine = similarity_matrix(text, patches[0])
     attention = pooled_score = None
     if model.pooler is not None:
-        device = next(model.parameters()).device
+        device = device_of(model)
         pooled, weights = model.pooler(patches.to(device), text[None].to(device), need_weights=True)
         attention = weights[0].transpose(0, 1).cpu()  # heads, K, P -> K, heads, P
         pooled_score = torch.cosine_similarity(pooled[0].cpu(), text)

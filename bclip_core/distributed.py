@@ -13,6 +13,11 @@ from bclip_core.config import ConfigError, TrainConfig
 from bclip_core.model import Features
 
 
+def default_device() -> str:
+    """Where models are measured unless told otherwise: a GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def world() -> tuple[int, int]:
     """(rank, number of processes); (0, 1) without a process group."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -9,9 +9,15 @@ import torch
 from torch import Tensor
 
 from bclip_core.data.images import decode_row, normalise_images, undecoded
+from bclip_core.evaluation import conditioned_caption_scores
 from bclip_core.model import BClip
 from bclip_core.progress import progress_bar
 from bclip_core.tokenizer import Tokenizer
+
+
+def device_of(model: BClip) -> torch.device:
+    """Where a model is."""
+    return next(model.parameters()).device
 
 
 @torch.inference_mode()
@@ -29,7 +35,7 @@ def encode_images(
     Returns:
         global [M, D] and patches [M, P, D], on the CPU, not normalised.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     parts = []
     for start in progress_bar(
         range(0, len(pixels), batch_size), desc="encode images", progress=progress
@@ -45,7 +51,7 @@ def encode_texts(
 ) -> Tensor:
     """Embeddings of texts [T, D], on the CPU, not normalised; equal texts are encoded once."""
     tokenizer = Tokenizer(model.backbone.config.context_length)
-    device = next(model.parameters()).device
+    device = device_of(model)
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
     parts = []
@@ -93,3 +99,24 @@ def encode_dataset(
         image, dense = encode_images(model, pixels, batch_size=batch_size)
         parts.append((image, dense if patches else dense[:0]))
     return torch.cat([image for image, _ in parts]), torch.cat([dense for _, dense in parts])
+
+
+@torch.inference_mode()
+def pooled_with_own(
+    model: BClip, patches: Tensor, text: Tensor, *, batch_size: int = 256
+) -> Tensor:
+    """Image m pooled with text m: patches [M, P, D] and text [M, D] to [M, D] on the CPU."""
+    assert model.pooler is not None, "expected a model with a text-conditioned pooler"
+    device, parts = device_of(model), []
+    blocks = (torch.split(whole, batch_size) for whole in (patches, text))
+    for rows, texts in zip(*blocks, strict=True):
+        parts.append(model.pooler(rows.to(device), texts[:, None].to(device))[0][:, 0].cpu())
+    return torch.cat(parts)
+
+
+def pooled_caption_scores(
+    model: BClip, patches: Tensor, rows: Tensor, captions: Sequence[Tensor]
+) -> list[Tensor]:
+    """`evaluation.conditioned_caption_scores`, computed where the model is; on the CPU."""
+    there = [texts.to(device_of(model)) for texts in captions]
+    return [row.cpu() for row in conditioned_caption_scores(model, patches, rows, there)]

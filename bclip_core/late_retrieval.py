@@ -12,10 +12,8 @@ import datasets
 import torch
 
 from bclip_core.data.images import decode_images
-from bclip_core.data.sources import load_split
-from bclip_core.encoding import encode_images
+from bclip_core.encoding import device_of, encode_images
 from bclip_core.evaluation import Metrics, ranks, retrieval_from_ranks, summarise_retrieval
-from bclip_core.files import read_json, write_json
 from bclip_core.losses import late_interaction_similarity
 from bclip_core.methods import get_method
 from bclip_core.model import BClip
@@ -44,7 +42,7 @@ def late_retrieval(model: BClip, dataset: datasets.Dataset) -> Metrics:
     pixels, _ = decode_images(dataset, model.backbone.image_size[0])
     _, patches = encode_images(model, pixels)
     tokens = Tokenizer(model.backbone.config.context_length)(dataset["caption"])
-    device = next(model.parameters()).device
+    device = device_of(model)
     patches, parts = patches.to(device), []
     for part in torch.split(tokens, TEXTS_AT_A_TIME):
         _, words, mask = model.backbone.encode_words(part.to(device))
@@ -67,13 +65,9 @@ def obtain_late(runs: Sequence[Run]) -> list[Metrics]:
 
     Empty for methods that don't learn by late interaction.
     """
-    found: list[Metrics] = []
-    for run in runs:
-        path = run.folder / "late.json"
-        if TERM not in get_method(run.config.method).terms:
-            found.append({})
-            continue
-        if not path.is_file():
-            write_json(path, late_retrieval(run.model(), load_split(run.config.data, "test")))
-        found.append(read_json(path))
-    return found
+    return [
+        run.kept("late", late_retrieval, "retrieval/late/long/t2i_R@1")
+        if TERM in get_method(run.config.method).terms
+        else {}
+        for run in runs
+    ]

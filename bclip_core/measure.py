@@ -24,6 +24,7 @@ from bclip_core import checkpoints
 from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig
 from bclip_core.data import benchmarks
 from bclip_core.data.benchmarks.records import AnySet
+from bclip_core.distributed import default_device
 from bclip_core.files import sha256
 from bclip_core.model import BClip
 from bclip_core.real_benchmark import (
@@ -145,7 +146,7 @@ def run(options: argparse.Namespace) -> Path:
     if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", options.label):
         raise ConfigError(f"label={options.label!r}: expected lower-case words joined by hyphens")
     model = open_model(options.checkpoint, options.architecture, options.quick_gelu)
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = options.device or default_device()
     measured, data, complete = measure(
         model.to(device),
         options.data_set,

@@ -17,7 +17,7 @@ from bclip_core.attention_maps import PictureMaps, TextMap, text_maps
 from bclip_core.config import RunConfig
 from bclip_core.data.batches import TextBatch, collate_texts, draw_texts
 from bclip_core.data.images import normalise_images
-from bclip_core.encoding import encode_images, encode_texts
+from bclip_core.encoding import device_of, encode_images, encode_texts
 from bclip_core.evaluation import similarity_matrix
 from bclip_core.heads import TokenCalibration
 from bclip_core.losses.mulclip import TEMPERATURE
@@ -142,9 +142,10 @@ def scene_levels(
     )  # fmt: skip
     patches, size = dense[number], (pixels.shape[1], pixels.shape[2])
     gathered = attention_weights(encode_texts(model, list(masks)), patches, temperature)
-    slots = slot_weights(heads.calibrate_patches, patches)
+    device = device_of(model)
+    slots = slot_weights(heads.calibrate_patches, patches.to(device)).cpu()
     words, pieces = _words(model, scene["caption"])
-    spoken = slot_weights(heads.calibrate_words, words)
+    spoken = slot_weights(heads.calibrate_words, words.to(device)).cpu()
     grid = model.backbone.grid
     seen, said = slots @ patches, spoken @ words
     return Levels(
@@ -163,8 +164,8 @@ def scene_levels(
 def _words(model: BClip, caption: str) -> tuple[Tensor, list[str]]:
     """Embeddings [L, D] of a caption's tokens between start and end, and what they stand for."""
     tokenizer = Tokenizer(model.backbone.config.context_length)
-    _, words, mask = model.backbone.encode_words(tokenizer([caption]))
-    return words[mask], tokenizer.pieces(caption)
+    _, words, mask = model.backbone.encode_words(tokenizer([caption]).to(device_of(model)))
+    return words[mask].cpu(), tokenizer.pieces(caption)
 
 
 def _maps(

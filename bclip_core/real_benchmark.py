@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import torch
 from open_clip import IMAGENET_CLASSNAMES
 from torch import Tensor
 
 from bclip_core.data.benchmarks import CaptionSet, LabelledSet, retrieval_task
-from bclip_core.encoding import encode_dataset, encode_texts
+from bclip_core.encoding import device_of, encode_dataset, encode_texts, pooled_with_own
 from bclip_core.evaluation import (
     Metrics,
     class_ranks,
@@ -99,7 +98,7 @@ def measure_retrieval(
                 model, patches, query, plain, relevant, top_k, progress=progress
             )
         if pooled and single:
-            own = own_caption_similarity(_pooled_with_own(model, patches, text), text)
+            own = own_caption_similarity(pooled_with_own(model, patches, text), text)
             found["own_caption"] = retrieval_metrics(own, task.relevant)
         for name, outcome in found.items():
             metrics |= summarise_retrieval(f"retrieval/{name}/{kind}", outcome, task.relevant)
@@ -137,21 +136,6 @@ def _conditioned(model: BClip, patches: Tensor, text: Tensor, progress: bool) ->
     return conditioned_similarity(model, patches, text, progress=progress).cpu()
 
 
-@torch.inference_mode()
-def _pooled_with_own(model: BClip, patches: Tensor, text: Tensor) -> Tensor:
-    """Image m pooled with text m, [M, D]."""
-    assert model.pooler is not None
-    device, parts = device_of(model), []
-    for rows, texts in zip(torch.split(patches, 256), torch.split(text, 256), strict=True):
-        parts.append(model.pooler(rows.to(device), texts[:, None].to(device))[0][:, 0].cpu())
-    return torch.cat(parts)
-
-
 def tokenizer_of(model: BClip) -> Tokenizer:
     """The tokenizer of a model's context."""
     return Tokenizer(model.backbone.context_length)
-
-
-def device_of(model: BClip) -> torch.device:
-    """Where a model is."""
-    return next(model.parameters()).device

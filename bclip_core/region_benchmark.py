@@ -10,18 +10,17 @@ import torch
 from torch import Tensor
 
 from bclip_core.data.benchmarks import RegionSet, count_cut
-from bclip_core.encoding import encode_dataset, encode_texts
+from bclip_core.encoding import encode_dataset, encode_texts, pooled_caption_scores
 from bclip_core.evaluation import (
     Metrics,
     blind_region_accuracy,
-    conditioned_caption_scores,
     hits_from_scores,
     region_scores,
     roi_features,
     summarise_items,
 )
 from bclip_core.model import BClip
-from bclip_core.real_benchmark import Measured, device_of, tokenizer_of
+from bclip_core.real_benchmark import Measured, tokenizer_of
 
 WHOLE = "whole picture squashed to the square (bicubic), aspect ratio lost"
 OTHER_PICTURES = 4  # so many for each region's level of not looking, where it is pooled
@@ -67,7 +66,7 @@ def measure_regions(
         scores = {"dense": region_scores(region, captions)}
         blind = {"dense": blind_region_accuracy(region, captions, rows)}
         if model.pooler is not None:
-            scores["pooled"] = _pooled_scores(model, patches, rows, captions)
+            scores["pooled"] = pooled_caption_scores(model, patches, rows, captions)
             blind["pooled"] = _blind_pooled(model, patches, rows, captions)
         chance = sum(1 / len(item.captions) for item in regions.items) / len(regions)
         for kind, values in scores.items():
@@ -78,20 +77,13 @@ def measure_regions(
     return Measured(metrics, protocol)
 
 
-def _pooled_scores(
-    model: BClip, patches: Tensor, rows: Tensor, captions: Sequence[Tensor]
-) -> list[Tensor]:
-    """`conditioned_caption_scores`, computed where the model is."""
-    there = [texts.to(device_of(model)) for texts in captions]
-    return [row.cpu() for row in conditioned_caption_scores(model, patches, rows, there)]
-
-
 def _blind_pooled(model: BClip, patches: Tensor, rows: Tensor, captions: Sequence[Tensor]) -> float:
     """Share of hits when each region's captions ask one of a few other pictures."""
     shifts = range(1, min(len(patches), OTHER_PICTURES + 1))
     asked = ((rows + shift) % len(patches) for shift in shifts)
     hits = [
-        hits_from_scores(_pooled_scores(model, patches, other, captions)).hits for other in asked
+        hits_from_scores(pooled_caption_scores(model, patches, other, captions)).hits
+        for other in asked
     ]
     return torch.cat(hits).double().mean().item()
 

@@ -15,17 +15,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
 from filelock import FileLock
 
 from bclip_core import checkpoints, scene_benchmark
 from bclip_core.config import RunConfig
 from bclip_core.data.scenes import SCENES_VERSION
 from bclip_core.data.sources import load_split
+from bclip_core.distributed import default_device
 from bclip_core.files import read_json, sha256, write_json
 from bclip_core.model import BClip
 from bclip_core.progress import progress_bar
@@ -38,6 +40,7 @@ from bclip_core.train import train
 LEAN_MEMORY = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 
 
+Measure = Callable[[BClip, datasets.Dataset], Mapping[str, Any]]
 EVALUATED = {"test": "metrics.json", "validation": "validation.json"}  # split to file
 
 
@@ -65,6 +68,27 @@ class Run:
         """The cheap part of it on the validation split, see `scene_benchmark.validate`."""
         metrics: dict[str, Any] = read_json(self.folder / EVALUATED["validation"])
         return metrics
+
+    def measured(self, measure: Measure, split: str = "test") -> dict[str, Any]:
+        """What `measure` says of the trained model on a split of its scenes; on a GPU if any."""
+        model = self.model().to(default_device())
+        return dict(measure(model, load_split(self.config.data, split)))
+
+    def kept(self, name: str, measure: Measure, newest: str) -> dict[str, Any]:
+        """`measured`, kept as `name`.json beside the metrics.
+
+        Args:
+            name: of the file.
+            measure: of a model and its test scenes.
+            newest: what `measure` gives today, unless it gives nothing at all; a kept measurement
+                without it is made again.
+        """
+        path = self.folder / f"{name}.json"
+        values: dict[str, Any] | None = read_json(path) if path.is_file() else None
+        if values is None or (values and newest not in values):
+            values = self.measured(measure)
+            write_json(path, values)
+        return values
 
     @property
     def finished(self) -> bool:
@@ -113,7 +137,7 @@ def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
         shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
         if not run.has(split):
             measure = scene_benchmark.evaluate if split == "test" else scene_benchmark.validate
-            write_json(run.folder / EVALUATED[split], measure(run.model(), load_split(data, split)))
+            write_json(run.folder / EVALUATED[split], run.measured(measure, split))
     return run
 
 

@@ -20,10 +20,15 @@ from bclip_core.data.scenes import (
     get_difficulty,
     region_queries,
 )
-from bclip_core.encoding import encode_images, encode_texts
+from bclip_core.encoding import (
+    device_of,
+    encode_images,
+    encode_texts,
+    pooled_caption_scores,
+    pooled_with_own,
+)
 from bclip_core.evaluation import (
     Metrics,
-    conditioned_caption_scores,
     conditioned_similarity,
     grounding_chance,
     grounding_scores,
@@ -67,10 +72,10 @@ def evaluate(model: BClip, dataset: datasets.Dataset, *, progress: bool = False)
         text = encode_texts(model, captions)
         metrics |= _retrieval(f"global/{kind}", similarity_matrix(text, image))
         if model.pooler is not None:
-            honest = conditioned_similarity(model, patches, text, progress=progress)
+            query = text.to(device_of(model))
+            honest = conditioned_similarity(model, patches, query, progress=progress).cpu()
             metrics |= _retrieval(f"conditioned/{kind}", honest)
-            with torch.inference_mode():
-                own = model.pooler(patches, text[:, None])[0][:, 0]
+            own = pooled_with_own(model, patches, text)
             metrics |= _retrieval(f"own_caption/{kind}", own_caption_similarity(own, text))
     first = dataset[0]
     for level in LEVELS:
@@ -134,7 +139,7 @@ def _regions(
     region = roi_features(patches, model.backbone.grid, boxes, rows, size)
     scores = {"dense": region_scores(region, per_query)}
     if pooled and model.pooler is not None:
-        scores["pooled"] = conditioned_caption_scores(model, patches, rows, per_query)
+        scores["pooled"] = pooled_caption_scores(model, patches, rows, per_query)
     chance = float(np.mean([1 / len(query.captions) for query in queries]))
     return {
         name.format(kind): summarise_items(hits_from_scores(values).hits, chance, rows.tolist())
@@ -176,9 +181,11 @@ def _grounding(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> Metr
     text = encode_texts(model, phrases)
     maps = {"cosine": patch_cosine_map(patches[rows], text)}
     if model.pooler is not None:
+        device = device_of(model)
         with torch.inference_mode():
-            weights = model.pooler(patches[rows], text[:, None], need_weights=True)[1]
-        maps["attention"] = weights.mean(1)[:, 0]  # over the heads
+            shown, asked = patches[rows].to(device), text[:, None].to(device)
+            weights = model.pooler(shown, asked, need_weights=True)[1]
+        maps["attention"] = weights.mean(1)[:, 0].cpu()  # over the heads
     chance = grounding_chance(model.backbone.grid, masks)
     metrics = {}
     for kind, values in maps.items():

@@ -12,8 +12,7 @@ import datasets
 import torch
 
 from bclip_core.data.images import decode_images
-from bclip_core.data.sources import load_split
-from bclip_core.encoding import encode_images, encode_texts
+from bclip_core.encoding import device_of, encode_images, encode_texts
 from bclip_core.evaluation import (
     conditioned_similarity,
     identical_picture_recall,
@@ -21,7 +20,6 @@ from bclip_core.evaluation import (
     retrieval_metrics,
     variance_shares,
 )
-from bclip_core.files import read_json, write_json
 from bclip_core.model import BClip
 from bclip_core.runs import Run
 
@@ -51,7 +49,7 @@ def measure_leak(model: BClip, dataset: datasets.Dataset) -> dict[str, float]:
     model = model.eval()
     pixels, _ = decode_images(dataset, model.backbone.image_size[0])
     _, patches = encode_images(model, pixels)
-    text = encode_texts(model, dataset["caption"])
+    text = encode_texts(model, dataset["caption"]).to(device_of(model))
     held = min(REFERENCES, len(text) // 2)
     references, count = patches[-held:], min(CANDIDATES, len(text) - held)
     candidates, text = patches[:count], text[:count]
@@ -65,7 +63,7 @@ def measure_leak(model: BClip, dataset: datasets.Dataset) -> dict[str, float]:
     values |= {f"share/{name}": value for name, value in shares._asdict().items()}
     relevant = torch.eye(len(text), dtype=torch.bool)
     for name, reference in (("honest", None), ("honest_centred", centre)):
-        similarity = conditioned_similarity(model, candidates, text, reference=reference)
+        similarity = conditioned_similarity(model, candidates, text, reference=reference).cpu()
         recall = retrieval_metrics(similarity, relevant, ks=(1,)).recall
         values |= {f"{name}/{key}": value for key, value in recall.items()}
     return values
@@ -73,12 +71,4 @@ def measure_leak(model: BClip, dataset: datasets.Dataset) -> dict[str, float]:
 
 def obtain_leaks(runs: Sequence[Run]) -> list[dict[str, float]]:
     """`measure_leak` of each run on its test scenes, kept beside its metrics."""
-    found = []
-    for run in runs:
-        path = run.folder / "leak.json"
-        values = read_json(path) if path.is_file() else None
-        if values is None or (values and NEWEST not in values):
-            values = measure_leak(run.model(), load_split(run.config.data, "test"))
-            write_json(path, values)
-        found.append(values)
-    return found
+    return [run.kept("leak", measure_leak, NEWEST) for run in runs]

@@ -60,7 +60,7 @@ def identical_picture_recall(
     relevant = torch.eye(len(text), dtype=torch.bool)
     found: dict[str, list[float]] = {"t2i_R@1": [], "i2t_R@1": []}
     for picture in patches:
-        conditioned = model.pooler(picture[None], text[None])[0][0]
+        conditioned = model.pooler(picture[None].to(text.device), text[None])[0][0]
         similarity = own_caption_similarity(conditioned - centre, text).cpu()
         recall = retrieval_metrics(similarity, relevant, ks=(1,)).recall
         for name, values in found.items():
@@ -88,7 +88,8 @@ def variance_shares(model: HasPooler, patches: Tensor, text: Tensor) -> Variance
         raise ValueError("model.pooler is None: expected a model with a text-conditioned pooler")
     if len(patches) < 2 or len(text) < 2:
         raise ValueError(f"{len(patches)} images, {len(text)} texts: expected at least two of each")
-    grid = torch.cat([model.pooler(picture[None], text[None])[0] for picture in patches])
+    pairs = [model.pooler(picture[None].to(text.device), text[None])[0] for picture in patches]
+    grid = torch.cat(pairs)
     unit = F.normalize(grid.double(), dim=-1)  # [M, Q, D]
     centred = unit - unit.mean((0, 1))
     total = centred.square().sum(-1).mean().item()

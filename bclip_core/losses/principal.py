@@ -17,7 +17,8 @@ def principal_features(image: Tensor, components: int) -> Tensor:
 
     Args:
         image: [B, D], normalised inside.
-        components: how many directions are kept; those that the batch does not have are none.
+        components: how many directions are kept; fewer where the batch has fewer. (B images span
+            at most B - 1 around their mean; what a decomposition gives beyond is arbitrary.)
 
     Returns:
         [B, D], not normalised.
@@ -34,7 +35,8 @@ def principal_features(image: Tensor, components: int) -> Tensor:
                                     else image.float(), dim=1)  # fmt: skip
         mean = unit.mean(0)
         centred = unit - mean
-        _, _, directions = torch.linalg.svd(centred.detach(), full_matrices=False)
-        kept = directions[:components]
+        _, lengths, directions = torch.linalg.svd(centred.detach(), full_matrices=False)
+        nothing = lengths[0] * max(centred.shape) * torch.finfo(lengths.dtype).eps
+        kept = directions[:components][lengths[:components] > nothing]
         rebuilt: Tensor = mean + centred @ kept.T @ kept
         return rebuilt

@@ -309,6 +309,17 @@ def test_principal_components_keep_the_mean_and_then_everything():
     )
 
 
+def test_principal_features_of_few_images_do_not_hang_on_rounding():
+    """Directions of a batch that spans fewer than are kept: its own alone."""
+    image = draw(6, 16).float()
+    gradients = []
+    for factor in (1.0, 1 + 1e-6):
+        given = (image * factor).requires_grad_()
+        (principal_features(given, 32) * draw(6, 16, seed=8).float()).sum().backward()
+        gradients.append(given.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+
+
 def test_principal_components_are_constants_to_the_gradient():
     image = draw(6, D).requires_grad_()
     cotangent = draw(6, D, seed=8)
