@@ -26,6 +26,8 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the hardware has instructions for it; without them it is slower than float32."""
     if device.type != "cpu":
         return True
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # oneDNN uses them
+        return False
     tell = getattr(torch.cpu, "get_capabilities", None)  # PyTorch 2.11 has none
     capabilities = tell() if tell else {}
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
