@@ -13,6 +13,7 @@ from bclip_core.data.images import decode_images, normalise_images
 from bclip_core.gradient_cache import backward_in_chunks, encode_in_chunks
 from bclip_core.late_retrieval import late_retrieval
 from bclip_core.losses import beta_cal
+from bclip_core.losses.logits import Logits, Pairs
 from bclip_core.methods import METHODS
 from bclip_core.mulclip_maps import scene_levels
 from bclip_core.scene_leak import measure_leak
@@ -122,6 +123,19 @@ def test_every_way_through_beta_cal_stays_on_its_device(form, options, scale):
     # the pretended GPU multiplies bfloat16; this CPU may not
     tolerance = 2**-6 if options.get("half") else 1e-6
     torch.testing.assert_close(found, expected, rtol=tolerance, atol=1e-3 * tolerance)
+
+
+def test_blocks_of_logits_are_larger_on_a_gpu():
+    rows = torch.randn(3000, 2)
+    pairs = Pairs(
+        mask=torch.ones(1000, 3, dtype=torch.bool), index=torch.arange(3000), beta=0.5,
+        normaliser=3000**2, chunk_size=None, groups=None, with_slopes=False,
+    )  # fmt: skip
+    with pretended_gpu():
+        there = rows.to(GPU)
+        on_gpu = Logits(there, there, 1.0, pairs).blocks
+    assert len(on_gpu) < len(Logits(rows, rows, 1.0, pairs).blocks)
+    assert [block.stop for block in on_gpu][-1] == 3000
 
 
 # ---- what is measured and drawn

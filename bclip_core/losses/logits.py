@@ -11,6 +11,8 @@ from torch import Tensor, distributed
 _BLOCK_ELEMENTS = 3 * 2**19  # of one block, unless a chunk size is given
 _FEWEST_ROWS = 256  # of one block; matrix products are slow below
 _KEPT_ELEMENTS = 3 * _BLOCK_ELEMENTS  # of all blocks that stay for a second visit
+_GPU_ROOM = 10  # times as many where launching kernels for small blocks would take the time;
+# estimated (5 µs a launch, some twenty for a block), not measured
 
 
 def slope_dtype(text: Tensor, image: Tensor) -> torch.dtype | None:
@@ -107,10 +109,11 @@ class Logits:
         self, text: Tensor, image: Tensor, scale: float, pairs: Pairs, *, keep: bool = False
     ) -> None:
         count, (first, end) = len(text), pairs.own_rows
-        size = min(pairs.chunk_size or max(_FEWEST_ROWS, _BLOCK_ELEMENTS // count), count)
+        room = 1 if text.device.type == "cpu" else _GPU_ROOM
+        size = min(pairs.chunk_size or max(_FEWEST_ROWS, room * _BLOCK_ELEMENTS // count), count)
         self.blocks = [slice(i, min(i + size, end)) for i in range(first, end, size)]
         self._text, self._image, self._scale, self._pairs = text, image, scale, pairs
-        kept = max(1, _KEPT_ELEMENTS // (size * count)) if keep else 1
+        kept = max(1, room * _KEPT_ELEMENTS // (size * count)) if keep else 1
         self._first_kept = self.blocks[-kept:][0].start if self.blocks else end
         self._storage = text.new_empty(min(kept * size, end - first), count)
         self._held: set[int] = set()
