@@ -51,8 +51,8 @@ def apply_settings(model: BClip, config: TrainConfig) -> None:
 def tensor_float32(device: torch.device, precision: str) -> Iterator[None]:
     """On a GPU in mixed precision, the losses' float32 matrix products in TensorFloat-32.
 
-    The embeddings come out of bf16 or fp16 layers, whose rounding is coarser than TensorFloat-32's;
-    sums and exponentials stay float32. Elsewhere nothing changes.
+    The embeddings come out of bf16 or fp16 layers, whose rounding is no finer than that of
+    TensorFloat-32; sums and exponentials stay float32. Elsewhere nothing changes.
     """
     before = torch.get_float32_matmul_precision()
     if device.type == "cuda" and precision != "fp32":
