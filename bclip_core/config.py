@@ -133,7 +133,7 @@ class LossConfig(Config):
     mask_padding: bool = True  # False: the authors' softmax over padded columns
     duplicates: str = "negatives"  # equal texts of different images: as the paper, or "ignore"
     cross_weight: float = 1.0  # of the leak-free term: other images pooled with the same text
-    cross_images: int = 8  # how many of them are drawn per step; 0: all of the batch
+    cross_images: int = 8  # of them drawn per step, from a process's own share; 0: all of it
     conditioning_centre: bool = False  # β-CAL on what an image adds to the mean of those images
     summary_weight: float = 0.5  # MulCLIP's short caption
     word_weight: float = 1.0  # MulCLIP's λ_W

@@ -26,6 +26,8 @@ def cross_images(
 ) -> tuple[Tensor, Tensor | None]:
     """Pool M other images of the batch with each text.
 
+    The batch is that of one process: patches are not exchanged between several.
+
     Which ones: M random shifts of the batch, shared by all texts, so that every image meets M
     others and a shift needs no gather. The pooler gets each image once with the texts of several
     other images side by side, so that its patches are projected once; nothing of the size
