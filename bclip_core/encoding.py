@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bclip_core.data.images import decode_row, normalise_images, undecoded
-from bclip_core.evaluation import conditioned_caption_scores
+from bclip_core.evaluation import conditioned_caption_scores, conditioned_similarity
 from bclip_core.model import BClip
 from bclip_core.progress import progress_bar
 from bclip_core.tokenizer import Tokenizer
@@ -112,6 +112,14 @@ def pooled_with_own(
     for rows, texts in zip(*blocks, strict=True):
         parts.append(model.pooler(rows.to(device), texts[:, None].to(device))[0][:, 0].cpu())
     return torch.cat(parts)
+
+
+def pooled_similarity(
+    model: BClip, patches: Tensor, text: Tensor, *, progress: bool = False
+) -> Tensor:
+    """`evaluation.conditioned_similarity`, computed where the model is; on the CPU."""
+    query = text.to(device_of(model))
+    return conditioned_similarity(model, patches, query, progress=progress).cpu()
 
 
 def pooled_caption_scores(

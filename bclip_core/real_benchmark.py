@@ -9,14 +9,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from open_clip import IMAGENET_CLASSNAMES
-from torch import Tensor
 
 from bclip_core.data.benchmarks import CaptionSet, LabelledSet, retrieval_task
-from bclip_core.encoding import device_of, encode_dataset, encode_texts, pooled_with_own
+from bclip_core.encoding import (
+    device_of,
+    encode_dataset,
+    encode_texts,
+    pooled_similarity,
+    pooled_with_own,
+)
 from bclip_core.evaluation import (
     Metrics,
     class_ranks,
-    conditioned_similarity,
     own_caption_similarity,
     retrieval_metrics,
     similarity_matrix,
@@ -90,7 +94,7 @@ def measure_retrieval(
         plain = similarity_matrix(text, image)
         found = {"global": retrieval_metrics(plain, task.relevant)}
         if pooled and conditioned == "all":
-            honest = _conditioned(model, patches, text, progress)
+            honest = pooled_similarity(model, patches, text, progress=progress)
             found["conditioned"] = retrieval_metrics(honest, task.relevant)
         if pooled and conditioned == "two-stage":
             query, relevant = text.to(device_of(model)), task.relevant
@@ -129,11 +133,6 @@ def measure_classes(model: BClip, labelled: LabelledSet, *, progress: bool = Fal
     }
     size = model.backbone.image_size[0]
     return Measured(metrics, {"pictures": CENTRE_CROP, "pixels": size, "classes": len(names)})
-
-
-def _conditioned(model: BClip, patches: Tensor, text: Tensor, progress: bool) -> Tensor:
-    text = text.to(device_of(model))
-    return conditioned_similarity(model, patches, text, progress=progress).cpu()
 
 
 def tokenizer_of(model: BClip) -> Tokenizer:

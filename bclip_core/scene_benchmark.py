@@ -25,11 +25,11 @@ from bclip_core.encoding import (
     encode_images,
     encode_texts,
     pooled_caption_scores,
+    pooled_similarity,
     pooled_with_own,
 )
 from bclip_core.evaluation import (
     Metrics,
-    conditioned_similarity,
     grounding_chance,
     grounding_scores,
     hits_from_scores,
@@ -72,8 +72,7 @@ def evaluate(model: BClip, dataset: datasets.Dataset, *, progress: bool = False)
         text = encode_texts(model, captions)
         metrics |= _retrieval(f"global/{kind}", similarity_matrix(text, image))
         if model.pooler is not None:
-            query = text.to(device_of(model))
-            honest = conditioned_similarity(model, patches, query, progress=progress).cpu()
+            honest = pooled_similarity(model, patches, text, progress=progress)
             metrics |= _retrieval(f"conditioned/{kind}", honest)
             own = pooled_with_own(model, patches, text)
             metrics |= _retrieval(f"own_caption/{kind}", own_caption_similarity(own, text))

@@ -22,9 +22,10 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 GPU = torch.device("cuda", 0)
 _aten = torch.ops.aten
-_ANY_DEVICE = {  # of several tensors
-    _aten.copy_.default, _aten._to_copy.default, _aten.index.Tensor, _aten.index_put_.default,
-    _aten.index_put.default, _aten._index_put_impl_.default,
+_COPIES = {_aten.copy_.default, _aten._to_copy.default}
+_INDEXING = {
+    _aten.index.Tensor, _aten.index_put_.default, _aten.index_put.default,
+    _aten._index_put_impl_.default,
 }  # fmt: skip
 
 
@@ -74,16 +75,16 @@ class _Pretence(TorchDispatchMode):
         if function is torch.ops.prim.device.default:
             return torch.device("meta") if isinstance(args[0], Pretended) else args[0].device
         tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
-        on_gpu = [isinstance(x, Pretended) for x in tensors]
         asked = kwargs.get("device")
         if asked is None:
-            result_on_gpu = any(on_gpu)
+            result_on_gpu = any(isinstance(x, Pretended) for x in tensors)
             if function is _aten.copy_.default:
-                result_on_gpu = on_gpu[0]
-            elif function not in _ANY_DEVICE:
-                elsewhere = [
-                    x for x, gpu in zip(tensors, on_gpu, strict=True) if not gpu and x.ndim
-                ]
+                result_on_gpu = isinstance(tensors[0], Pretended)
+            elif function not in _COPIES:
+                met = tensors
+                if function in _INDEXING and isinstance(tensors[0], Pretended):
+                    met = [tensors[0], *args[2:3]]  # indices may come from the CPU, values not
+                elsewhere = [x for x in met if not isinstance(x, Pretended) and x.ndim]
                 if result_on_gpu and elsewhere:
                     shapes = [list(x.shape) for x in elsewhere]
                     raise RuntimeError(f"{function}: GPU tensors with CPU tensors of {shapes}")
@@ -124,9 +125,8 @@ def pretended_gpu() -> Iterator[None]:
     """Tensors may be sent to `GPU`, and what is made there is `Pretended`."""
     with (
         mock.patch("torch.cuda._lazy_init"),
-        mock.patch(
-            "torch._C._InferenceMode", side_effect=lambda _: torch.no_grad()
-        ),  # knows no subclasses
+        # inference mode knows no tensors that hold others
+        mock.patch("torch._C._InferenceMode", side_effect=lambda _: torch.no_grad()),
         sdpa_kernel(SDPBackend.MATH),
         _Pretence(),
         _Literals(),

@@ -37,6 +37,7 @@ SHARED = {  # β-CAL alone, its rows shared: images, scale (at 14 one exponentia
     "ce": (5, 14.0),
     "bce": (5, 14.0),
     "ce, shifted": (5, 100.0),
+    "ce, padding kept": (5, 14.0),
     "ce, fewer rows than ranks": (1, 14.0),
 }
 CACHED = {"uneven, cached": 3}  # images at a time: two chunks on one rank, one on the other
@@ -71,7 +72,7 @@ def shared_loss(case: str, across_ranks: bool) -> dict[str, torch.Tensor]:
     multiplier = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
     loss = beta_cal(
         text, image, mask, multiplier, form=case.split(",")[0], chunk_size=3,
-        across_ranks=across_ranks,
+        mask_padding="padding kept" not in case, across_ranks=across_ranks,
     )  # fmt: skip
     loss.backward()
     return {"loss": loss.detach(), "rows": mask.sum(), "text": text.grad, "image": image.grad,

@@ -37,6 +37,8 @@ def test_two_devices_in_one_operation_are_refused_as_cuda_refuses_them():
             lambda: there.masked_fill_(rows > 0, 0.0),
             lambda: torch.cat([there, rows]),
             lambda: torch.nn.functional.linear(there, rows),
+            lambda: rows[torch.arange(2, device=GPU)],
+            lambda: there.index_put_((numbers[:2],), rows[:2]),
         ):
             with pytest.raises(RuntimeError, match="GPU tensors with CPU tensors of"):
                 mixed()

@@ -56,8 +56,9 @@ class _Slopes:
     """The derivatives by the unit rows, summed block by block.
 
     Of bfloat16 embeddings the derivatives come back in bfloat16, so the factors of their products
-    may be rounded to it first: that errs by up to three times as much as rounding the result, and
-    is twice as fast where the hardware multiplies bfloat16. Every product is accumulated in
+    may be rounded to it first: that errs by up to three times as much as rounding the result (and
+    moves the scale's derivative, a sum of these, by up to 0.6 % in what was tried), and is twice as
+    fast where the hardware multiplies bfloat16. Every product is accumulated in
     float32, and so is the sum of them.
     """
 

@@ -115,7 +115,10 @@ def training_settings(rows: Sequence[Mapping[str, Any]]) -> Figure:
                 relative, y = row[cost] / first[cost], place + 0.36 * number - 0.18
                 named = label if place == 0 else None
                 panel.barh(y, relative, 0.32, color=COLOURS[number], label=named)
-                panel.text(relative, y, unit.format(row[cost]), va="center", fontsize=8)
+                panel.text(
+                    relative, y, unit.format(row[cost]), va="center", fontsize=8,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over the guide
+                )  # fmt: skip
         panel.axvline(1, color=GUIDE, linewidth=0.8)
         panel.set_yticks(range(len(rows)), [row["setting"] for row in rows])
         panel.invert_yaxis()
