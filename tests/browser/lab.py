@@ -55,14 +55,20 @@ def wait_until_it_answers(address: str, server: subprocess.Popen[bytes], log: Pa
 def jupyter_lab(root: Path, home: Path) -> Iterator[str]:
     """Address of a server on `root` that knows none of the user's settings."""
     write_kernel_spec(home / "jupyter" / "kernels" / "python3")  # this Python
-    # All cells stay in the page, and nothing asks to fetch news.
+    # All cells stay in the page, nothing asks to fetch news, and no debugger asks the kernel what
+    # it would complain of in the console when the page is loaded again meanwhile.
     write_json(
         home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings",
         {"windowingMode": "none"},
     )
     write_json(
         home / "config" / "labconfig" / "page_config.json",
-        {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}},
+        {
+            "disabledExtensions": {
+                "@jupyterlab/apputils-extension:announcements": True,
+                "@jupyterlab/debugger-extension": True,
+            }
+        },
     )
     own = {
         "HOME": str(home),

@@ -267,7 +267,8 @@ def a_view_is_exported_and_made_again(story):
 
 
 def nothing_complained(story):
-    assert [text for text in story.complaints if not HARMLESS.search(text)] == []
+    complaints = [text for text in story.complaints if not HARMLESS.search(text)]
+    assert complaints == [], "\n".join(complaints)
     for kind in ("error", "stderr"):
         assert story.page.locator(OUTPUTS.format(kind)).count() == 0
     log = (story.home / "server.log").read_text()
