@@ -53,8 +53,8 @@ smoke: env  ## run the whole collection at its smallest size
 	$(BIN)/python -m bclip_core.reproduce --profile smoke
 
 promote: env  ## take the last results of PROFILE into results/reference and README
-	$(BIN)/python -m bclip_core.results $(PROFILE)
-	$(BIN)/python -m bclip_core.readme
+	$(BIN)/python -m bclip_core.reproduce.promote $(PROFILE)
+	$(BIN)/python -m bclip_core.reproduce.pages
 
 notebooks: env  ## execute the committed notebooks in place at the smoke profile and clean them
 	$(REPEATABLE) $(BIN)/python -m bclip_core.reproduce --profile smoke --in-place
@@ -62,9 +62,10 @@ notebooks: env  ## execute the committed notebooks in place at the smoke profile
 benchmark: env  ## measure speed and memory (benchmarks/)
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
-lint: env  ## ruff and mypy
+lint: env  ## ruff, mypy, and the order of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 lock: env  ## resolve requirements.lock again from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	$(BIN)/python -m pip install -qq uv

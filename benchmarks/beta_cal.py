@@ -38,9 +38,10 @@ from torch import Tensor, distributed
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from bclip_core.files import REPOSITORY, write_json
 from bclip_core.losses import beta_cal
-from bclip_core.results import REFERENCE_FOLDER, provenance
+from bclip_core.records import REPOSITORY
+from bclip_core.records.files import write_json
+from bclip_core.records.results import REFERENCE_FOLDER, provenance
 from benchmarks.text_once import batch_of, captions
 
 TEXTS, WIDTH, BETA, SCALE = 36, 512, 0.5, 1 / 0.07

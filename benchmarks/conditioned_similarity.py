@@ -24,10 +24,10 @@ from torch import Tensor
 
 from bclip_core.evaluation import conditioned_similarity
 from bclip_core.evaluation.conditioned import MEMORY_BUDGET, HasPooler
-from bclip_core.files import write_json
-from bclip_core.memory import peak_memory
 from bclip_core.poolers import TextConditionedPooler
-from bclip_core.results import REFERENCE_FOLDER, provenance
+from bclip_core.records.files import write_json
+from bclip_core.records.results import REFERENCE_FOLDER, provenance
+from bclip_core.train.meters import peak_memory
 
 TEXTS, PATCHES, WIDTH, HEADS, PAIRS = 1000, 196, 512, 8, 150
 

@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 
-from bclip_core.checkpoints import SHIPPED, load
+from bclip_core.checkpoints import load
+from bclip_core.checkpoints.own import SHIPPED
 from bclip_core.explorer import AttentionExplorer
-from bclip_core.files import write_json
 from bclip_core.poolers import TextConditionedPooler
-from bclip_core.results import REFERENCE_FOLDER, provenance
+from bclip_core.records.files import write_json
+from bclip_core.records.results import REFERENCE_FOLDER, provenance
 
 BOUND = 0.3  # seconds, promised for every change once a picture is encoded
 REPEATS = 40

@@ -23,16 +23,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bclip_core.attention import length_buckets, pass_overhead
+from bclip_core.backbone import Tokenizer
+from bclip_core.backbone.attention import length_buckets, pass_overhead
 from bclip_core.captions import decompose, default_extractor
 from bclip_core.checkpoints import build_model
 from bclip_core.config import BackboneConfig, PoolerConfig, TextConfig
 from bclip_core.data.batches import collate_texts, draw_texts, item_generator
-from bclip_core.files import write_json
 from bclip_core.losses import beta_cal, global_contrastive
 from bclip_core.model import BClip
-from bclip_core.results import REFERENCE_FOLDER, provenance
-from bclip_core.tokenizer import Tokenizer
+from bclip_core.records.files import write_json
+from bclip_core.records.results import REFERENCE_FOLDER, provenance
 
 TEXTS, CONTEXT, TEXT_WIDTH = TextConfig(sentences=5, phrases=30), 248, 512
 LONG = 1 + TEXTS.sentences  # texts that the padded way computes at the full context

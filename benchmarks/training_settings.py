@@ -22,14 +22,14 @@ from typing import Any
 
 import torch
 
-from bclip_core import train as loop
-from bclip_core.attention import attention_kernel
+from bclip_core.backbone import attention_kernel
+from bclip_core.config import get_profile
 from bclip_core.data.sources import load_split
-from bclip_core.files import write_json
-from bclip_core.memory import peak_memory
-from bclip_core.profiles import get_profile
-from bclip_core.results import REFERENCE_FOLDER, provenance
-from bclip_core.run_state import read_history
+from bclip_core.records.files import write_json
+from bclip_core.records.results import REFERENCE_FOLDER, provenance
+from bclip_core.train import loop
+from bclip_core.train.meters import peak_memory
+from bclip_core.train.resume import read_history
 
 ROWS = 640
 UPDATES, WARM_UP, TURNS = 4, 1, ("spawn", "forkserver")

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from bclip_core.backbone import Tokenizer
 from bclip_core.config import BackboneConfig
 from bclip_core.poolers import TextConditionedPooler
-from bclip_core.tokenizer import Tokenizer
 
 SIDE, PATCH, DIM = 64, 8, 64
 

@@ -16,30 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bclip_core.backbone import Tokenizer
 from bclip_core.captions import SampledTexts, sample_texts, text_key
 from bclip_core.config import TextConfig
 from bclip_core.data.images import decode_images, decode_row, undecoded
-from bclip_core.tokenizer import Tokenizer
+from bclip_core.model import TextBatch
 
 REQUIRED_COLUMNS = ("id", "image", "caption", "short_captions", "sentences", "phrases")
-
-
-class TextBatch(NamedTuple):
-    """The texts of a batch, each distinct text stored once.
-
-    Attributes:
-        tokens: token ids of the U distinct texts, zero-padded, [U, L] int64.
-        index: which row of `tokens` is text k of image b, [B, K] int64; 0 where padded.
-        mask: whether text k of image b exists, [B, K] bool.
-    """
-
-    tokens: Tensor
-    index: Tensor  # type: ignore[assignment]  # a tuple's method of that name is not needed
-    mask: Tensor
-
-    def to(self, device: torch.device | str) -> TextBatch:
-        """The same batch on another device."""
-        return TextBatch(*(part.to(device, non_blocking=True) for part in self))
 
 
 class Batch(NamedTuple):

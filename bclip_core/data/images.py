@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
 import torch
-
-# Mean and standard deviation of CLIP's training images, per channel, on the scale 0..1
-# (Radford et al., 2021).
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
+
+# Mean and standard deviation of CLIP's training images, per channel, on the scale 0..1
+# (Radford et al., 2021).
 
 # Raster formats alone: Pillow would hand PostScript to an interpreter, for example. MPO, several
 # JPEGs in one file as telephones write them, is opened as JPEG.
@@ -153,3 +155,95 @@ def decode_images(
     if not pixels:
         raise BrokenImageError(f"none of the {len(dataset)} images can be decoded")
     return torch.stack(pixels), rows
+
+
+LARGEST_RATIO = 50  # long side over short side: the short one is brought to the model's size
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MOST_LISTED = 1_000
+
+
+class Listing(NamedTuple):
+    """The pictures of a folder.
+
+    Attributes:
+        paths: the first of them by name, at most `MOST_LISTED`.
+        total: how many there are.
+    """
+
+    paths: list[Path]
+    total: int
+
+
+def open_picture(source: str | os.PathLike[str] | bytes, name: str = "") -> Image.Image:
+    """A picture, decoded, upright by its EXIF tag, RGB.
+
+    Size and format are read from the header first, so that a small file that unpacks to gigabytes
+    is refused before it does.
+
+    Args:
+        source: a file, or the content of one.
+        name: what messages call it; the path by default.
+
+    Raises:
+        FileNotFoundError: no such file.
+        BrokenImageError: too large, too long and thin, of another format, or damaged.
+    """
+    if isinstance(source, bytes):
+        name, file = name or "of unknown name", io.BytesIO(source)
+    else:
+        path = Path(source)
+        name, file = name or str(path), None
+        if not path.is_file():
+            raise FileNotFoundError(f"picture {name}: no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large sizes; here they are refused
+            with Image.open(file or path, formats=FORMATS) as image:
+                _refuse_shape(image.size)
+                return upright_rgb(image)
+    except Exception as error:  # damaged files raise many kinds
+        raise BrokenImageError(f"picture {name} cannot be decoded: {error}") from error
+
+
+def _refuse_shape(size: tuple[int, int]) -> None:
+    width, height = size
+    if max(size) > LARGEST_RATIO * min(size):
+        raise ValueError(
+            f"{width} x {height} pixels: expected sides within a factor of {LARGEST_RATIO}"
+        )
+
+
+def list_pictures(folder: str | os.PathLike[str]) -> Listing:
+    """Picture files of a folder by name, its subfolders left out.
+
+    Raises:
+        NotADirectoryError: no such folder.
+        FileNotFoundError: no file with one of `SUFFIXES` in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"folder {folder}: no such folder")
+    names = sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.name.lower().endswith(SUFFIXES) and entry.is_file()
+    )
+    if not names:
+        raise FileNotFoundError(f"folder {folder}: no picture ({', '.join(SUFFIXES)})")
+    return Listing([folder / name for name in names[:MOST_LISTED]], len(names))
+
+
+def load_photo(path: str | os.PathLike[str], image_size: int, *, whole: bool = False) -> Tensor:
+    """Any picture file as uint8 [3, S, S].
+
+    Args:
+        path: of the picture.
+        image_size: S.
+        whole: squash all of it to the square, as for FG-OVD; else crop the centre.
+
+    Raises:
+        FileNotFoundError: no such file.
+        BrokenImageError: the file cannot be decoded, see `picture_files.open_picture`.
+    """
+    image = open_picture(path)
+    return (resize_whole if whole else image_to_pixels)(image, image_size)

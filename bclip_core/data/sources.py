@@ -5,15 +5,11 @@ from __future__ import annotations
 import datasets
 
 from bclip_core.config import ConfigError, DataConfig
-from bclip_core.data.benchmarks import (
-    TRAINABLE,
-    DataError,
-    LayoutError,
-    get,
-    load_captions,
-    training_rows,
-)
-from bclip_core.data.scenes import load_scenes
+from bclip_core.data.real.catalogue import TRAINABLE
+from bclip_core.data.real.loading import get, load_captions
+from bclip_core.data.real.rows import DataError, LayoutError
+from bclip_core.data.real.training import training_rows
+from bclip_core.data.scenes.build import load_scenes
 
 NAMES = ("scenes", *TRAINABLE)
 SPLITS = ("train", "validation", "test")

@@ -1,11 +1,17 @@
 """Evaluation: pure functions of tensors, from embeddings, maps and boxes to numbers."""
 
-from bclip_core.evaluation.classification import TEMPLATES, class_ranks, zero_shot_classifier
+from bclip_core.evaluation.classification import (
+    TEMPLATES,
+    class_ranks,
+    zero_shot_classifier,
+)
 from bclip_core.evaluation.conditioned import (
     conditioned_caption_scores,
     conditioned_similarity,
+    listed_similarity,
     mean_conditioned,
     own_caption_similarity,
+    two_stage_retrieval,
 )
 from bclip_core.evaluation.grounding import (
     Grounding,
@@ -37,7 +43,6 @@ from bclip_core.evaluation.regions import (
     region_scores,
     roi_features,
 )
-from bclip_core.evaluation.reranking import listed_similarity, two_stage_retrieval
 from bclip_core.evaluation.retrieval import (
     Retrieval,
     chance_recall,
@@ -47,15 +52,21 @@ from bclip_core.evaluation.retrieval import (
     retrieval_metrics,
     similarity_matrix,
 )
-from bclip_core.evaluation.summaries import Metrics, summarise_items, summarise_retrieval
+from bclip_core.evaluation.summaries import (
+    HEADLINES,
+    Metrics,
+    summarise_items,
+    summarise_retrieval,
+)
 
 __all__ = [
     "Grounding",
-    "TEMPLATES",
+    "HEADLINES",
     "Interval",
     "Metrics",
     "RegionHits",
     "Retrieval",
+    "TEMPLATES",
     "VarianceShares",
     "blind_region_accuracy",
     "bootstrap_interval",

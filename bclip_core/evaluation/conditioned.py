@@ -8,14 +8,20 @@ authors' evaluation does, tells the model the answer; it is kept here under a na
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bclip_core.evaluation.retrieval import similarity_matrix
-from bclip_core.progress import progress_bar
+from bclip_core.evaluation.retrieval import (
+    Retrieval,
+    ranks,
+    retrieval_from_ranks,
+    similarity_matrix,
+)
+from bclip_core.poolers import Pooler
+from bclip_core.records.progress import progress_bar
 
 MEMORY_BUDGET = 64 * 2**20
 """Default working memory of one block of pairs in bytes: about 1200 pairs at D = 512, P = 196."""
@@ -31,8 +37,8 @@ class HasPooler(Protocol):
     """What the conditioned evaluation needs of a model."""
 
     @property
-    def pooler(self) -> Any:
-        """Maps patches [B, P, D] and text [B, K, D] to (conditioned [B, K, D], weights)."""
+    def pooler(self) -> Pooler | None:
+        """What pools its patches by text."""
 
 
 def conditioned_similarity(
@@ -146,6 +152,7 @@ def own_caption_similarity(conditioned: Tensor, text: Tensor) -> Tensor:
 
 def _pair_cosines(model: HasPooler, patches: Tensor, text: Tensor, centre: Tensor) -> Tensor:
     """Patches [m, P, D], text and centre [q, D] to the cosines of all m * q pairs, [m, q]."""
+    assert model.pooler is not None  # checked with the inputs
     conditioned, _ = model.pooler(patches, text.expand(len(patches), -1, -1))
     cosines: Tensor = torch.einsum(
         "mqd,qd->mq", F.normalize(conditioned - centre, dim=-1), F.normalize(text, dim=-1)
@@ -166,6 +173,7 @@ def mean_conditioned(model: HasPooler, patches: Tensor, text: Tensor) -> Tensor:
         [Q, D].
     """
     _check_inputs(model, patches, text)
+    assert model.pooler is not None
     total = torch.zeros_like(text)
     for picture in patches:
         total += model.pooler(picture[None].to(text.device), text[None])[0][0]
@@ -195,3 +203,79 @@ def _check_inputs(model: HasPooler, patches: Tensor, text: Tensor) -> None:
             f"patches {tuple(patches.shape)} and text {tuple(text.shape)}: "
             "expected [M, P, D] and [Q, D]"
         )
+
+
+def two_stage_retrieval(
+    model: HasPooler,
+    patches: Tensor,
+    text: Tensor,
+    similarity: Tensor,
+    relevant: Tensor,
+    top_k: int,
+    *,
+    ks: Sequence[int] = (1, 5, 10),
+    progress: bool = False,
+) -> Retrieval:
+    """Recall of short lists from one similarity, ordered by another.
+
+    Text to image, each text's `top_k` most similar images are ordered by the cosine of the text
+    with the image pooled under it; image to text, each image's `top_k` texts likewise. With a list
+    of all candidates this is conditioned retrieval itself.
+
+    Args:
+        model: anything with a `pooler`; put it in eval mode first.
+        patches: [M, P, D].
+        text: [Q, D].
+        similarity: [Q, M] of the first stage.
+        relevant: bool [Q, M].
+        top_k: length of the lists.
+        ks: as `retrieval_metrics`; none may exceed `top_k`.
+        progress: show a bar over the images for each direction.
+
+    Raises:
+        ValueError: k beyond the list, or shapes that do not fit.
+    """
+    if top_k < max(ks):
+        raise ValueError(f"top_k={top_k}: expected at least {max(ks)}, the largest k asked for")
+    lists = {"t2i": _shortlist(similarity, top_k), "i2t": _shortlist(similarity.T, top_k).T}
+    found = {}
+    for way, listed in lists.items():
+        scores = listed_similarity(model, patches, text, listed, progress=progress)
+        scores = scores.to(similarity.device)
+        transposed = way == "i2t"
+        found[way] = ranks(
+            scores.T if transposed else scores,
+            relevant.T if transposed else relevant,
+            query="image" if transposed else "text",
+        )
+    return retrieval_from_ranks(found, ks)
+
+
+def listed_similarity(
+    model: HasPooler, patches: Tensor, text: Tensor, listed: Tensor, *, progress: bool = False
+) -> Tensor:
+    """`conditioned_similarity` of the listed pairs only, -inf for all others.
+
+    Args:
+        model: anything with a `pooler`; put it in eval mode first.
+        patches: [M, P, D].
+        text: [Q, D].
+        listed: bool [Q, M].
+        progress: show a bar over the images.
+
+    Returns:
+        [Q, M], where `text` is.
+    """
+    scores = text.new_full(listed.shape, -torch.inf)
+    for image in progress_bar(range(len(patches)), unit="image", progress=progress):
+        rows = listed[:, image].nonzero().squeeze(1).to(text.device)
+        if len(rows):
+            cosines = conditioned_similarity(model, patches[image : image + 1], text[rows])
+            scores[rows, image] = cosines.squeeze(1)
+    return scores
+
+
+def _shortlist(similarity: Tensor, top_k: int) -> Tensor:
+    """Which of the columns are among a row's `top_k` largest, bool of the same shape."""
+    best = similarity.topk(min(top_k, similarity.shape[1]), dim=1).indices
+    return torch.zeros_like(similarity, dtype=torch.bool).scatter_(1, best, True)

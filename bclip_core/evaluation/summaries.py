@@ -45,3 +45,19 @@ def summarise_retrieval(name: str, found: Retrieval, relevant: Tensor) -> Metric
         groups = relevant.int().argmax(dim=1) if by_text else None
         metrics[f"{name}/{key}"] = summarise_items(hits, chance, groups)
     return metrics
+
+
+HEADLINES = {
+    "long caption → image, R@1": "retrieval/global/long/t2i_R@1",
+    "image → long caption, R@1": "retrieval/global/long/i2t_R@1",
+    "conditioned on every candidate, text → image, R@1": "retrieval/conditioned/long/t2i_R@1",
+    "conditioned on every candidate, image → text, R@1": "retrieval/conditioned/long/i2t_R@1",
+    "regions, hard": "regions/dense/hard",
+    "regions, medium": "regions/dense/medium",
+    "regions, easy": "regions/dense/easy",
+    "regions, trivial": "regions/dense/trivial",
+    "pointing game, attention": "grounding/attention/pointing",
+    "pointing game, patch cosine": "grounding/cosine/pointing",
+    "average precision, attention": "grounding/attention/average_precision",
+    "average precision, patch cosine": "grounding/cosine/average_precision",
+}

@@ -4,10 +4,28 @@
 the same with widgets.
 """
 
-from bclip_core.explorer.catalogue import find_models
-from bclip_core.explorer.export import export_view
-from bclip_core.explorer.view import Shown, View
-from bclip_core.explorer.widget import AttentionExplorer
-from bclip_core.explorer.workbench import Workbench
+from bclip_core.explorer.catalogue import (
+    find_models,
+)
+from bclip_core.explorer.export import (
+    export_view,
+)
+from bclip_core.explorer.view import (
+    Shown,
+    View,
+)
+from bclip_core.explorer.widget import (
+    AttentionExplorer,
+)
+from bclip_core.explorer.workbench import (
+    Workbench,
+)
 
-__all__ = ["AttentionExplorer", "Shown", "View", "Workbench", "export_view", "find_models"]
+__all__ = [
+    "AttentionExplorer",
+    "Shown",
+    "View",
+    "Workbench",
+    "export_view",
+    "find_models",
+]

@@ -19,7 +19,7 @@ from bclip_core.explorer.tables import (
     scores_html,
 )
 from bclip_core.explorer.view import MOST_MODELS, Shown
-from bclip_core.plotting.overlays import SIDE, framed, overlaid
+from bclip_core.plotting.maps import SIDE, framed, overlaid
 
 
 class Display:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+from bclip_core.explorer.figure import explorer_view
 from bclip_core.explorer.view import Shown
-from bclip_core.files import REPOSITORY
-from bclip_core.plotting.explorer import explorer_view
-from bclip_core.plotting.files import save
-from bclip_core.results import runs_folder
+from bclip_core.plotting import save
+from bclip_core.records import REPOSITORY
+from bclip_core.records.results import runs_folder
 
 
 def export_view(shown: Shown, name: str, folder: Path | None = None) -> tuple[Path, Path]:

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from bclip_core.attention_maps import choose_phrases, phrase_masks
 from bclip_core.captions import TextHierarchy, decompose, text_key
 from bclip_core.captions import lexicon as lex
 from bclip_core.captions.rule_tagger import WORD
 from bclip_core.data.images import image_to_pixels
 from bclip_core.data.scenes import region_queries
+from bclip_core.evaluation.maps import choose_phrases, phrase_masks
 
 LONGEST_CAPTION = 20_000  # characters that are taken apart; the rest is left out
 MOST_TEXTS = 120  # sentences, phrases and words on offer, of each kind

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from bclip_core.attention_maps import PictureMaps, text_maps
 from bclip_core.captions import text_key
+from bclip_core.evaluation.maps import PictureMaps, text_maps
 from bclip_core.explorer.pictures import Picture
 from bclip_core.explorer.view import Answers, Panel, Score
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from bclip_core.explorer.view import Panel, Shown
-from bclip_core.plotting.overlays import encode_png
+from bclip_core.plotting.maps import encode_png
 from bclip_core.plotting.style import COLOURS
 
 _SHORT, _LONGEST = 70, 600  # characters in a table, and in what appears under the mouse

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bclip_core.attention_maps import TextMap
+from bclip_core.evaluation.maps import TextMap
 from bclip_core.explorer.pictures import Picture
 
 MOST_MODELS = 2

@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 import ipywidgets as widgets
 
-from bclip_core.data.picture_files import list_pictures, open_picture
+from bclip_core.data.images import list_pictures, open_picture
 from bclip_core.explorer.catalogue import best_model
 from bclip_core.explorer.controls import Controls, set_chips, set_options
 from bclip_core.explorer.display import Display

@@ -11,10 +11,12 @@ import datasets
 import torch
 from torch import Tensor
 
-from bclip_core.attention_maps import PictureMaps, feature_maps
-from bclip_core.data.picture_files import open_picture
+from bclip_core.backbone import Tokenizer
+from bclip_core.config import get_profile
+from bclip_core.data.images import open_picture
 from bclip_core.data.sources import load_split
-from bclip_core.encoding import encode_images, encode_texts
+from bclip_core.evaluation.encoding import encode_images, encode_texts
+from bclip_core.evaluation.maps import PictureMaps, feature_maps
 from bclip_core.explorer.cache import BoundedCache
 from bclip_core.explorer.catalogue import UNTOUCHED, ModelEntry, find_models, given_models
 from bclip_core.explorer.pictures import Picture, own_picture, scene_picture
@@ -28,8 +30,6 @@ from bclip_core.explorer.readings import (
 )
 from bclip_core.explorer.view import Panel, Shown, View
 from bclip_core.model import BClip
-from bclip_core.profiles import get_profile
-from bclip_core.tokenizer import Tokenizer
 
 MODELS_KEPT, PICTURES_KEPT, ENCODED_KEPT, TEXTS_KEPT = 4, 4, 64, 4_096  # a picture may be large
 
@@ -109,7 +109,7 @@ class Workbench:
     def kinds(self, names: Sequence[str]) -> tuple[str, ...]:
         """The kinds of maps of some models together, in order."""
         poolers = [self.model(name).pooler for name in names]
-        heads = max((pooler.attn.num_heads for pooler in poolers if pooler is not None), default=0)
+        heads = max((pooler.heads for pooler in poolers if pooler is not None), default=0)
         pooled = ("mean", *(f"head {number + 1}" for number in range(heads))) if heads else ()
         return (*pooled, "cosine")
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from bclip_core.losses.global_contrastive import as_scalar, at_least_float32
+from bclip_core.losses.numerics import as_scalar, at_least_float32
 
 IMAGES_AT_A_TIME = 16  # of the [images, patches, texts, words] cosines that exist at once
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bclip_core.losses.global_contrastive import all_pairs, as_scalar, at_least_float32
+from bclip_core.losses.numerics import all_pairs, as_scalar, at_least_float32
 
 
 def sigmoid_contrastive(

@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bclip_core.comparison import HEADLINES
+from bclip_core.evaluation import HEADLINES
 from bclip_core.plotting.style import COLOURS, GUIDE, LINES, Estimate, Metrics, percent, style
 
 Records = Sequence[Mapping[str, Any]]

@@ -11,8 +11,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bclip_core.files import REPOSITORY, write_atomically, write_json
 from bclip_core.plotting.style import style
+from bclip_core.records import REPOSITORY
+from bclip_core.records.files import write_atomically, write_json
 
 FIGURES = REPOSITORY / "figures"
 DOTS_PER_INCH = 150  # of a file

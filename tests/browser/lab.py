@@ -14,7 +14,8 @@ from pathlib import Path
 import matplotlib
 from ipykernel.kernelspec import write_kernel_spec
 
-from bclip_core.files import REPOSITORY, write_json
+from bclip_core.records import REPOSITORY
+from bclip_core.records.files import write_json
 
 PATIENCE = 120  # seconds
 SLOW = 60_000  # milliseconds that a step may take; it waits no longer than it has to

@@ -15,17 +15,18 @@ import pytest
 import torch
 from PIL import Image
 
-from bclip_core.attention_maps import phrase_masks, picture_maps, text_maps
-from bclip_core.checkpoints import SHIPPED, load
+from bclip_core.checkpoints import load
+from bclip_core.checkpoints.own import SHIPPED
+from bclip_core.config import get_profile
 from bclip_core.data.images import image_to_pixels
 from bclip_core.data.sources import load_split
+from bclip_core.evaluation.maps import phrase_masks, picture_maps, text_maps
 from bclip_core.explorer import View
-from bclip_core.notebooks import NOTEBOOKS
 from bclip_core.plotting.files import FIGURES
-from bclip_core.plotting.overlays import overlaid
-from bclip_core.profiles import get_profile
-from bclip_core.results import runs_folder
-from bclip_core.runs import find
+from bclip_core.plotting.maps import overlaid
+from bclip_core.records.results import runs_folder
+from bclip_core.reproduce.notebooks import NOTEBOOKS
+from bclip_core.train import find
 from tests.browser.lab import SCREENSHOTS, SLOW, TOKEN, jupyter_lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from bclip_core.backbone import Tokenizer
 from bclip_core.captions import split_sentences
 from bclip_core.config import TextConfig
 from bclip_core.data.batches import (
@@ -30,7 +31,6 @@ from bclip_core.data.images import (
     normalise_images,
     resize_whole,
 )
-from bclip_core.tokenizer import Tokenizer
 
 TEXTS = TextConfig(sentences=2, phrases=4)
 

@@ -5,13 +5,13 @@ import json
 import pytest
 from PIL import Image
 
-from bclip_core import train
 from bclip_core.captions import RuleBasedExtractor
 from bclip_core.config import ConfigError, DataConfig
-from bclip_core.data import benchmarks
+from bclip_core.data import real
 from bclip_core.data.batches import REQUIRED_COLUMNS
 from bclip_core.data.sources import NAMES, load_split
-from bclip_core.run_state import read_history
+from bclip_core.train import __main__ as command
+from bclip_core.train.resume import read_history
 
 
 def pairs(folder, count=6):
@@ -64,10 +64,10 @@ def test_the_phrases_are_extracted_once(tmp_path, monkeypatch):
             made.append(sentence)
             return super().__call__(sentence)
 
-    captions = benchmarks.load_captions("pairs", pairs(tmp_path))
-    first = benchmarks.training_rows(captions, Counted())
+    captions = real.load_captions("pairs", pairs(tmp_path))
+    first = real.training_rows(captions, Counted())
     assert len(made) == 12
-    again = benchmarks.training_rows(captions, Counted())
+    again = real.training_rows(captions, Counted())
     assert len(made) == 12
     assert first.to_dict() == again.to_dict()
 
@@ -117,7 +117,7 @@ def settings(folder):
 def test_the_command_line_trains_on_pairs_of_ones_own(tmp_path, capsys):
     run = tmp_path / "run"
     arguments = ["--folder", str(run), "--device", "cpu", *settings(pairs(tmp_path))]
-    train.main(arguments)
+    command.main(arguments)
     assert [record["update"] for record in read_history(run / "history.jsonl")] == [1, 2]
     assert (run / "model.safetensors").is_file()
     assert "pairs train: 6 items" in capsys.readouterr().out
@@ -126,5 +126,5 @@ def test_the_command_line_trains_on_pairs_of_ones_own(tmp_path, capsys):
 def test_the_command_line_says_what_is_missing_and_writes_nothing(tmp_path):
     run = tmp_path / "run"
     with pytest.raises(ConfigError, match=r"pairs: no folder .*nowhere; expected layout:\nTABLE"):
-        train.main(["--folder", str(run), *settings(tmp_path / "nowhere")])
+        command.main(["--folder", str(run), *settings(tmp_path / "nowhere")])
     assert not run.exists()

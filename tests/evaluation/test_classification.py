@@ -5,15 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bclip_core.backbone import create_backbone
+from bclip_core.backbone import Tokenizer, create_backbone
 from bclip_core.config import BackboneConfig
-from bclip_core.evaluation import (
-    TEMPLATES,
-    bootstrap_interval,
-    class_ranks,
-    zero_shot_classifier,
-)
-from bclip_core.tokenizer import Tokenizer
+from bclip_core.evaluation import TEMPLATES, bootstrap_interval, class_ranks, zero_shot_classifier
 
 NAMES = ["tench", "goldfish", "great white shark"]
 SHORT = ["a photo of a {}.", lambda name: f"art of the {name}."]

@@ -14,7 +14,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bclip_core.checkpoints import create_model
 from bclip_core.config import BackboneConfig, LossConfig, PoolerConfig, RunConfig
 from bclip_core.evaluation import (
     conditioned_similarity,
@@ -23,9 +22,10 @@ from bclip_core.evaluation import (
     variance_shares,
 )
 from bclip_core.losses import beta_cal, cross_conditioned
-from bclip_core.methods import METHODS
-from bclip_core.pooler_kinds import build_pooler
-from bclip_core.scene_leak import measure_leak
+from bclip_core.model import METHODS
+from bclip_core.poolers import build_pooler
+from bclip_core.studies.leak.measure import measure_leak
+from bclip_core.train import create_model
 
 D, P = 32, 20
 CONDITIONED = [name for name, method in METHODS.items() if method.pooler]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bclip_core.attention_maps import TextMap
+from bclip_core.evaluation.maps import TextMap
 from bclip_core.explorer import View
-from bclip_core.plotting import explorer_view
-from bclip_core.plotting.overlays import enlarged, framed, overlaid
+from bclip_core.explorer.figure import explorer_view
+from bclip_core.plotting.maps import enlarged, framed, overlaid
 
 IMAGE = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
 RISING = np.tile(np.linspace(0, 1, 64), (64, 1))  # cold on the left

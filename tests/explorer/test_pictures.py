@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bclip_core.attention_maps import phrase_masks
 from bclip_core.captions import decompose
 from bclip_core.data.images import image_to_pixels
+from bclip_core.evaluation.maps import phrase_masks
 from bclip_core.explorer.cache import BoundedCache
 from bclip_core.explorer.pictures import LONGEST_CAPTION, MOST_TEXTS, own_picture, scene_picture
 

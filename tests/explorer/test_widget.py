@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bclip_core.attention_maps import phrase_masks
+from bclip_core.evaluation.maps import phrase_masks
 from bclip_core.explorer import AttentionExplorer, View
-from bclip_core.results import runs_folder
+from bclip_core.records.results import runs_folder
 
 
 @pytest.fixture

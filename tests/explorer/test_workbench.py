@@ -8,17 +8,18 @@ import pytest
 import torch
 from PIL import Image
 
-from bclip_core import checkpoints
-from bclip_core.attention_maps import phrase_masks, picture_maps
-from bclip_core.checkpoints import SHIPPED, CheckpointError
+from bclip_core.backbone import CheckpointError
+from bclip_core.checkpoints import own as checkpoints
+from bclip_core.checkpoints.own import SHIPPED
 from bclip_core.data.images import BrokenImageError
 from bclip_core.evaluation import grounding_scores
+from bclip_core.evaluation.maps import phrase_masks, picture_maps
 from bclip_core.explorer import View, Workbench, export_view, find_models
 from bclip_core.explorer.catalogue import best_model
 from bclip_core.explorer.readings import patch_on_grid
 from bclip_core.explorer.workbench import ENCODED_KEPT, MODELS_KEPT, PICTURES_KEPT
-from bclip_core.files import write_json
 from bclip_core.plotting.files import FIGURES
+from bclip_core.records.files import write_json
 
 
 @pytest.fixture(scope="module")

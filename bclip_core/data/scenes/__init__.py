@@ -16,26 +16,50 @@ from bclip_core.data.scenes.attributes import (
     SceneObject,
     get_difficulty,
 )
-from bclip_core.data.scenes.build import load_scenes, scenes_digest, scenes_path
-from bclip_core.data.scenes.language import SceneTexts, write_texts
-from bclip_core.data.scenes.layout import sample_scene, sample_scenes
-from bclip_core.data.scenes.phrasing import Phrase
-from bclip_core.data.scenes.regions import LEVELS, RegionQuery, attribute_queries, region_queries
-from bclip_core.data.scenes.render import render_scenes, visible_boxes
-from bclip_core.data.scenes.sentences import Sentence
-from bclip_core.data.scenes.words import describe
+from bclip_core.data.scenes.build import (
+    load_scenes,
+    scenes_digest,
+    scenes_path,
+)
+from bclip_core.data.scenes.language import (
+    SceneTexts,
+    write_texts,
+)
+from bclip_core.data.scenes.layout import (
+    sample_scene,
+    sample_scenes,
+)
+from bclip_core.data.scenes.phrasing import (
+    Phrase,
+)
+from bclip_core.data.scenes.regions import (
+    LEVELS,
+    RegionQuery,
+    attribute_queries,
+    region_queries,
+)
+from bclip_core.data.scenes.render import (
+    render_scenes,
+    visible_boxes,
+)
+from bclip_core.data.scenes.sentences import (
+    Sentence,
+)
+from bclip_core.data.scenes.words import (
+    describe,
+)
 
 __all__ = [
     "ATTRIBUTES",
+    "Background",
     "COLOURS",
     "DIFFICULTIES",
-    "LEVELS",
-    "SCENES_VERSION",
-    "SPLITS",
-    "Background",
     "Difficulty",
+    "LEVELS",
     "Phrase",
     "RegionQuery",
+    "SCENES_VERSION",
+    "SPLITS",
     "Scene",
     "SceneObject",
     "SceneTexts",

@@ -27,7 +27,7 @@ from bclip_core.data.scenes.attributes import (
 from bclip_core.data.scenes.language import write_texts
 from bclip_core.data.scenes.layout import sample_scenes
 from bclip_core.data.scenes.render import render_scenes, visible_boxes
-from bclip_core.progress import progress_bar
+from bclip_core.records.progress import progress_bar
 
 CACHE_VARIABLE = "BCLIP_CACHE"
 _CHUNK = 128  # scenes rendered and written at once: their arrays still fit the CPU's cache

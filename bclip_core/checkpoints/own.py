@@ -1,0 +1,171 @@
+"""Weights on disk: safetensors with the configuration in the header, checked when loaded.
+
+Here too: the authors' released files (`import_released`), and plain open_clip in both directions
+(`import_open_clip`, `export_open_clip`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from bclip_core import __version__
+from bclip_core.backbone import CheckpointError, create_backbone, load_exactly
+from bclip_core.checkpoints.open_clip import export_open_clip, import_open_clip
+from bclip_core.checkpoints.released import import_released
+from bclip_core.checkpoints.weights import read_safetensors, read_weights
+from bclip_core.config import BackboneConfig, ConfigError, HeadsConfig, PoolerConfig, RunConfig
+from bclip_core.model import BClip, Heads, get_method
+from bclip_core.poolers import build_pooler
+from bclip_core.records.files import write_atomically
+
+PRETRAINED_FOLDER = Path(__file__).parent / "pretrained"
+SHIPPED = {"scenes": PRETRAINED_FOLDER / "scenes.safetensors"}
+# Fields that change what a model computes: weights never load across a difference in one of them.
+# A longer context is not a mismatch where stretching is asked for, see `create_model`.
+CHECKED_BACKBONE_FIELDS = ("name", "quick_gelu", "context_length")
+
+
+HeadsSpec = tuple[tuple[str, ...], bool, HeadsConfig]  # the arguments of `heads.Heads`
+
+
+def build_model(
+    backbone: BackboneConfig, pooler: PoolerConfig | None, heads: HeadsSpec | None = None
+) -> BClip:
+    """A model of that shape, with the weights that the backbone names, if any, else random ones.
+
+    Args:
+        backbone: which CLIP; its weights may be an open_clip tag or a file of open_clip's names.
+        pooler: None for methods that do not pool patches.
+        heads: names, calibration and sizes of learnt heads; None for methods without.
+    """
+    file = Path(backbone.pretrained)
+    weights = read_weights(file) if backbone.pretrained and file.is_file() else None
+    return equip(BClip(create_backbone(backbone, weights)), pooler, heads)
+
+
+def equip(model: BClip, pooler: PoolerConfig | None, heads: HeadsSpec | None) -> BClip:
+    """Fresh pooler and heads for a backbone, drawn in this order."""
+    if pooler is not None:
+        model.pooler = build_pooler(model.backbone.dim, pooler)
+    if heads is not None:
+        names, calibrate, config = heads
+        rows, columns = model.backbone.grid
+        model.heads = Heads(names, model.backbone.dim, rows * columns, calibrate, config)
+    return model
+
+
+def parts_of(config: RunConfig) -> tuple[PoolerConfig | None, HeadsSpec | None]:
+    """Pooler and heads of a run's method."""
+    method = get_method(config.method)
+    pooler = config.pooler.replace(kind=method.pooler) if method.pooler else None
+    heads = (method.learns, method.calibrate, config.heads)
+    return pooler, heads if method.learns or method.calibrate else None
+
+
+def own_weights(pretrained: str) -> Path | None:
+    """The file of `save` that a backbone's `pretrained` names: "scenes" or a path to one.
+
+    None for everything else: random weights, open_clip's tags and open_clip's files.
+    """
+    if pretrained in SHIPPED:
+        return SHIPPED[pretrained]
+    path = Path(pretrained)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    return path if "bclip" in read_safetensors(path)[0] else None
+
+
+def save(model: BClip, path: Path, *, dtype: torch.dtype | None = None) -> Path:
+    """Write weights and configuration; a kill or a full disk leaves the previous file whole.
+
+    Args:
+        model: to save.
+        path: a `.safetensors` file.
+        dtype: store floating-point weights in this type (half precision for shipping); None as is.
+    """
+    state = {
+        name: (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
+    header = {
+        "format": 1,
+        "version": __version__,
+        "backbone": model.backbone.config.to_dict(),
+        "pooler": None if model.pooler is None else model.pooler.config.to_dict(),
+        "heads": None if model.heads is None else model.heads.to_dict(),
+    }
+    metadata = {"bclip": json.dumps(header, sort_keys=True)}
+    return write_atomically(Path(path), lambda temporary: save_file(state, temporary, metadata))
+
+
+def load(path: Path, expected: RunConfig | None = None) -> BClip:
+    """Read a model written by `save`, in float32.
+
+    Args:
+        path: a `.safetensors` file.
+        expected: refuse the file when backbone, activation, context or pooler differ from this.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError: not ours, damaged, or different from `expected` (both values are shown).
+    """
+    path = Path(path)
+    metadata, state = read_safetensors(path)
+    if "bclip" not in metadata:
+        raise CheckpointError(f"checkpoint {path}: no 'bclip' header; expected a file of save()")
+    header = json.loads(metadata["bclip"])
+    backbone = BackboneConfig.from_dict(header["backbone"])
+    pooler = None if header["pooler"] is None else PoolerConfig.from_dict(header["pooler"])
+    heads = _heads_of(header)
+    if expected is not None:
+        refuse_mismatch(backbone, expected.backbone, str(path))
+        asked, learnt = parts_of(expected)
+        shapes = [None if one is None else (one.kind, one.heads) for one in (pooler, asked)]
+        if shapes[0] != shapes[1]:
+            raise CheckpointError(
+                f"checkpoint {path}: pooler is {pooler}, but asked for is {asked}"
+            )
+        if heads != learnt:
+            raise CheckpointError(f"checkpoint {path}: heads are {heads}, but asked is {learnt}")
+    # Weights follow from the file, so nothing is fetched for the tag that they once started from.
+    model = build_model(backbone.replace(pretrained=""), pooler, heads)
+    load_exactly(model, state, f"checkpoint {path}")
+    model.backbone.config = backbone
+    return model
+
+
+def _heads_of(header: dict[str, Any]) -> HeadsSpec | None:
+    """The heads of a file's header; files from before there were any have none."""
+    stored = dict(header.get("heads") or {})
+    if not stored:
+        return None
+    names, calibrate = tuple(stored.pop("names")), stored.pop("calibrate")
+    return names, calibrate, HeadsConfig.from_dict(stored)
+
+
+def refuse_mismatch(stored: BackboneConfig, asked: BackboneConfig, name: str) -> None:
+    for field in dataclasses.fields(BackboneConfig):
+        have, want = getattr(stored, field.name), getattr(asked, field.name)
+        if field.name in CHECKED_BACKBONE_FIELDS and have != want:
+            raise CheckpointError(
+                f"checkpoint {name}: backbone {field.name} is {have!r}, but {want!r} was asked for"
+            )
+
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "build_model",
+    "export_open_clip",
+    "import_open_clip",
+    "import_released",
+    "load",
+    "own_weights",
+    "save",
+]

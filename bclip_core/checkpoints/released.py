@@ -1,0 +1,154 @@
+"""Weights as the authors of β-CLIP released them, under open_clip's names.
+
+Their vision tower is timm's, their text tower keeps queries, keys and values apart, and the text
+positions are two tables: a frozen one for the first positions and a trained one for the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bclip_core.backbone import (
+    KEPT_POSITIONS,
+    Backbone,
+    CheckpointError,
+    create_backbone,
+    load_exactly,
+)
+from bclip_core.checkpoints.recognition import recognise
+from bclip_core.checkpoints.weights import read_weights
+from bclip_core.config import BackboneConfig, PoolerConfig
+from bclip_core.model import BClip
+from bclip_core.poolers import TextConditionedPooler
+
+POOLER_PREFIX = "text_conditioned_patches_block."
+POOLER = PoolerConfig(heads=8, init="xavier")  # 8 heads at any width, torch's default start
+
+_RENAMES = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"^image_projection$", "visual.proj"),
+        (r"^visual\.cls_token$", "visual.class_embedding"),
+        (r"^visual\.pos_embed$", "visual.positional_embedding"),
+        (r"^visual\.patch_embed\.proj\.", "visual.conv1."),
+        (r"^visual\.norm_pre\.", "visual.ln_pre."),
+        (r"^visual\.norm\.", "visual.ln_post."),
+        (r"^visual\.blocks\.", "visual.transformer.resblocks."),
+        (r"(resblocks\.\d+)\.norm([12])\.", r"\1.ln_\2."),
+        (r"(resblocks\.\d+)\.attn\.qkv\.", r"\1.attn.in_proj_"),
+        (r"(resblocks\.\d+)\.attn\.proj\.", r"\1.attn.out_proj."),
+        (r"(resblocks\.\d+)\.mlp\.fc1\.", r"\1.mlp.c_fc."),
+        (r"(resblocks\.\d+)\.mlp\.fc2\.", r"\1.mlp.c_proj."),
+    )
+)
+_QUERY = re.compile(r"^(transformer\.resblocks\.\d+\.attn\.)q_proj\.(weight|bias)$")
+_FROZEN, _TRAINED = "positional_embedding", "positional_embedding_res"
+
+
+def import_released(path: str | Path, name: str | None = None) -> BClip:
+    """A model from a checkpoint of β-CLIP's authors (github.com/fzohra/B-CLIP).
+
+    Such a file is a pickled dictionary with the weights under "state_dict" and, beside them, the
+    optimiser's state and the training script's arguments. It is read as data only, see `weights`.
+    The imported model freezes the first text positions, as the authors do; `save` it to use it
+    like any other.
+
+    Args:
+        path: the torch file.
+        name: which architecture; None finds it by the shapes.
+
+    Returns:
+        The model in float32, with QuickGELU, the file's number of text positions and, where the
+        file has one, the pooler of 8 heads.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError: the file holds code, is damaged, is none of theirs, or a weight is missing,
+            unknown or of another shape than the architecture's (both are shown).
+        ConfigError: an unknown `name`.
+    """
+    path = Path(path)
+    stored = read_weights(path)
+    if "visual.cls_token" not in stored:
+        raise CheckpointError(
+            f"checkpoint {path}: no 'visual.cls_token': expected the names of β-CLIP's authors; "
+            "import_open_clip reads open_clip's and OpenAI's"
+        )
+    weights, pooler_weights = released_to_open_clip(stored)
+    try:
+        config = BackboneConfig(name or recognise(weights), context_length=_positions(weights))
+        backbone = create_backbone(config, weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from error
+    if _TRAINED in stored:
+        backbone.frozen_positions = KEPT_POSITIONS
+    return BClip(backbone, _pooler(backbone, pooler_weights, path) if pooler_weights else None)
+
+
+def _pooler(backbone: Backbone, weights: Mapping[str, Tensor], path: Path) -> TextConditionedPooler:
+    pooler = TextConditionedPooler(backbone.dim, POOLER.heads, POOLER.init)
+    load_exactly(pooler, weights, f"checkpoint {path}, {POOLER_PREFIX}*")
+    return pooler
+
+
+def _positions(weights: Mapping[str, Tensor]) -> int:
+    if _FROZEN not in weights:
+        raise CheckpointError(f"weight {_FROZEN!r}: missing")
+    return len(weights[_FROZEN])
+
+
+def released_to_open_clip(
+    state_dict: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Translate a released state dict.
+
+    Args:
+        state_dict: the authors' names, with or without the prefix "module." of distributed
+            training.
+
+    Returns:
+        The weights of an `open_clip.model.CLIP` and those of a `TextConditionedPooler`; the second
+        is empty when there is no pooler. Load both strictly: names that are not known here are
+        passed on unchanged, so that loading names them.
+    """
+    state = {name.removeprefix("module."): value for name, value in state_dict.items()}
+    pooler = {
+        name.removeprefix(POOLER_PREFIX): state.pop(name)
+        for name in list(state)
+        if name.startswith(POOLER_PREFIX)
+    }
+    _join_projections(state)
+    _join_positions(state)
+    clip = {_open_clip_name(name): value for name, value in state.items()}
+    for name in ("visual.class_embedding", "visual.positional_embedding"):
+        if name in clip:
+            clip[name] = clip[name].flatten(0, -2).squeeze(0)
+    return clip, pooler
+
+
+def _join_projections(state: dict[str, Tensor]) -> None:
+    """Replace the text tower's three projections of each block by the joint one, in place."""
+    for name in list(state):
+        if match := _QUERY.match(name):
+            block, kind = match.groups()
+            names = [f"{block}{part}_proj.{kind}" for part in "qkv"]
+            if all(part in state and state[part].shape == state[name].shape for part in names):
+                state[f"{block}in_proj_{kind}"] = torch.cat([state.pop(part) for part in names])
+
+
+def _join_positions(state: dict[str, Tensor]) -> None:
+    """Replace the two tables of text positions by the one that they amount to, in place."""
+    if _FROZEN in state and _TRAINED in state and state[_FROZEN].shape == state[_TRAINED].shape:
+        trained = state.pop(_TRAINED)
+        state[_FROZEN] = torch.cat([state[_FROZEN][:KEPT_POSITIONS], trained[KEPT_POSITIONS:]])
+
+
+def _open_clip_name(name: str) -> str:
+    for pattern, replacement in _RENAMES:
+        name = pattern.sub(replacement, name)
+    return name

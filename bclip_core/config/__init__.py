@@ -1,0 +1,39 @@
+"""What decides a run, checked field by field, and the named sizes of it."""
+
+from bclip_core.config.profiles import (
+    PROFILES,
+    Profile,
+    configure,
+    get_profile,
+)
+from bclip_core.config.run import (
+    SUMMARIES,
+    TEXT_KINDS,
+    BackboneConfig,
+    ConfigError,
+    DataConfig,
+    HeadsConfig,
+    LossConfig,
+    PoolerConfig,
+    RunConfig,
+    TextConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "BackboneConfig",
+    "ConfigError",
+    "DataConfig",
+    "HeadsConfig",
+    "LossConfig",
+    "PROFILES",
+    "PoolerConfig",
+    "Profile",
+    "RunConfig",
+    "SUMMARIES",
+    "TEXT_KINDS",
+    "TextConfig",
+    "TrainConfig",
+    "configure",
+    "get_profile",
+]

@@ -1,0 +1,147 @@
+"""Three sizes of the same work: smoke (a minute's look), cpu (the main job), gpu (larger)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from bclip_core.config.run import (
+    BackboneConfig,
+    ConfigError,
+    DataConfig,
+    LossConfig,
+    RunConfig,
+    TextConfig,
+    TrainConfig,
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes shared by the notebooks.
+
+    Attributes:
+        name: how the profile is asked for.
+        base: the fine-tuning run that methods, β and seeds are varied on.
+        seeds: of the method comparison.
+        betas: of the β ablation; its runs use the first seed.
+        pretraining: the run that makes the shipped model's counterpart of this size.
+        workers: how many runs train side by side, one thread each; 0 trains in this process.
+    """
+
+    name: str
+    base: RunConfig
+    seeds: tuple[int, ...]
+    betas: tuple[float, ...]
+    pretraining: RunConfig
+    workers: int = 0
+
+    def run(self, method: str, *, seed: int | None = None, beta: float | None = None) -> RunConfig:
+        """The configuration of one method, with the profile's first seed and β = 0.5 by default."""
+        train = self.base.train.replace(seed=self.seeds[0] if seed is None else seed)
+        loss = self.base.loss if beta is None else LossConfig(beta=beta)
+        return self.base.replace(method=method, train=train, loss=loss)
+
+
+def _fine_tuning(data: DataConfig, texts: TextConfig, train: TrainConfig) -> RunConfig:
+    # 248 positions from the shipped model's 77, as Long-CLIP and β-CLIP do.
+    backbone = BackboneConfig(pretrained="scenes", context_length=248)
+    return RunConfig(backbone=backbone, data=data, texts=texts, train=train)
+
+
+def _pretraining(data: DataConfig, train: TrainConfig) -> RunConfig:
+    texts = TextConfig(caption="short", sentence_texts=False, phrases=0)
+    return RunConfig("clip-pretrain", data=data, texts=texts, train=train)
+
+
+_PRETRAIN = TrainConfig(
+    batch_size=128, lr=2e-3, warmup_steps=100, checkpoint_every=500, log_every=10, precision="bf16"
+)
+_SMOKE_DATA = DataConfig(train=256, validation=64, test=100)
+_PROFILES = (
+    Profile(
+        "smoke",
+        _fine_tuning(
+            _SMOKE_DATA,
+            TextConfig(sentences=2, phrases=6),
+            TrainConfig(steps=8, batch_size=32, warmup_steps=2, checkpoint_every=4),
+        ),
+        seeds=(0,),
+        betas=(0.0, 0.5, 1.0),
+        pretraining=_pretraining(
+            _SMOKE_DATA, _PRETRAIN.replace(steps=6, batch_size=32, warmup_steps=2, log_every=1)
+        ),
+    ),
+    Profile(
+        "cpu",
+        _fine_tuning(
+            DataConfig(train=8000),
+            TextConfig(sentences=5, phrases=10),
+            TrainConfig(steps=100, precision="bf16"),
+        ),
+        seeds=(0, 1, 2),
+        betas=(0.0, 0.5, 1.0),
+        pretraining=_pretraining(DataConfig(train=40_000), _PRETRAIN.replace(steps=6_000)),
+        workers=2,
+    ),
+    Profile(
+        "gpu",
+        _fine_tuning(
+            DataConfig(train=100_000),
+            TextConfig(sentences=5, phrases=30),
+            TrainConfig(steps=1500, batch_size=256, warmup_steps=50, precision="bf16"),
+        ),
+        seeds=(0, 1, 2),
+        betas=(0.0, 0.25, 0.5, 0.75, 1.0),
+        pretraining=_pretraining(
+            DataConfig(train=200_000), _PRETRAIN.replace(steps=20_000, batch_size=512)
+        ),
+    ),
+)
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in _PROFILES}
+
+
+def get_profile(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        ConfigError: unknown; the message lists the known ones.
+    """
+    if name not in PROFILES:
+        raise ConfigError(f"profile={name!r}: expected one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def _parse_setting(text: str) -> tuple[list[str], Any]:
+    """`loss.beta=0.25` to (["loss", "beta"], 0.25); values are JSON, else text."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(f"--set {text!r}: expected NAME=VALUE, for example loss.beta=0.25")
+    with contextlib.suppress(json.JSONDecodeError):
+        return name.split("."), json.loads(value)
+    return name.split("."), value
+
+
+def configure(profile: str, method: str, settings: list[str]) -> RunConfig:
+    """A profile's configuration of a method with single settings changed.
+
+    Args:
+        profile: name of a profile.
+        method: name of a method.
+        settings: "part.field=value", for example "train.steps=20".
+
+    Raises:
+        ConfigError: anything unknown or not allowed.
+    """
+    values = get_profile(profile).run(method).to_dict()
+    for setting in settings:
+        *parts, last = _parse_setting(setting)[0]
+        inner = values
+        for part in parts:
+            if not isinstance(inner.get(part), dict):
+                raise ConfigError(f"--set {setting}: no part {part!r}; parts: {', '.join(values)}")
+            inner = inner[part]
+        inner[last] = _parse_setting(setting)[1]
+    return RunConfig.from_dict(values)

@@ -1,0 +1,322 @@
+"""Frozen configuration of a run: what is trained, on what, from where, for how long.
+
+A configuration is the record of an experiment: `to_dict` goes into the checkpoint and the
+result. Every field is checked when it is built, so that a bad value fails before any work starts,
+with the field's name, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any, Self, get_type_hints
+
+__all__ = [
+    "SUMMARIES",
+    "TEXT_KINDS",
+    "BackboneConfig",
+    "ConfigError",
+    "DataConfig",
+    "HeadsConfig",
+    "LossConfig",
+    "PoolerConfig",
+    "RunConfig",
+    "TextConfig",
+    "TrainConfig",
+]
+
+
+class ConfigError(ValueError):
+    """A configuration value is not allowed; the message names field, value and what is."""
+
+
+def require(condition: bool, name: str, value: object, expected: str) -> None:
+    """Refuse a value, saying what was expected."""
+    if not condition:
+        raise ConfigError(f"{name}={value!r}: expected {expected}")
+
+
+def require_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a value that is not one of the known."""
+    require(value in known, name, value, "one of " + ", ".join(known))
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if kind in (int, float):  # a bool is an int to Python, but no number to a reader
+        numeric = isinstance(value, int | kind) and not isinstance(value, bool)
+        expected = "a whole number" if kind is int else "a finite number"
+        require(numeric and math.isfinite(value), name, value, expected)  # type: ignore[arg-type]
+    else:
+        require(isinstance(value, kind), name, value, f"a value of type {kind.__name__}")
+
+
+def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    changed = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            value = _changed(value, defaults[name]) or defaults[name]
+        if value != defaults[name]:
+            changed[name] = value
+    return changed
+
+
+class Config:
+    """Types checked, and the dictionary round trip; shared by all configurations."""
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            if isinstance(kind, type):
+                _check_type(name, getattr(self, name), kind)
+            if kind is float:  # 1 and 1.0 are one configuration, also in its JSON
+                object.__setattr__(self, name, float(getattr(self, name)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dictionary, ready for JSON."""
+        values: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return values
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that differ from the defaults, nested; a new field adds none."""
+        return _changed(self.to_dict(), type(self)().to_dict())
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ConfigError: an unknown field (the message lists the known ones) or a bad value.
+        """
+        fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(fields))
+        require(not unknown, f"{cls.__name__} field", unknown, "one of " + ", ".join(fields))
+        built = {}
+        for name, value in values.items():
+            default = fields[name].default_factory
+            nested = default if isinstance(default, type) and issubclass(default, Config) else None
+            built[name] = nested.from_dict(value) if nested and isinstance(value, dict) else value
+        return cls(**built)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked again."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+TEXT_KINDS = ("caption", "summary", "sentence", "phrase")
+SUMMARIES = ("none", "auto", "given", "first_sentence")
+"""Where a summary comes from: a short caption of the row ("given"), the long caption's first
+sentence, or the former where the row has one and else the latter ("auto")."""
+
+
+@dataclass(frozen=True)
+class BackboneConfig(Config):
+    """Which CLIP. `name` is one of `backbone.SMALL_ARCHITECTURES` or any open_clip ViT."""
+
+    name: str = "scene-small"
+    pretrained: str = ""  # "" random; "scenes" the shipped model; an open_clip tag; a local file
+    context_length: int = 77  # positions of the text tower; 248 stretches a table of 77
+    quick_gelu: bool = True  # OpenAI's activation; recorded and checked at load
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.name), "name", self.name, "the name of an architecture")
+        require(self.context_length >= 8, "context_length", self.context_length, ">= 8")
+
+
+@dataclass(frozen=True)
+class PoolerConfig(Config):
+    """The text-conditioned pooler: heads, how its projections start, and which one it is."""
+
+    heads: int = 8
+    init: str = "identity"  # "identity": a soft average of patches; "xavier": the authors' start
+    kind: str = "beta_clip"  # of `poolers.POOLERS`; a method brings its own
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.heads >= 1, "heads", self.heads, ">= 1")
+        require_choice("init", self.init, ("identity", "xavier"))
+        require(bool(self.kind), "kind", self.kind, "a name of `poolers.POOLERS`")
+
+
+@dataclass(frozen=True)
+class HeadsConfig(Config):
+    """Sizes of what a method learns beside backbone and pooler."""
+
+    token_ratio: float = 0.2  # calibrated tokens per patch, as FineLIP and MulCLIP
+    calibration_scale: float = 1.0  # γ at the start, as FineLIP; a larger one sets tokens apart
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ratio, scale = self.token_ratio, self.calibration_scale
+        require(0 < ratio <= 1, "token_ratio", ratio, "a number in (0, 1]")
+        require(scale > 0, "calibration_scale", scale, "a positive number")
+
+
+@dataclass(frozen=True)
+class TextConfig(Config):
+    """The texts of an image in a step: 1 caption (+ 1 summary) + S sentences + N phrases = K."""
+
+    caption: str = "long"  # "long": the join of the sampled sentences; "short": one short caption
+    sentences: int = 5  # S: how many of the caption's sentences a step samples
+    phrases: int = 30  # N: at most so many phrases of those sentences
+    sentence_texts: bool = True  # whether the sampled sentences are texts of their own
+    summary: str = "none"  # a short caption beside the long one, see `SUMMARIES`
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_choice("caption", self.caption, ("long", "short"))
+        require_choice("summary", self.summary, SUMMARIES)
+        require(self.sentences >= 1, "sentences", self.sentences, ">= 1")
+        require(self.phrases >= 0, "phrases", self.phrases, ">= 0")
+
+    @property
+    def texts_per_image(self) -> int:
+        """K, the width of the text axis."""
+        return len(self.kinds)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What each of the K slots holds, names of `TEXT_KINDS`."""
+        return (
+            "caption",
+            *(("summary",) if self.summary != "none" else ()),
+            *(("sentence",) * self.sentences if self.sentence_texts else ()),
+            *(("phrase",) * self.phrases),
+        )
+
+    @classmethod
+    def from_counts(cls, texts_per_image: int, sentences: int, phrases: int) -> Self:
+        """A long-caption setting from K, S and N as the papers state them.
+
+        Raises:
+            ConfigError: K is not 1 + S + N.
+        """
+        config = cls(sentences=sentences, phrases=phrases)
+        expected = f"1 + sentences + phrases = {config.texts_per_image}"
+        require(
+            texts_per_image == config.texts_per_image, "texts_per_image", texts_per_image, expected
+        )
+        return config
+
+
+@dataclass(frozen=True)
+class LossConfig(Config):
+    """Settings of the loss terms; a method reads those that its terms use."""
+
+    beta: float = 0.5  # how far other texts of the same image count as positives (β-CAL)
+    beta_cal_weight: float = 1.0
+    mask_padding: bool = True  # False: the authors' softmax over padded columns
+    duplicates: str = "negatives"  # equal texts of different images: as the paper, or "ignore"
+    cross_weight: float = 1.0  # of the leak-free term: other images pooled with the same text
+    cross_images: int = 8  # of them drawn per step, from a process's own share; 0: all of it
+    conditioning_centre: bool = False  # β-CAL on what an image adds to the mean of those images
+    summary_weight: float = 0.5  # MulCLIP's short caption
+    word_weight: float = 1.0  # MulCLIP's λ_W
+    subcaption_weight: float = 1.0  # MulCLIP's λ_S
+    token_temperature: float = 0.07  # MulCLIP's attention inside a sample; open in the paper
+    word_negatives: str = "sample"  # "batch": the ablation of MulCLIP's word loss
+    subcaption_tokens: str = "patches"  # or "calibrated": what sentences gather; open in the paper
+    principal_weight: float = 1.0  # Long-CLIP's short caption
+    principal_components: int = 32  # as Long-CLIP's code
+    local_weight: float = 1.0  # of the local term of FLAIR, FILIP and SPARC
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0.0 <= self.beta <= 1.0, "beta", self.beta, "a number in [0, 1]")
+        require_choice("duplicates", self.duplicates, ("negatives", "ignore"))
+        require_choice("word_negatives", self.word_negatives, ("sample", "batch"))
+        require_choice("subcaption_tokens", self.subcaption_tokens, ("patches", "calibrated"))
+        for name in get_type_hints(type(self)):
+            if name.endswith("_weight") or name == "cross_images":
+                require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        temperature, components = self.token_temperature, self.principal_components
+        require(temperature > 0, "token_temperature", temperature, "> 0")
+        require(components >= 1, "principal_components", components, ">= 1")
+
+
+@dataclass(frozen=True)
+class DataConfig(Config):
+    """The data set: its name, picture size and how many rows of each split are used.
+
+    For scenes also difficulty and seed; for a real data set where it lies and what a row does that
+    is malformed or has no picture.
+    """
+
+    name: str = "scenes"  # or one of `data.real.TRAINABLE`
+    difficulty: str = "simple"
+    image_size: int = 64
+    train: int = 4000
+    validation: int = 200
+    test: int = 1000
+    seed: int = 0
+    folder: str = ""  # of a real data set; "": below $BCLIP_DATA
+    images: str = ""  # its pictures, where they are not in the folder's usual place
+    bad_rows: str = "raise"  # "skip" leaves them out, named and counted
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_choice("bad_rows", self.bad_rows, ("raise", "skip"))
+        for name in ("train", "validation", "test"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        require(self.image_size >= 16, "image_size", self.image_size, ">= 16 pixels")
+        require(self.seed >= 0, "seed", self.seed, ">= 0")
+
+
+@dataclass(frozen=True)
+class TrainConfig(Config):
+    """The loop: AdamW with two learning-rate groups, warm-up and cosine."""
+
+    steps: int = 140
+    batch_size: int = 64
+    lr: float = 7e-4  # backbone
+    pooler_lr: float = 2e-3  # pooler and learnt scales of the loss
+    final_lr_fraction: float = 0.01  # cosine ends at lr times this
+    warmup_steps: int = 10
+    weight_decay: float = 0.01  # matrices only
+    adam_betas: tuple[float, float] = (0.9, 0.98)
+    clip_norm: float = 1.0  # 0 switches clipping off
+    accumulation: int = 1  # micro-batches per update; adds no negatives to a contrastive loss
+    precision: str = "fp32"  # "fp32" | "bf16" | "fp16"
+    seed: int = 0
+    checkpoint_every: int = 50  # updates between checkpoints; 0: only at the end
+    log_every: int = 1
+    gradient_cache: int = 0  # images encoded at a time, exact whole-batch gradient; 0: all at once
+    loader_workers: int = 0  # processes that decode and tokenise; 0: ahead and in this process
+    activation_checkpointing: bool = False  # recompute blocks in backward: less memory, slower
+    compile: bool = False  # torch.compile of the image tower
+    channels_last: bool = False  # memory order of pictures and of the patch convolution
+    fused_optimizer: bool = True  # AdamW as one kernel per group
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        betas = self.adam_betas
+        pair = isinstance(betas, list | tuple) and len(betas) == 2
+        if not pair or not all(isinstance(b, int | float) and 0 <= b < 1 for b in betas):
+            raise ConfigError(f"adam_betas={betas!r}: expected two numbers in [0, 1)")
+        object.__setattr__(self, "adam_betas", tuple(map(float, betas)))  # JSON gives a list
+        for name in ("steps", "batch_size", "accumulation", "log_every"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        for name in (
+            "warmup_steps", "checkpoint_every", "weight_decay", "clip_norm", "seed",
+            "gradient_cache", "loader_workers",
+        ):  # fmt: skip
+            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        fraction = self.final_lr_fraction
+        require(0 <= fraction <= 1, "final_lr_fraction", fraction, "a number in [0, 1]")
+        require(self.lr > 0, "lr", self.lr, "> 0")
+        require(self.pooler_lr > 0, "pooler_lr", self.pooler_lr, "> 0")
+        require_choice("precision", self.precision, ("fp32", "bf16", "fp16"))
+
+
+@dataclass(frozen=True)
+class RunConfig(Config):
+    """Everything that decides a run's weights. `method` is a name of `methods.METHODS`."""
+
+    method: str = "beta-clip-ce"
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    pooler: PoolerConfig = field(default_factory=PoolerConfig)
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
+    texts: TextConfig = field(default_factory=TextConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)

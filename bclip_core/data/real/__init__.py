@@ -1,0 +1,57 @@
+"""The real data sets: one record each, loaders from official layouts, manifests."""
+
+from bclip_core.data.real.catalogue import BENCHMARKS, TRAINABLE
+from bclip_core.data.real.hub import as_set, load_hub
+from bclip_core.data.real.loading import get, load_captions, load_labelled, load_regions
+from bclip_core.data.real.record import Benchmark, Hub, as_table, description
+from bclip_core.data.real.rows import DataError, LayoutError, LeftOut
+from bclip_core.data.real.sets import (
+    CaptionedImage,
+    CaptionSet,
+    LabelledImage,
+    LabelledSet,
+    PhotoRegion,
+    RegionSet,
+    manifest,
+)
+from bclip_core.data.real.training import training_rows
+
+__all__ = [
+    "BENCHMARKS",
+    "TRAINABLE",
+    "Benchmark",
+    "CaptionSet",
+    "CaptionedImage",
+    "DataError",
+    "Hub",
+    "LabelledImage",
+    "LabelledSet",
+    "LayoutError",
+    "LeftOut",
+    "PhotoRegion",
+    "RegionSet",
+    "as_set",
+    "describe",
+    "get",
+    "load_captions",
+    "load_hub",
+    "load_labelled",
+    "load_regions",
+    "manifest",
+    "table",
+    "training_rows",
+]
+
+
+def describe(name: str) -> str:
+    """How to get a data set and how it has to lie on disk.
+
+    Raises:
+        ValueError: unknown; the message lists the known ones.
+    """
+    return description(get(name))
+
+
+def table() -> str:
+    """Markdown: a row per data set."""
+    return as_table(BENCHMARKS)

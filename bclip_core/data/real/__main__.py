@@ -1,0 +1,47 @@
+"""`python -m bclip_core.data.real [NAME]`: how to get a data set, and is it all there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from bclip_core.data import real
+from bclip_core.data.real.catalogue import BENCHMARKS
+from bclip_core.data.real.rows import DataError, LayoutError
+
+_LOADERS: dict[str, Any] = {
+    "captions": real.load_captions,
+    "regions": real.load_regions,
+    "classes": real.load_labelled,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """List the data sets, describe one, or check one on disk and print its manifest."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bclip_core.data.real", description=main.__doc__
+    )
+    parser.add_argument("name", nargs="?", help="one of " + ", ".join(BENCHMARKS))
+    parser.add_argument("--folder", type=Path, help="check the data set that lies there")
+    parser.add_argument("--split", help="of the data set (default: its first)")
+    parser.add_argument("--on-error", default="raise", help="'skip' leaves malformed rows out")
+    given = parser.parse_args(arguments)
+    if given.name is None:
+        print(real.table())
+    elif given.folder is None:
+        print(real.describe(given.name))
+    else:
+        record = real.get(given.name)
+        split = given.split or next(iter(record.splits))
+        load = _LOADERS[record.task]
+        found = load(given.name, given.folder, split, on_error=given.on_error)
+        print(json.dumps(real.manifest(found), indent=1))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, DataError, LayoutError) as problem:
+        raise SystemExit(f"error: {problem}") from problem

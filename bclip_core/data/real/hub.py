@@ -1,0 +1,104 @@
+"""Data sets from their hub through `datasets`, for those who have internet; streamed if wanted."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from bclip_core.data.real.loading import get
+from bclip_core.data.real.locate import HELD_OUT
+from bclip_core.data.real.record import choose
+from bclip_core.data.real.sets import (
+    CaptionedImage,
+    CaptionSet,
+    LabelledImage,
+    LabelledSet,
+    Picture,
+)
+
+
+def load_hub(
+    name: str,
+    split: str = "test",
+    *,
+    source: str | os.PathLike[str] | None = None,
+    streaming: bool = False,
+) -> datasets.Dataset | datasets.IterableDataset:
+    """A data set with our columns: `id` and `image` where the hub has them, `captions` or `label`.
+
+    ShareGPT4V's hub has no pictures, but their names, in the column `picture`.
+
+    Args:
+        name: of a data set whose record names a hub.
+        split: one of the record's hub.
+        source: a folder with the same files, or another repository; None takes the record's.
+        streaming: read rows as they are asked for and store nothing.
+
+    Raises:
+        ValueError: unknown data set or split, or none on a hub (the message says how to get it).
+        ConnectionError, FileNotFoundError: as `datasets.load_dataset`.
+    """
+    benchmark = get(name)
+    hub = benchmark.hub
+    if hub is None:
+        raise ValueError(f"data set {name!r} is on no hub that we know of: see {benchmark.source}")
+    theirs: str = choose(dict(hub.splits), split, f"{name} on its hub: split")
+    place = os.fspath(source) if source is not None else hub.source
+    config = hub.config if source is None else ""
+    found = datasets.load_dataset(place, config or None, split=theirs, streaming=streaming)
+    if name == "sharegpt4v":
+        found = found.skip(HELD_OUT) if split == "train" else found.take(HELD_OUT)
+    columns = {theirs: ours for ours, theirs in hub.columns.items()}
+    there = found.column_names or list(next(iter(found), {}))  # a stream may not know before
+    missing = [column for column in columns if column not in there]
+    if missing:
+        raise ValueError(f"{place}: no columns {missing}; it has {there}")
+    found = found.select_columns(list(columns)).rename_columns(columns)
+    if "captions" not in columns.values():
+        return found
+    features = found.features and found.features.copy()  # None: a stream that knows none yet
+    if features:
+        features["captions"] = datasets.List(datasets.Value("string"))
+    return found.map(_as_list, input_columns="captions", features=features)
+
+
+def as_set(data: Any, name: str, split: str = "test") -> CaptionSet | LabelledSet:
+    """What `load_hub` gave as a set for evaluation; its pictures are held in memory, encoded.
+
+    Raises:
+        ValueError: the hub has no pictures of this data set.
+    """
+    if "image" not in (data.features or ()):
+        raise ValueError(f"data set {name!r}: its hub has no pictures")
+    items: list[Any] = []
+    for number, row in enumerate(data.cast_column("image", datasets.Image(decode=False))):
+        content = _content(row["image"])
+        identity = str(row.get("id", f"{number:05d}"))
+        if "label" in row:
+            items.append(LabelledImage(identity, content, row["label"]))
+        else:
+            items.append(CaptionedImage(identity, content, tuple(row["captions"])))
+    if "label" not in data.features:
+        return CaptionSet(name, split, tuple(items))
+    names = tuple(text.replace("_", " ") for text in getattr(data.features["label"], "names", ()))
+    return LabelledSet(name, split, tuple(items), names)
+
+
+def _content(stored: Any) -> Picture:
+    """A picture as it is stored; one that a stream has decoded already becomes a PNG."""
+    if isinstance(stored, dict):
+        return stored["bytes"] or Path(stored["path"])
+    buffer = io.BytesIO()
+    stored.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _as_list(captions: Any) -> dict[str, list[str]]:
+    """Captions of one picture: lines of a text, or the answer of a conversation."""
+    if isinstance(captions, str):
+        return {"captions": [line.strip() for line in captions.splitlines() if line.strip()]}
+    return {"captions": [" ".join(captions[1]["value"].split())]}

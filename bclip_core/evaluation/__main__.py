@@ -1,0 +1,7 @@
+"""`python -m bclip_core.evaluation`: measure a checkpoint on a data set of photographs."""
+
+import sys
+
+from bclip_core.evaluation.measure import main
+
+sys.exit(main())

@@ -1,0 +1,130 @@
+"""Whole data sets through a trained model, without gradient, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import datasets
+import torch
+from torch import Tensor
+
+from bclip_core.backbone import Tokenizer
+from bclip_core.data.images import decode_row, normalise_images, undecoded
+from bclip_core.evaluation.conditioned import conditioned_caption_scores, conditioned_similarity
+from bclip_core.model import BClip
+from bclip_core.records.progress import progress_bar
+
+
+def device_of(model: BClip) -> torch.device:
+    """Where a model is."""
+    return next(model.parameters()).device
+
+
+@torch.inference_mode()
+def encode_images(
+    model: BClip, pixels: Tensor, *, batch_size: int = 256, progress: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Global and dense embeddings of pictures.
+
+    Args:
+        model: any model of the collection.
+        pixels: uint8 [M, 3, H, W].
+        batch_size: pictures at a time.
+        progress: show a progress bar.
+
+    Returns:
+        global [M, D] and patches [M, P, D], on the CPU, not normalised.
+    """
+    device = device_of(model)
+    parts = []
+    for start in progress_bar(
+        range(0, len(pixels), batch_size), desc="encode images", progress=progress
+    ):
+        images = normalise_images(pixels[start : start + batch_size].to(device))
+        parts.append([part.cpu() for part in model.backbone.encode_image(images)])
+    return torch.cat([image for image, _ in parts]), torch.cat([patches for _, patches in parts])
+
+
+@torch.inference_mode()
+def encode_texts(
+    model: BClip, texts: Sequence[str], *, batch_size: int = 512, progress: bool = False
+) -> Tensor:
+    """Embeddings of texts [T, D], on the CPU, not normalised; equal texts are encoded once."""
+    tokenizer = Tokenizer(model.backbone.config.context_length)
+    device = device_of(model)
+    distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    unique = list(distinct)
+    parts = []
+    batches = range(0, len(unique), batch_size)
+    for start in progress_bar(batches, desc="encode texts", progress=progress):
+        tokens = tokenizer(unique[start : start + batch_size]).to(device)
+        parts.append(model.backbone.encode_text(tokens).cpu())
+    return torch.cat(parts)[[distinct[text] for text in texts]]
+
+
+@torch.inference_mode()
+def encode_dataset(
+    model: BClip,
+    dataset: datasets.Dataset,
+    *,
+    whole: bool = False,
+    patches: bool = True,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Global and dense embeddings of a data set's pictures, decoded batch by batch.
+
+    Args:
+        model: any model of the collection.
+        dataset: with columns `id` and `image`.
+        whole: squash each picture to the square, as for regions; else crop its centre.
+        patches: whether dense embeddings are wanted; they are P times as large as the others.
+        batch_size: pictures at a time.
+        progress: show a progress bar.
+
+    Returns:
+        global [M, D] and patches [M, P, D], or [0, P, D] when they are not wanted; on the CPU, not
+        normalised.
+
+    Raises:
+        BrokenImageError: a picture cannot be decoded.
+    """
+    stored, size = undecoded(dataset.select_columns(["id", "image"])), model.backbone.image_size[0]
+    parts = []
+    for start in progress_bar(
+        range(0, len(stored), batch_size), desc="encode images", progress=progress
+    ):
+        rows = range(start, min(start + batch_size, len(stored)))
+        pixels = torch.stack([decode_row(stored, row, size, whole=whole) for row in rows])
+        image, dense = encode_images(model, pixels, batch_size=batch_size)
+        parts.append((image, dense if patches else dense[:0]))
+    return torch.cat([image for image, _ in parts]), torch.cat([dense for _, dense in parts])
+
+
+@torch.inference_mode()
+def pooled_with_own(
+    model: BClip, patches: Tensor, text: Tensor, *, batch_size: int = 256
+) -> Tensor:
+    """Image m pooled with text m: patches [M, P, D] and text [M, D] to [M, D] on the CPU."""
+    assert model.pooler is not None, "expected a model with a text-conditioned pooler"
+    device, parts = device_of(model), []
+    blocks = (torch.split(whole, batch_size) for whole in (patches, text))
+    for rows, texts in zip(*blocks, strict=True):
+        parts.append(model.pooler(rows.to(device), texts[:, None].to(device))[0][:, 0].cpu())
+    return torch.cat(parts)
+
+
+def pooled_similarity(
+    model: BClip, patches: Tensor, text: Tensor, *, progress: bool = False
+) -> Tensor:
+    """`evaluation.conditioned_similarity`, computed where the model is; on the CPU."""
+    query = text.to(device_of(model))
+    return conditioned_similarity(model, patches, query, progress=progress).cpu()
+
+
+def pooled_caption_scores(
+    model: BClip, patches: Tensor, rows: Tensor, captions: Sequence[Tensor]
+) -> list[Tensor]:
+    """`evaluation.conditioned_caption_scores`, computed where the model is; on the CPU."""
+    there = [texts.to(device_of(model)) for texts in captions]
+    return [row.cpu() for row in conditioned_caption_scores(model, patches, rows, there)]

@@ -1,0 +1,187 @@
+"""The scenes benchmark: retrieval, regions and grounding of one model on held-out scenes.
+
+Every number comes with a bootstrap 95 % interval over scenes, its chance level and its count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor
+
+from bclip_core.data.images import decode_images
+from bclip_core.data.scenes import (
+    LEVELS,
+    RegionQuery,
+    attribute_queries,
+    get_difficulty,
+    region_queries,
+)
+from bclip_core.evaluation.conditioned import own_caption_similarity
+from bclip_core.evaluation.encoding import (
+    device_of,
+    encode_images,
+    encode_texts,
+    pooled_caption_scores,
+    pooled_similarity,
+    pooled_with_own,
+)
+from bclip_core.evaluation.grounding import grounding_chance, grounding_scores, patch_cosine_map
+from bclip_core.evaluation.regions import hits_from_scores, region_scores, roi_features
+from bclip_core.evaluation.retrieval import retrieval_metrics, similarity_matrix
+from bclip_core.evaluation.summaries import Metrics, summarise_items, summarise_retrieval
+from bclip_core.model import BClip
+
+PHRASES_PER_SCENE = 3  # of the grounding test
+
+
+def evaluate(model: BClip, dataset: datasets.Dataset, *, progress: bool = False) -> Metrics:
+    """All metrics of a model on scenes.
+
+    Args:
+        model: with or without a pooler; without one, what needs the pooler is left out.
+        dataset: scenes, usually the test split.
+        progress: show progress bars.
+
+    Returns:
+        For each metric name `{"mean", "low", "high", "chance", "count"}`, fractions in [0, 1].
+        Names: `retrieval/<global|conditioned|own_caption>/<long|short>/<t2i|i2t>_R@k`,
+        `regions/<dense|pooled>/<level>`, `attributes/<dense|pooled>/<attribute>`,
+        `grounding/<attention|cosine>/<pointing|average_precision|iou>`.
+    """
+    model = model.eval()
+    pixels, _ = decode_images(dataset, model.backbone.image_size[0])
+    image, patches = encode_images(model, pixels, progress=progress)
+    metrics: Metrics = {}
+    for kind, captions in (
+        ("long", dataset["caption"]),
+        ("short", [captions[0] for captions in dataset["short_captions"]]),
+    ):
+        text = encode_texts(model, captions)
+        metrics |= _retrieval(f"global/{kind}", similarity_matrix(text, image))
+        if model.pooler is not None:
+            honest = pooled_similarity(model, patches, text, progress=progress)
+            metrics |= _retrieval(f"conditioned/{kind}", honest)
+            own = pooled_with_own(model, patches, text)
+            metrics |= _retrieval(f"own_caption/{kind}", own_caption_similarity(own, text))
+    first = dataset[0]
+    for level in LEVELS:
+        asked = region_queries(dataset, level)
+        metrics |= _regions(f"regions/{{}}/{level}", model, patches, asked, first["image"].size)
+    for attribute in get_difficulty(first["difficulty"]).varying:
+        asked = attribute_queries(dataset, attribute)
+        metrics |= _regions(
+            f"attributes/{{}}/{attribute}", model, patches, asked, first["image"].size
+        )
+    return metrics | _grounding(model, patches, dataset)
+
+
+VALIDATED = ("retrieval/global/long/t2i_R@1", "retrieval/global/long/i2t_R@1")
+VALIDATED_REGIONS = "regions/dense/medium"
+
+
+def validate(model: BClip, dataset: datasets.Dataset) -> Metrics:
+    """The cheap part of `evaluate`, enough to choose settings by, and the score to choose by.
+
+    `score` is the mean of R@1 of long captions (both ways) and the accuracy of medium regions,
+    which have equal weight. Nothing of it needs a pooler, so that every method can be searched.
+    """
+    model = model.eval()
+    pixels, _ = decode_images(dataset, model.backbone.image_size[0])
+    image, patches = encode_images(model, pixels)
+    text = encode_texts(model, dataset["caption"])
+    metrics = _retrieval("global/long", similarity_matrix(text, image))
+    picture, queries = dataset[0]["image"].size, region_queries(dataset, "medium")
+    metrics |= _regions("regions/{}/medium", model, patches, queries, picture, pooled=False)
+    recall = float(np.mean([metrics[name]["mean"] for name in VALIDATED]))
+    score = (recall + metrics[VALIDATED_REGIONS]["mean"]) / 2
+    return metrics | {"score": {"mean": score, "count": len(dataset)}}
+
+
+def _retrieval(name: str, similarity: Tensor) -> Metrics:
+    relevant = torch.eye(len(similarity), dtype=torch.bool)
+    return summarise_retrieval(
+        f"retrieval/{name}", retrieval_metrics(similarity, relevant), relevant
+    )
+
+
+def _regions(
+    name: str,
+    model: BClip,
+    patches: Tensor,
+    queries: Sequence[RegionQuery],
+    picture: tuple[int, int],
+    pooled: bool = True,
+) -> Metrics:
+    """Region accuracy of ROI-aligned patches, and of the picture pooled with each caption.
+
+    `picture` is width and height of the stored scenes, the pixels that boxes are counted in;
+    `pooled` False leaves the second out.
+    """
+    captions = encode_texts(model, [text for query in queries for text in query.captions])
+    per_query = list(torch.split(captions, [len(query.captions) for query in queries]))
+    rows = torch.tensor([query.row for query in queries])
+    size = torch.tensor(picture).expand(len(patches), 2)
+    boxes = torch.tensor([query.box for query in queries])
+    region = roi_features(patches, model.backbone.grid, boxes, rows, size)
+    scores = {"dense": region_scores(region, per_query)}
+    if pooled and model.pooler is not None:
+        scores["pooled"] = pooled_caption_scores(model, patches, rows, per_query)
+    chance = float(np.mean([1 / len(query.captions) for query in queries]))
+    return {
+        name.format(kind): summarise_items(hits_from_scores(values).hits, chance, rows.tolist())
+        for kind, values in scores.items()
+    }
+
+
+def grounding_items(
+    dataset: datasets.Dataset, per_scene: int = PHRASES_PER_SCENE
+) -> tuple[list[int], list[str], Tensor]:
+    """Phrases with the pixels of what they name: row [R], phrase [R], mask bool [R, H, W].
+
+    A phrase that is true of several objects has all of them as its mask. Phrases true of every
+    object of a scene are left out where the scene has others, since any object would do.
+    """
+    rows, phrases, masks = [], [], []
+    columns = ["phrases", "phrase_objects", "instances", "boxes"]
+    for row, scene in enumerate(dataset.select_columns(columns)):
+        instances = torch.from_numpy(np.array(scene["instances"]))
+        links = {
+            phrase: objects
+            for texts, linked in zip(scene["phrases"], scene["phrase_objects"], strict=True)
+            for phrase, objects in zip(texts, linked, strict=True)
+            if objects
+        }
+        objects_shown = len(scene["boxes"])
+        specific = {p: linked for p, linked in links.items() if len(linked) < objects_shown}
+        for phrase, objects in list((specific or links).items())[:per_scene]:
+            mask = torch.isin(instances, torch.tensor(objects, dtype=instances.dtype) + 1)
+            if mask.any():
+                rows.append(row)
+                phrases.append(phrase)
+                masks.append(mask)
+    return rows, phrases, torch.stack(masks)
+
+
+def _grounding(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> Metrics:
+    rows, phrases, masks = grounding_items(dataset)
+    text = encode_texts(model, phrases)
+    maps = {"cosine": patch_cosine_map(patches[rows], text)}
+    if model.pooler is not None:
+        device = device_of(model)
+        with torch.inference_mode():
+            shown, asked = patches[rows].to(device), text[:, None].to(device)
+            weights = model.pooler(shown, asked, need_weights=True)[1]
+        assert weights is not None
+        maps["attention"] = weights.mean(1)[:, 0].cpu()  # over the heads
+    chance = grounding_chance(model.backbone.grid, masks)
+    metrics = {}
+    for kind, values in maps.items():
+        scores = grounding_scores(values, model.backbone.grid, masks)
+        for metric, items in scores._asdict().items():
+            level = float(getattr(chance, metric).mean())
+            metrics[f"grounding/{kind}/{metric}"] = summarise_items(items, level, rows)
+    return metrics

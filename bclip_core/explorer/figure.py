@@ -1,0 +1,133 @@
+"""What the explorer shows, as one figure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from bclip_core.plotting.maps import framed, overlaid
+from bclip_core.plotting.style import COLOURS, style
+
+if TYPE_CHECKING:
+    from bclip_core.explorer.view import Panel, Shown
+
+_WIDTH = 9.4  # inches
+_ROW = 0.19  # of a text in the lists below
+_SIDE = 512  # pixels of a drawn picture
+_HATCHES = ("", "////", "....")  # a print in grey tells models apart
+
+
+def explorer_view(shown: Shown) -> Figure:
+    """Picture and maps above; below, the text among other texts, and what the patch answers to.
+
+    Args:
+        shown: of `explorer.Workbench.compute`.
+    """
+    columns = 1 + len(shown.panels)
+    lists = max(1.25 * len(shown.scores), 1.5 + max(len(a.ranking) for a in shown.answers))
+    heights = [_WIDTH / columns + 0.55, _ROW * lists + 0.8]
+    with style():
+        figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+        top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
+        _draw_pictures(top, shown)
+        answered = len(shown.answers) if any(each.ranking for each in shown.answers) else 0
+        ratios = [1.9, *[1.0] * answered]
+        axes = bottom.subplots(1, 1 + answered, squeeze=False, width_ratios=ratios)[0]
+        _draw_scores(axes[0], shown)
+        for number, panel in enumerate(axes[1:]):
+            _draw_answers(panel, shown, number)
+    return figure
+
+
+def _draw_pictures(top: SubFigure, shown: Shown) -> None:
+    looked_for = textwrap.shorten(f"“{shown.view.text}”", 110, placeholder=" …”")
+    top.suptitle(looked_for, fontsize=10, parse_math=False)
+    axes = top.subplots(1, 1 + len(shown.panels), squeeze=False)[0]
+    for panel in axes:
+        panel.set_axis_off()
+    first = shown.panels[0]
+    height, width = (
+        side / count for side, count in zip(first.image.shape[:2], first.grid, strict=True)
+    )
+    row, column = first.patch
+    box = (column * width, row * height, width, height)
+    axes[0].imshow(framed(first.image, box, _SIDE))
+    source = textwrap.shorten(shown.picture.reference, 40, placeholder="…")
+    _title(axes[0], [source, f"asked about: patch in row {row + 1}, column {column + 1}"])
+    for panel, item in zip(axes[1:], shown.panels, strict=False):
+        panel.imshow(
+            overlaid(item.image, item.item, shown.view.opacity, shown.view.threshold, _SIDE)
+        )
+        model = textwrap.shorten(item.model, 80, placeholder="…")
+        _title(panel, [*textwrap.wrap(model, 42), f"{item.kind_in_words}: {_verdict(item)}"])
+
+
+def _verdict(panel: Panel) -> str:
+    return panel.item.note + {True: ", hit", False: ", miss", None: ""}[panel.item.hit]
+
+
+def _title(panel: Axes, lines: Sequence[str], side: Literal["center", "right"] = "center") -> None:
+    panel.set_title("\n".join(lines), fontsize=7.5, parse_math=False, loc=side)
+
+
+def _draw_scores(panel: Axes, shown: Shown) -> None:
+    places = np.arange(len(shown.scores))
+    height = 0.8 / len(shown.scored)
+    for number, label in enumerate(shown.scored):
+        panel.barh(
+            places + height * (number - (len(shown.scored) - 1) / 2),
+            [score.values[number] for score in shown.scores],
+            height,
+            color=COLOURS[number],
+            hatch=_HATCHES[number],
+            edgecolor="white",
+            linewidth=0,
+            label=label,
+        )
+    labels = [(score.text, "bold" if score.group == "text" else "normal", score.group)
+              for score in shown.scores]  # fmt: skip
+    _texts(panel, places, [(text, weight) for text, weight, _ in labels], 44)
+    for tick, (*_, group) in zip(panel.get_yticklabels(), labels, strict=True):
+        tick.set_fontstyle("italic" if group == "other" else "normal")
+    panel.set_xlabel("cosine with the whole picture", fontsize=8)
+    panel.legend(
+        title=f"number {shown.rank} of {shown.compared} texts; italic: not of the caption",
+        loc="lower right", bbox_to_anchor=(1, 1), fontsize=7, title_fontsize=7.5, frameon=False,
+    )  # fmt: skip
+
+
+def _draw_answers(panel: Axes, shown: Shown, number: int) -> None:
+    answers = shown.answers[number]
+    places = np.arange(len(answers.ranking))
+    panel.barh(
+        places,
+        [value for _, value in answers.ranking],
+        0.7,
+        color=COLOURS[number],
+        hatch=_HATCHES[number],
+        edgecolor="white",
+        linewidth=0,
+    )
+    _texts(panel, places, [(text, "normal") for text, _ in answers.ranking], 24)
+    panel.set_xlabel(answers.unit, fontsize=8)
+    item = shown.panels[number]
+    row, column = item.patch
+    lines = [f"patch {row + 1}, {column + 1} answers to", f"({item.kind_in_words})"]
+    _title(panel, lines, "right")  # the labels on the left leave no room in the middle
+
+
+def _texts(
+    panel: Axes, places: np.ndarray, labels: Sequence[tuple[str, str]], longest: int
+) -> None:
+    """Texts beside bars, the first one on top."""
+    short = [textwrap.shorten(text, longest, placeholder="…") for text, _ in labels]
+    panel.set_yticks(places, short, fontsize=7.5)
+    for tick, (_, weight) in zip(panel.get_yticklabels(), labels, strict=True):
+        tick.set_parse_math(False)
+        tick.set_fontweight(weight)
+    panel.invert_yaxis()

@@ -1,0 +1,41 @@
+"""The model, what flows through it, and the catalogue of methods."""
+
+from bclip_core.model.bclip import (
+    BClip,
+)
+from bclip_core.model.features import (
+    Features,
+    Reading,
+    TextBatch,
+)
+from bclip_core.model.heads import (
+    Heads,
+    TokenCalibration,
+)
+from bclip_core.model.methods import (
+    METHODS,
+    Method,
+    get_method,
+    register,
+)
+from bclip_core.model.terms import (
+    TERMS,
+    LossTerm,
+    Term,
+)
+
+__all__ = [
+    "BClip",
+    "Features",
+    "Heads",
+    "LossTerm",
+    "METHODS",
+    "Method",
+    "Reading",
+    "TERMS",
+    "Term",
+    "TextBatch",
+    "TokenCalibration",
+    "get_method",
+    "register",
+]

@@ -1,0 +1,236 @@
+"""The loss terms by name: each says what it reads and learns, and calls its objective.
+
+A term sees a step's `Features` and the `LossConfig`; a method is a sum of terms, see `methods`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from bclip_core.config import LossConfig
+from bclip_core.losses import (
+    beta_cal,
+    cross_conditioned,
+    global_contrastive,
+    grouped_contrast,
+    late_interaction_contrastive,
+    multi_positive,
+    principal_features,
+    sigmoid_contrastive,
+    subcaption_alignment,
+    text_conditioned_sigmoid,
+    unit_cosine,
+    word_reconstruction,
+)
+from bclip_core.model.features import Features
+from bclip_core.poolers import sparse_average
+
+LossTerm = Callable[[Features, LossConfig], Tensor]
+SUMMARY_SLOT = 1  # of the text axis, where a method reads a summary
+READABLE = ("conditioned", "patches", "tokens", "crossed", "crossed_one")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a loss.
+
+    Attributes:
+        loss: its scalar, of features and settings.
+        texts: which kinds of text it reads beside the caption, of `TEXT_KINDS`.
+        required: those of them that it cannot do without.
+        needs: what else it reads, of `READABLE`.
+        learns: numbers that it learns, of `heads.SCALARS`.
+        label: its name in histories; empty: the one in `TERMS`.
+        weight: the field of `LossConfig` that it is multiplied by; empty: 1.
+    """
+
+    loss: LossTerm
+    texts: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    learns: tuple[str, ...] = ()
+    label: str = ""
+    weight: str = ""
+
+    def factor(self, config: LossConfig) -> float:
+        """Its weight in the loss."""
+        return float(getattr(config, self.weight)) if self.weight else 1.0
+
+
+def _given(value: Tensor | None) -> Tensor:
+    """A feature that the term's declaration has asked for."""
+    assert value is not None, "the model was built without what the method's terms read"
+    return value
+
+
+def _global(features: Features, _: LossConfig) -> Tensor:
+    """Class token against caption: the ordinary CLIP loss over the batch."""
+    return global_contrastive(features.image, features.text[:, 0], features.logit_scale)
+
+
+def _beta_cal(form: str) -> LossTerm:
+    """β-CAL of the given form over caption, sentences and phrases."""
+
+    def term(features: Features, config: LossConfig) -> Tensor:
+        image = _given(features.conditioned)
+        if config.conditioning_centre:
+            image = image - _given(features.reference)
+        return beta_cal(
+            features.text,
+            image,
+            features.where("caption", "sentence", "phrase"),
+            _given(features.pooler_logit_scale),
+            beta=config.beta,
+            form=form,
+            mask_padding=config.mask_padding,
+            duplicates=features.identity if config.duplicates == "ignore" else None,
+            across_ranks=features.ranks > 1,
+        )
+
+    return term
+
+
+def _cross(form: str, beside: bool) -> LossTerm:
+    """Other images pooled with the same text as its negatives.
+
+    Beside β-CAL it learns a scale of its own; instead of β-CAL it takes the pooler's.
+    """
+
+    def term(features: Features, config: LossConfig) -> Tensor:
+        return cross_conditioned(
+            unit_cosine(_given(features.conditioned), features.text),
+            _given(features.crossed),
+            features.where("caption", "sentence", "phrase"),
+            _given(features.cross_scale if beside else features.pooler_logit_scale),
+            form=form,
+            bias=_given(features.cross_bias) if form == "bce" else 0.0,
+        )
+
+    return term
+
+
+def _summary(features: Features, _: LossConfig) -> Tensor:
+    """MulCLIP's L(v_cls, t_short)."""
+    short = features.text[:, SUMMARY_SLOT]
+    return global_contrastive(features.image, short, features.logit_scale)
+
+
+def _principal(features: Features, config: LossConfig) -> Tensor:
+    """Long-CLIP: the short caption against the first principal components of the image features."""
+    coarse = principal_features(features.image, config.principal_components)
+    short = features.text[:, SUMMARY_SLOT]
+    return global_contrastive(coarse, short, features.logit_scale)
+
+
+def _word(features: Features, config: LossConfig) -> Tensor:
+    """MulCLIP's L_word over (calibrated) patch and word tokens."""
+    return word_reconstruction(
+        _given(features.patch_tokens),
+        _given(features.word_tokens),
+        _given(features.word_mask),
+        _given(features.word_scale),
+        temperature=config.token_temperature,
+        negatives=config.word_negatives,
+    )
+
+
+def _subcaption(features: Features, config: LossConfig) -> Tensor:
+    """MulCLIP's L_sub."""
+    calibrated = config.subcaption_tokens == "calibrated"
+    return subcaption_alignment(
+        _given(features.patch_tokens if calibrated else features.patches),
+        features.text,
+        features.where("sentence"),
+        _given(features.subcaption_scale),
+        temperature=config.token_temperature,
+    )
+
+
+def _late_interaction(features: Features, _: LossConfig) -> Tensor:
+    """FILIP's contrast of images and captions by their tokens."""
+    return late_interaction_contrastive(
+        _given(features.patch_tokens),
+        _given(features.word_tokens),
+        _given(features.word_mask),
+        features.logit_scale,
+    )
+
+
+def _sparse(features: Features, _: LossConfig) -> Tensor:
+    """SPARC's fine-grained loss: each word finds its patches' average among its caption's."""
+    words = _given(features.word_tokens)
+    grouped = sparse_average(_given(features.patch_tokens), words)[0]
+    mask, scale = _given(features.word_mask), features.logit_scale
+    return grouped_contrast(grouped, words, mask, scale)
+
+
+def _multi_positive(features: Features, _: LossConfig) -> Tensor:
+    """Caption and sentences as equal positives."""
+    mask = features.where("caption", "sentence")
+    return multi_positive(features.image, features.text, mask, features.logit_scale)
+
+
+def _sigmoid(features: Features, _: LossConfig) -> Tensor:
+    """SigLIP: class token against caption, each pair a yes or no."""
+    caption, mask = features.text[:, :1], features.mask[:, :1]
+    bias = _given(features.sigmoid_bias)
+    return sigmoid_contrastive(features.image, caption, mask, features.logit_scale, bias)
+
+
+def _flair_global(features: Features, _: LossConfig) -> Tensor:
+    """FLAIR's multi-positive sigmoid loss; its code halves the sum of both."""
+    mask, bias = features.where("caption", "sentence"), _given(features.sigmoid_bias)
+    loss = sigmoid_contrastive(features.image, features.text, mask, features.logit_scale, bias)
+    return loss / 2
+
+
+def _flair_local(features: Features, _: LossConfig) -> Tensor:
+    """FLAIR's text-conditioned sigmoid loss."""
+    loss = text_conditioned_sigmoid(
+        unit_cosine(_given(features.conditioned), features.text),
+        _given(features.crossed)[:, 0],
+        features.where("caption", "sentence"),
+        features.logit_scale,
+        _given(features.sigmoid_bias),
+    )
+    return loss / 2
+
+
+_PARTS, _SENTENCES, _SUMMARY = ("sentence", "phrase"), ("sentence",), ("summary",)
+_CROSSED, _BIASED = ("conditioned", "crossed"), ("sigmoid_bias",)
+_BETA: dict[str, Any] = {"texts": _PARTS, "label": "beta_cal", "weight": "beta_cal_weight"}
+_CROSS: dict[str, Any] = {
+    "texts": _PARTS, "needs": _CROSSED, "label": "cross", "weight": "cross_weight"
+}  # fmt: skip
+TERMS: dict[str, Term] = {
+    "global": Term(_global),
+    "beta_cal_ce": Term(_beta_cal("ce"), needs=("conditioned",), **_BETA),
+    "beta_cal_bce": Term(_beta_cal("bce"), needs=("conditioned",), **_BETA),
+    "cross_ce": Term(_cross("ce", True), learns=("cross_scale",), **_CROSS),
+    "cross_bce": Term(_cross("bce", True), learns=("cross_scale", "cross_bias"), **_CROSS),
+    "cross_only_ce": Term(_cross("ce", False), **_CROSS),
+    "cross_only_bce": Term(_cross("bce", False), learns=("cross_bias",), **_CROSS),
+    "summary": Term(_summary, _SUMMARY, _SUMMARY, weight="summary_weight"),
+    "principal": Term(_principal, _SUMMARY, _SUMMARY, weight="principal_weight"),
+    "word": Term(_word, needs=("tokens",), learns=("word_scale",), weight="word_weight"),
+    "subcaption": Term(
+        _subcaption, _SENTENCES, _SENTENCES, ("patches",), ("subcaption_scale",),
+        weight="subcaption_weight",
+    ),
+    "late_interaction": Term(_late_interaction, needs=("tokens",), weight="local_weight"),
+    "sparse": Term(_sparse, needs=("tokens",), weight="local_weight"),
+    "multi_positive": Term(_multi_positive, _SENTENCES, _SENTENCES),
+    "sigmoid": Term(_sigmoid, learns=_BIASED),
+    "flair_global": Term(_flair_global, _SENTENCES, _SENTENCES, (), _BIASED),
+    "flair_local": Term(
+        _flair_local, _SENTENCES, _SENTENCES, ("conditioned", "crossed_one"), _BIASED,
+        weight="local_weight",
+    ),
+}  # fmt: skip
+"""Every known term. A reader's own is added by `methods.register`."""
+
+__all__ = ["READABLE", "SUMMARY_SLOT", "TERMS", "LossTerm", "Term"]

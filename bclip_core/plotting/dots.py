@@ -1,0 +1,300 @@
+"""Many methods side by side: what they reach and cost, how they were tuned, what their leak is."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from bclip_core.plotting.style import COLOURS, GUIDE, MARKERS, Estimate, Metrics, percent, style
+from bclip_core.records.markdown import aligned_markdown
+
+Series = Mapping[str, str]  # metric by what it is called in its panel; one or two
+Draw = Callable[[Axes], None]
+
+_RETRIEVAL = {"to image": "t2i_R@1", "to text": "i2t_R@1"}
+METHOD_PANELS: dict[str, Series] = {
+    "long captions, R@1": {k: f"retrieval/global/long/{v}" for k, v in _RETRIEVAL.items()},
+    "short captions, R@1": {k: f"retrieval/global/short/{v}" for k, v in _RETRIEVAL.items()},
+    "long, its own way, R@1": {k: f"retrieval/own_way/long/{v}" for k, v in _RETRIEVAL.items()},
+    "pointing game": {
+        "attention": "grounding/attention/pointing", "cosine": "grounding/cosine/pointing"
+    },
+    "regions, hard": {"": "regions/dense/hard"},
+    "regions, medium": {"": "regions/dense/medium"},
+    "regions, easy": {"": "regions/dense/easy"},
+    "regions, trivial": {"": "regions/dense/trivial"},
+}  # fmt: skip
+LEAK_PANELS: dict[str, Series] = {
+    "one picture for all, to image": {
+        "as it is": "leak/identical/t2i_R@1", "centred": "leak/identical_centred/t2i_R@1"
+    },
+    "conditioned on all": {k: f"retrieval/conditioned/long/{v}" for k, v in _RETRIEVAL.items()},
+    "on its own caption": {k: f"retrieval/own_caption/long/{v}" for k, v in _RETRIEVAL.items()},
+    "the global pair": METHOD_PANELS["long captions, R@1"],
+    "conditioned, to image": {
+        "as it is": "leak/honest/t2i_R@1", "centred": "leak/honest_centred/t2i_R@1"
+    },
+    "conditioned, to text": {
+        "as it is": "leak/honest/i2t_R@1", "centred": "leak/honest_centred/i2t_R@1"
+    },
+    "regions": {"hard": "regions/dense/hard", "medium": "regions/dense/medium"},
+    "pointing game": METHOD_PANELS["pointing game"],
+    "average precision": {
+        "attention": "grounding/attention/average_precision",
+        "cosine": "grounding/cosine/average_precision",
+    },
+}  # fmt: skip
+"""R@1 where nothing else is said. "As it is" and "centred" are of fewer candidates than the rest of
+the retrieval, see `scene_leak`."""
+
+SHARES = {
+    "the text alone": "leak/share/text",
+    "the image alone": "leak/share/image",
+    "both together": "leak/share/pair",
+}
+UNTOUCHED = "untouched"  # the group that is no method, in grey
+GROUPS = ("global terms", "local terms", "MulCLIP", "β-CLIP", "leak-free")  # keep their colours
+_SIDE = 0.16  # how far two marks of a row are apart from its middle
+_LOOKS = (("o", "●"), ("s", "□"))  # first filled, second open
+
+
+def method_comparison(
+    methods: Mapping[str, Metrics],
+    groups: Mapping[str, str],
+    costs: Mapping[str, Mapping[str, float]] | None = None,
+    panels: Mapping[str, Series] = METHOD_PANELS,
+    columns: int = 5,
+) -> Figure:
+    """A row per method, a panel per quantity: dots with intervals, then bars of what it costs.
+
+    Args:
+        methods: metrics by method; one that it lacks is left blank.
+        groups: the group of each method, which decides its colour; groups stand together.
+        costs: by title the cost of each method, at the ends of the rows; one without it is left
+            blank.
+        panels: metrics by panel title and by name within the panel.
+        columns: panels in a row.
+
+    Raises:
+        ValueError: no method has any of the metrics.
+    """
+    order = list(dict.fromkeys(groups[name] for name in methods))
+    methods = {n: methods[n] for n in sorted(methods, key=lambda name: order.index(groups[name]))}
+    coloured = dict.fromkeys([*GROUPS, *(group for group in order if group != UNTOUCHED)])
+    of_group = {group: COLOURS[n % len(COLOURS)] for n, group in enumerate(coloured)}
+    colours = {name: of_group.get(groups[name], GUIDE) for name in methods}
+    draws = list(_dot_panels(methods, panels, colours).items())
+    for number, (title, values) in enumerate((costs or {}).items(), 1):
+        draws.insert(number * columns - 1, (title, _bar_panel(list(methods), values, colours)))
+    legend = {groups[name]: colour for name, colour in colours.items()}
+    return _rows(list(methods), dict(draws), columns, legend)
+
+
+def leak_comparison(
+    variants: Mapping[str, Metrics], panels: Mapping[str, Series] = LEAK_PANELS, columns: int = 5
+) -> Figure:
+    """A row per way of training: leak, shares of variance, and what becomes of honest measures.
+
+    Args:
+        variants: metrics with those of the leak as `leak/...`, see `method_tables.summaries`.
+        panels: metrics by panel title and by name within the panel.
+        columns: panels in a row.
+
+    Raises:
+        ValueError: no variant has any of the metrics.
+    """
+    colours = dict.fromkeys(variants, "0.15")
+    draws = _dot_panels(variants, panels, colours)
+    names = list(variants)
+    if any(SHARES["the text alone"] in values for values in variants.values()):
+        first, *others = draws
+        shares: Draw = lambda panel: _stack(panel, variants)  # noqa: E731
+        ordered = {first: draws[first], "variance explained by": shares}
+        draws = ordered | {title: draws[title] for title in others}
+    legend = {name: COLOURS[number] for number, name in enumerate(SHARES)}
+    return _rows(names, draws, columns, legend)
+
+
+def _rows(
+    names: Sequence[str], draws: Mapping[str, Draw], columns: int, legend: Mapping[str, str]
+) -> Figure:
+    """The page: every panel has a line for every name, names stand at the left."""
+    columns = min(columns, len(draws))
+    rows = math.ceil(len(draws) / columns)
+    with style():
+        size = (1.4 + 1.6 * columns, (0.65 + 0.2 * len(names)) * rows + 0.5)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
+        for panel, (title, draw) in zip(axes, draws.items(), strict=False):
+            draw(panel)
+            panel.set_title(title, fontsize=8)
+            panel.set_yticks(range(len(names)), list(names))
+            panel.set_ylim(len(names) - 0.5, -0.5)
+            panel.set_xlim(left=0)
+            panel.grid(axis="x", color="0.9")
+            panel.tick_params(axis="y", length=0)
+            panel.set_axisbelow(True)
+            for row in range(1, len(names), 2):
+                panel.axhspan(row - 0.5, row + 0.5, color="0.96", zorder=0)
+        for panel in axes[len(draws) :]:
+            panel.set_axis_off()
+        handles = [Patch(color=colour) for colour in legend.values()]
+        figure.legend(handles, list(legend), loc="outside upper center", ncols=6, frameon=False)
+        figure.supxlabel("dots: %, 95 % interval; dotted line: chance", fontsize=9)
+    return figure
+
+
+def _dot_panels(
+    methods: Mapping[str, Metrics], panels: Mapping[str, Series], colours: Mapping[str, str]
+) -> dict[str, Draw]:
+    """Panels that some method has anything for, with the key of their marks in the title."""
+    draws: dict[str, Draw] = {}
+    for title, series in panels.items():
+        if any(name in values for values in methods.values() for name in series.values()):
+            looks = zip(series, _LOOKS, strict=False)
+            key = "   ".join(f"{sign} {label}" for label, (_, sign) in looks if label)
+            draws[f"{title}\n{key}".strip()] = _dot_panel(methods, series, colours)
+    if not draws:
+        wanted = [name for series in panels.values() for name in series.values()]
+        raise ValueError(f"metrics {wanted}: expected one that some method has")
+    return draws
+
+
+def _dot_panel(methods: Mapping[str, Metrics], series: Series, colours: Mapping[str, str]) -> Draw:
+    def draw(panel: Axes) -> None:
+        for row, (method, values) in enumerate(methods.items()):
+            if not any(name in values for name in series.values()):
+                panel.text(0, row, "  –", va="center", color=GUIDE)
+            for number, name in enumerate(series.values()):
+                if name not in values:
+                    continue
+                mean, (below, above) = percent(values[name])
+                shift = 0.0 if len(series) == 1 else (-_SIDE, _SIDE)[number]
+                panel.errorbar(
+                    mean, row + shift, xerr=[[below], [above]], fmt=_LOOKS[number][0], ms=4,
+                    color=colours[method], mfc="white" if number else colours[method],
+                    capsize=2, elinewidth=1,
+                )  # fmt: skip
+        for chance in sorted(_chances(methods, series)):
+            panel.axvline(chance, color=GUIDE, linestyle=":", linewidth=1)
+
+    return draw
+
+
+def _chances(methods: Mapping[str, Metrics], series: Series) -> set[float]:
+    found = [values[n] for values in methods.values() for n in series.values() if n in values]
+    return {round(100 * float(one["chance"]), 6) for one in found if "chance" in one}
+
+
+def _bar_panel(
+    names: Sequence[str], costs: Mapping[str, float], colours: Mapping[str, str]
+) -> Draw:
+    def draw(panel: Axes) -> None:
+        for row, name in enumerate(names):
+            if name not in costs:
+                panel.text(0, row, "  –", va="center", color=GUIDE)
+                continue
+            panel.barh(row, costs[name], 0.6, color=colours[name], alpha=0.75)
+            text = f" {costs[name]:,.2f}" if costs[name] < 10 else f" {costs[name]:,.0f}"
+            panel.text(costs[name], row, text, va="center", fontsize=7)
+        panel.margins(x=0.25)
+
+    return draw
+
+
+def _stack(panel: Axes, variants: Mapping[str, Metrics]) -> None:
+    """Shares of the variance side by side, one bar per variant."""
+    for row, values in enumerate(variants.values()):
+        left = 0.0
+        for number, name in enumerate(SHARES.values()):
+            if name in values:
+                share = 100 * float(values[name]["mean"])
+                panel.barh(row, share, 0.6, left=left, color=COLOURS[number])
+                left += share
+
+
+def benchmark(
+    methods: Mapping[str, Metrics], metrics: Mapping[str, str] | Sequence[str], columns: int = 4
+) -> Figure:
+    """Methods against metrics: one panel per metric, a dot with its interval per method.
+
+    Args:
+        methods: for each method its metrics; one that it lacks is left blank.
+        metrics: metric name by panel title, or just names.
+        columns: panels in a row.
+
+    Raises:
+        ValueError: no method has any of the metrics.
+    """
+    drawn = _present(methods, metrics)
+    columns = min(columns, len(drawn))
+    rows = math.ceil(len(drawn) / columns)
+    size = (1.2 + 2.0 * columns, (0.8 + 0.24 * len(methods)) * rows + 0.4)
+    with style():
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
+        for panel, (title, name) in zip(axes, drawn.items(), strict=False):
+            for row, values in enumerate(methods.values()):
+                if name not in values:
+                    panel.text(0, row, "  does not apply", va="center", color=GUIDE, fontsize=8)
+                else:
+                    mean, (below, above) = percent(values[name])
+                    look = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % 6]}
+                    panel.errorbar(mean, row, xerr=[[below], [above]], capsize=3, ms=5, **look)
+                    chance = 100 * float(values[name]["chance"])
+            panel.axvline(chance, color=GUIDE, linestyle=":", linewidth=1)
+            panel.set_title("\n".join(textwrap.wrap(title, 28)))
+            panel.set_yticks(range(len(methods)), list(methods))
+            panel.set_ylim(len(methods) - 0.5, -0.5)
+            panel.set_xlim(left=0)
+            panel.grid(axis="x", color="0.9")
+            panel.set_axisbelow(True)
+        for panel in axes[len(drawn) :]:
+            panel.set_axis_off()
+        figure.supxlabel("%, 95 % interval; dotted: chance", fontsize=9)
+    return figure
+
+
+def table_markdown(
+    methods: Mapping[str, Metrics], metrics: Mapping[str, str] | Sequence[str]
+) -> str:
+    """A Markdown table: a row per metric, a column per method, `mean [low, high]` in percent.
+
+    Args:
+        methods: for each method its metrics; one that it lacks shows a dash.
+        metrics: metric name by row title, or just names.
+
+    Returns:
+        Lines whose columns are aligned, so that the table reads well as plain text too.
+
+    Raises:
+        ValueError: no method has any of the metrics.
+    """
+    rows = [["% [95 % interval]", "chance", *methods]]
+    for title, name in _present(methods, metrics).items():
+        found = [values[name] for values in methods.values() if name in values]
+        cells = [_cell(values.get(name)) for values in methods.values()]
+        rows.append([title, f"{100 * found[0]['chance']:.1f}", *cells])
+    return aligned_markdown(rows)
+
+
+def _present(
+    methods: Mapping[str, Metrics], metrics: Mapping[str, str] | Sequence[str]
+) -> dict[str, str]:
+    named = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics}
+    found = {t: n for t, n in named.items() if any(n in values for values in methods.values())}
+    if not found:
+        raise ValueError(f"metrics {list(named.values())}: expected one that some method has")
+    return found
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    mean, low, high = (100 * float(estimate[name]) for name in ("mean", "low", "high"))
+    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"

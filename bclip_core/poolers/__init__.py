@@ -1,0 +1,45 @@
+"""From patches and texts to text-conditioned image embeddings: one file a pooler.
+
+A pooler is anything with the call and the attributes of `Pooler`; `POOLERS` knows them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bclip_core.config import ConfigError, PoolerConfig
+from bclip_core.poolers.crossing import cross_images
+from bclip_core.poolers.flair import AttentionPooler
+from bclip_core.poolers.protocol import Pooler
+from bclip_core.poolers.sparc import SimilarityPooler, sparse_average
+from bclip_core.poolers.text_conditioned import TextConditionedPooler
+
+POOLERS: dict[str, Callable[[int, PoolerConfig], Pooler]] = {
+    "beta_clip": lambda dim, config: TextConditionedPooler(dim, config.heads, config.init),
+    "flair": AttentionPooler,
+    "similarity": lambda dim, config: SimilarityPooler(config),
+}
+"""Name -> what makes one of width D with fresh weights. A reader's own is one more entry."""
+
+
+def build_pooler(dim: int, config: PoolerConfig) -> Pooler:
+    """The pooler of that kind, with fresh weights.
+
+    Raises:
+        ConfigError: no such kind; the message lists the known ones.
+    """
+    if config.kind not in POOLERS:
+        raise ConfigError(f"kind={config.kind!r}: expected one of {', '.join(POOLERS)}")
+    return POOLERS[config.kind](dim, config)
+
+
+__all__ = [
+    "POOLERS",
+    "AttentionPooler",
+    "Pooler",
+    "SimilarityPooler",
+    "TextConditionedPooler",
+    "build_pooler",
+    "cross_images",
+    "sparse_average",
+]

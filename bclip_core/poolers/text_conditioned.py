@@ -1,0 +1,115 @@
+"""From patches and texts to text-conditioned image embeddings (β-CLIP, arXiv 2512.12678).
+
+Parameter names are those of the authors' released pooler (`attn`, `ln_2`, `mlp.c_fc`,
+`mlp.c_proj`, `logit_scale`), so that its weights load without renaming.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import QuickGELU
+from torch import Tensor, nn
+
+from bclip_core.config import PoolerConfig
+
+IDENTITY_GAIN = 20.0
+"""Head h of an identity-started pooler has attention logits
+IDENTITY_GAIN · ⟨text_h, patch_h⟩ / sqrt(D / heads); without a gain, unit vectors give logits so
+close to 0 that every text would start with the same plain average of the patches."""
+
+
+@torch.no_grad()
+def start_attention_at_identity(attention: nn.MultiheadAttention, gain: float) -> None:
+    """Every projection becomes the identity; queries and keys share a factor `gain`."""
+    identity, root = torch.eye(attention.embed_dim), math.sqrt(gain)
+    attention.in_proj_weight.copy_(torch.cat([root * identity, root * identity, identity]))
+    attention.out_proj.weight.copy_(identity)
+
+
+class TextConditionedPooler(nn.Module):
+    """One cross-attention from texts to patches and a residual MLP, no residual from the text.
+
+    c = MultiHeadAttention(query = text, key = value = patches);  c + MLP(LayerNorm(c)), with
+    patches and texts L2-normalised first, an MLP of 4·D hidden units and QuickGELU.
+
+    Args:
+        dim: D, the width of patches and texts.
+        heads: attention heads; D must be divisible by it.
+        init: "identity" starts every projection at the identity (queries and keys share
+            `IDENTITY_GAIN`) and the MLP's last layer at zero: the start is an average of the
+            normalised patches weighted by their similarity to the text. "xavier" keeps torch's
+            default start, as the authors do.
+
+    Attributes:
+        config: heads and init, as a `PoolerConfig`.
+        logit_scale: scalar parameter, the logarithm of the local loss's scale; starts at
+            ln(1 / 0.07). Not used in `forward`.
+
+    Raises:
+        ValueError: `dim` is not divisible by `heads`.
+        ConfigError: `heads` or `init` is not allowed.
+    """
+
+    def __init__(self, dim: int, heads: int = 8, init: str = "identity") -> None:
+        super().__init__()
+        self.config = PoolerConfig(heads, init)
+        if dim % heads:
+            raise ValueError(f"dim={dim}, heads={heads}: expected dim divisible by heads")
+        self.attn = nn.MultiheadAttention(dim, heads, batch_first=True)
+        self.ln_2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            OrderedDict(
+                c_fc=nn.Linear(dim, 4 * dim), gelu=QuickGELU(), c_proj=nn.Linear(4 * dim, dim)
+            )
+        )
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        if init == "identity":
+            start_attention_at_identity(self.attn, IDENTITY_GAIN)
+            last = self.mlp.get_submodule("c_proj")
+            nn.init.zeros_(last.get_parameter("weight"))
+            nn.init.zeros_(last.get_parameter("bias"))
+
+    @property
+    def heads(self) -> int:
+        """Maps of weights per text, one for each attention head."""
+        return int(self.attn.num_heads)
+
+    def forward(
+        self, patches: Tensor, text: Tensor, need_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Pool an image's patches once for each of its texts.
+
+        Args:
+            patches: [B, P, D]; normalised inside.
+            text: [B, K, D]; normalised inside. Each text's result is independent of the others,
+                so padded texts need no mask here.
+            need_weights: also return the attention; computes it explicitly instead of with the
+                fused kernel.
+
+        Returns:
+            The conditioned embeddings [B, K, D], not normalised, and the attention weights
+            [B, heads, K, P], which sum to 1 over P, or None.
+
+        Raises:
+            ValueError: the shapes do not fit each other or the pooler's width.
+        """
+        dim = self.attn.embed_dim
+        fits = patches.ndim == text.ndim == 3 and patches.shape[0] == text.shape[0]
+        if not fits or patches.shape[-1] != dim or text.shape[-1] != dim:
+            raise ValueError(
+                f"patches {tuple(patches.shape)}, text {tuple(text.shape)}: "
+                f"expected [B, P, {dim}] and [B, K, {dim}]"
+            )
+        patches = F.normalize(patches, dim=-1)
+        pooled, weights = self.attn(
+            F.normalize(text, dim=-1),
+            patches,
+            patches,
+            need_weights=need_weights,
+            average_attn_weights=False,
+        )
+        return pooled + self.mlp(self.ln_2(pooled)), weights

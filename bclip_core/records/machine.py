@@ -1,0 +1,36 @@
+"""The machine that the work runs on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def default_device() -> str:
+    """Where models are measured unless told otherwise: a GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were made on."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    return {
+        "processor": _processor_name(),
+        "cores": os.cpu_count(),
+        "gpu": gpu,
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor_name() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""The collection: every notebook run, the pages written, results promoted, models shipped."""

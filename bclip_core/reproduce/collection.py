@@ -1,0 +1,139 @@
+"""Run the collection: `python -m bclip_core.reproduce --profile cpu [--only 04]`.
+
+Notebooks run in number order. Every parameter is checked before the first one starts, the first
+failure stops the run, and running again is cheap: trainings that finished are found and reused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bclip_core.config import get_profile
+from bclip_core.records import REPOSITORY
+from bclip_core.records.results import save_result
+from bclip_core.reproduce.memory import PeakMemory
+from bclip_core.reproduce.notebooks import (
+    NOTEBOOKS,
+    NotebookError,
+    Parameter,
+    check_parameters,
+    declared_parameters,
+    execute,
+    execute_in_place,
+    find_notebooks,
+    runs_on_request,
+)
+
+EXECUTED = REPOSITORY / "results" / "runs" / "notebooks"
+
+
+def run_collection(
+    profile: str,
+    *,
+    only: str = "",
+    parameters: dict[str, Parameter] | None = None,
+    in_place: bool = False,
+    notebooks: Path,
+    executed: Path,
+) -> dict[Path, float]:
+    """Execute notebooks with `profile` and further `parameters`, printing one line for each.
+
+    Args:
+        profile: name of a profile, passed to every notebook.
+        only: a number or a part of a name; empty means all but those that run on request (which
+            `in_place` runs, too).
+        parameters: further parameters; every chosen notebook must declare them.
+        in_place: replace each notebook by its clean executed copy; its defaults must be `profile`.
+        notebooks: folder of the collection.
+        executed: folder for executed copies, in a folder named after the profile.
+
+    Returns:
+        The executed copies in order, and how many seconds each took.
+
+    Raises:
+        NotebookError: nothing to run, a parameter refused, or a cell failed.
+        ValueError: an unknown profile.
+    """
+    get_profile(profile)
+    given: dict[str, Parameter] = {"profile": profile, **(parameters or {})}
+    paths = find_notebooks(only, notebooks)
+    for path in paths:
+        checked = check_parameters(path, given)
+        if in_place and not checked.items() <= declared_parameters(path).items():
+            raise NotebookError(f"{path.name}: in place, {given} must be the committed defaults")
+    copies = dict[Path, float]()
+    width = max(len(path.stem) for path in paths)
+    for path in paths:
+        if not (only or in_place) and runs_on_request(path, profile):
+            print(f"{path.stem:<{width}}  on request: --only {path.stem[:2]}", flush=True)
+            continue
+        copy = executed / profile / path.name
+        print(f"{path.stem:<{width}}  ", end="", flush=True)
+        start = time.perf_counter()
+        try:
+            execute_in_place(path, copy) if in_place else execute(path, copy, given)
+        except NotebookError:
+            print(f"FAILED after {_duration(time.perf_counter() - start)}", flush=True)
+            raise
+        copies[copy] = time.perf_counter() - start
+        print(_duration(copies[copy]), flush=True)
+    return copies
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:.0f} min {rest:02.0f} s" if minutes else f"{rest:.1f} s"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 0 when every notebook ran, 1 when one was refused or failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bclip_core.reproduce", description="Run the notebooks in number order."
+    )
+    parser.add_argument("--profile", default="cpu", help="smoke, cpu or gpu (default: cpu)")
+    parser.add_argument("--only", default="", help="a number (04) or a part of a name")
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="a further parameter; every notebook that runs must declare it",
+    )
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="replace the committed notebooks by their clean executed copies",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        with PeakMemory() as memory:
+            copies = run_collection(
+                options.profile,
+                only=options.only,
+                parameters=dict(options.parameters),
+                in_place=options.in_place,
+                notebooks=NOTEBOOKS,
+                executed=EXECUTED,
+            )
+    except (NotebookError, ValueError) as error:
+        print(f"reproduce: {error}", file=sys.stderr)
+        return 1
+    values = {
+        "seconds": round(sum(copies.values())),
+        "peak_memory_gigabytes": round(memory.peak / 1e9, 2),
+        "notebooks": {path.stem: round(seconds, 1) for path, seconds in copies.items()},
+    }
+    print(f"\n{len(copies)} notebooks in {_duration(sum(copies.values()))}, ", end="")
+    print(f"at most {values['peak_memory_gigabytes']} GB of memory")
+    if not options.only and not options.in_place:
+        save_result("collection", options.profile, values)
+    print("figures    figures/")
+    print("numbers    results/ (committed ones in results/reference/)")
+    print(f"notebooks  {EXECUTED.relative_to(REPOSITORY) / options.profile}/")
+    return 0

@@ -1,0 +1,1 @@
+"""The leak: how much a text reads of itself in a conditioned embedding, and what cures it."""

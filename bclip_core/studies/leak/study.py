@@ -1,0 +1,215 @@
+"""The cure of β-CAL's leak, measured: the same model trained in ways that differ in conditioning.
+
+`python -m bclip_core.studies.leak.study --profile cpu` trains and measures `VARIANTS` over the
+profile's seeds with the settings that the search has chosen. Variants measured before are kept in
+the record, so that they can be done one at a time; runs that the comparison made are found again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bclip_core.config import ConfigError, PoolerConfig, Profile, RunConfig, get_profile
+from bclip_core.data.sources import load_split
+from bclip_core.records.results import save_result
+from bclip_core.studies.leak.measure import measure_leak, obtain_leaks
+from bclip_core.studies.runs import obtain
+from bclip_core.studies.search import chosen, cost, scaled
+from bclip_core.studies.step_time import step_times
+from bclip_core.studies.tables import find_record, in_order
+from bclip_core.train import create_model
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train.
+
+    Attributes:
+        method: of the catalogue.
+        what: one line for tables.
+        loss: settings of the loss that differ.
+        pooler: settings of the pooler that differ.
+        equal_time: whether it gets as many updates as fit in the time of `TIMED_AGAINST`.
+        like: the method whose chosen settings it takes over, instead of its own.
+    """
+
+    method: str
+    what: str
+    loss: dict[str, Any] = field(default_factory=dict)
+    pooler: dict[str, Any] = field(default_factory=dict)
+    equal_time: bool = False
+    like: str = ""
+
+
+CENTRED, ONE_HEAD = {"conditioning_centre": True}, {"heads": 1}
+VARIANTS = {
+    "own": Variant("beta-clip-ce", "the paper's: an image meets its own texts only"),
+    "own, equal time": Variant(
+        "beta-clip-ce", "the same for as long as own + cross takes", equal_time=True
+    ),
+    "own, rate of cross": Variant(
+        "beta-clip-ce",
+        "the paper's, at the learning rate of own + cross",
+        like="beta-clip-ce-cross",
+    ),
+    "own + cross": Variant("beta-clip-ce-cross", "and other images pooled with each text"),
+    "cross": Variant("beta-clip-ce-cross-only", "other images alone, without β-CAL"),
+    "own, centred": Variant("beta-clip-ce", "β-CAL on what the image adds", CENTRED),
+    "own + cross, centred": Variant("beta-clip-ce-cross", "both", CENTRED),
+    "own + cross, 32 images": Variant(
+        "beta-clip-ce-cross", "four times as many other images per text", {"cross_images": 32}
+    ),
+    "own, one head": Variant("beta-clip-ce", "the paper's, a text attends once", pooler=ONE_HEAD),
+    "own + cross, one head": Variant(
+        "beta-clip-ce-cross", "and other images pooled with each text", pooler=ONE_HEAD
+    ),
+    "own, one head, centred": Variant("beta-clip-ce", "both", CENTRED, ONE_HEAD),
+    "own, sigmoid": Variant("beta-clip-bce", "the paper's sigmoid form"),
+    "own + cross, sigmoid": Variant("beta-clip-bce-cross", "and other images, sigmoid"),
+}
+UNTRAINED = "untrained pooler"
+UNTRAINED_HEADS = {f"untrained, {heads} head{'s' * (heads > 1)}": heads for heads in (1, 2, 4)}
+ORDER = (UNTRAINED, *UNTRAINED_HEADS, *VARIANTS)
+OWN, TIMED_AGAINST = "own", "own + cross"
+
+
+def variant_configs(profile: Profile, name: str, seeds: int = 0, steps: int = 0) -> list[RunConfig]:
+    """A variant's configurations, one per seed.
+
+    Args:
+        profile: sizes and seeds.
+        name: of `VARIANTS`.
+        seeds: the first so many; 0: all.
+        steps: of a variant with equal time.
+
+    Raises:
+        ConfigError: an unknown variant, or no steps for one that needs them.
+    """
+    if name not in VARIANTS:
+        raise ConfigError(f"variant={name!r}: expected one of {', '.join(VARIANTS)}")
+    variant, factors = VARIANTS[name], (1.0, 1.0)
+    with contextlib.suppress(FileNotFoundError):
+        factors = chosen(profile.name)(variant.like or variant.method)
+    configs = []
+    for seed in profile.seeds[: seeds or None]:
+        config = scaled(profile.run(variant.method, seed=seed), factors)
+        config = config.replace(
+            loss=config.loss.replace(**variant.loss), pooler=config.pooler.replace(**variant.pooler)
+        )
+        if variant.equal_time:
+            config = config.replace(train=config.train.replace(steps=steps))
+        configs.append(config)
+    return configs
+
+
+def equal_time_steps(steps: int, seconds: dict[str, float]) -> int:
+    """Updates of the own form in the time of `steps` of own + cross, at least one.
+
+    Args:
+        steps: of own + cross.
+        seconds: per update, by method.
+    """
+    own, other = (seconds[VARIANTS[name].method] for name in (OWN, TIMED_AGAINST))
+    return max(1, round(steps * other / own))
+
+
+def measured_seconds(profile: Profile) -> dict[str, float]:
+    """Seconds per update of the two forms: from the record of `step_time`, else timed now."""
+    methods = [VARIANTS[name].method for name in (OWN, TIMED_AGAINST)]
+    record = find_record("step_times", profile.name)
+    seconds: dict[str, float] = record["values"]["seconds"] if record else {}
+    if set(methods) <= set(seconds):
+        return {method: seconds[method] for method in methods}
+    return step_times(profile, methods)
+
+
+def untrained(profile: Profile, heads: int = PoolerConfig.heads) -> dict[str, Any]:
+    """The leak of the pretrained model with a pooler that has not learnt anything.
+
+    It is of the design alone: each head picks patches for a part of the text of its own, so that
+    more heads spell out more of the text.
+    """
+    config = profile.run(VARIANTS[OWN].method)
+    config = config.replace(pooler=config.pooler.replace(heads=heads))
+    leak = measure_leak(create_model(config), load_split(config.data, "test"))
+    return {"what": "the pretrained model, before any update", "metrics": [], "leak": [leak]}
+
+
+def study(
+    profile: Profile, variants: Sequence[str], workers: int, seeds: int = 0, steps: int = 0
+) -> dict[str, Any]:
+    """Train and measure variants.
+
+    Args:
+        profile: sizes and seeds.
+        variants: names of `VARIANTS`.
+        workers: runs side by side.
+        seeds: the first so many; 0: all.
+        steps: of a variant with equal time; 0: from the time of an update.
+
+    Returns:
+        By variant, and for untrained poolers: `what`, `runs`, `steps`, `train`, `loss`,
+        `metrics`, `leak` and `cost`, each of the last three per seed.
+    """
+    if not steps and any(name in VARIANTS and VARIANTS[name].equal_time for name in variants):
+        steps = equal_time_steps(profile.base.train.steps, measured_seconds(profile))
+    configs = {name: variant_configs(profile, name, seeds, steps) for name in variants}
+    flat = list(dict.fromkeys(config for several in configs.values() for config in several))
+    runs = dict(zip(flat, obtain(flat, workers=workers), strict=True))
+    values = {UNTRAINED: untrained(profile)}
+    values |= {name: untrained(profile, heads) for name, heads in UNTRAINED_HEADS.items()}
+    for name, several in configs.items():
+        own = [runs[config] for config in several]
+        values[name] = {
+            "what": VARIANTS[name].what,
+            "runs": [run.folder.name for run in own],
+            "steps": several[0].train.steps,
+            "train": several[0].train.to_dict(),
+            "loss": several[0].loss.to_dict(),
+            "metrics": [run.metrics() for run in own],
+            "leak": obtain_leaks(own),
+            "cost": [cost(run) for run in own],
+        }
+    return values
+
+
+def save_study(profile: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Write variants into the record `leak`, beside those measured earlier; returns all of them.
+
+    Variants come in the order of `ORDER`.
+    """
+    record = find_record("leak", profile)
+    earlier = record["values"] if record else {}
+    ordered = in_order(earlier | values, ORDER)
+    save_result("leak", profile, ordered)
+    return ordered
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line: train and measure variants of conditioning."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bclip_core.studies.leak.study", description=main.__doc__
+    )
+    parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="NAME",
+                        help=f"of: {'; '.join(VARIANTS)}")  # fmt: skip
+    parser.add_argument("--workers", type=int, help="runs side by side (default: the profile's)")
+    parser.add_argument("--seeds", type=int, default=0, help="the first so many (default: all)")
+    parser.add_argument("--steps", type=int, default=0,
+                        help="of 'own, equal time' (default: as many as fit)")  # fmt: skip
+    given = parser.parse_args(arguments)
+    profile = get_profile(given.profile)
+    workers = profile.workers if given.workers is None else given.workers
+    values = study(profile, given.variants, workers, given.seeds, given.steps)
+    print("leak of", ", ".join(save_study(profile.name, values)))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ConfigError as problem:
+        raise SystemExit(f"error: {problem}") from problem

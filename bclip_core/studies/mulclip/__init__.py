@@ -1,0 +1,1 @@
+"""MulCLIP taken apart: its ablation, its maps, their figures."""

@@ -1,0 +1,185 @@
+"""What MulCLIP's three levels do on a scene: who gathers what, who rebuilds whom.
+
+The losses need averages only; here are the weights behind them, ready for figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bclip_core.backbone import Tokenizer
+from bclip_core.config import RunConfig
+from bclip_core.data.batches import collate_texts, draw_texts
+from bclip_core.data.images import normalise_images
+from bclip_core.evaluation import similarity_matrix
+from bclip_core.evaluation.encoding import device_of, encode_images, encode_texts
+from bclip_core.evaluation.maps import PictureMaps, TextMap, text_maps
+from bclip_core.losses.mulclip import TEMPERATURE
+from bclip_core.model import BClip, TextBatch, TokenCalibration, get_method
+
+Matrix = npt.NDArray[np.float64]
+
+
+class Levels(NamedTuple):
+    """MulCLIP's levels on one scene. T patch tokens and T word tokens after the calibration.
+
+    Attributes:
+        image: the scene, uint8 [H, W, 3].
+        long: cosine of some pictures (rows) with their long captions (columns), [n, n].
+        short: the same with their summaries.
+        sentences: which patches each sentence gathers.
+        patch_tokens: which patches each calibrated patch token is made of.
+        word_tokens: the words with the largest shares in each calibrated word token, [T].
+        word_peaks: the largest share of a word in each word token, as a multiple of even, [T].
+        patch_words: share of word token u in rebuilding patch token t, [T, T]; rows sum to 1.
+        word_patches: share of patch token u in rebuilding word token t, [T, T]; rows sum to 1.
+    """
+
+    image: npt.NDArray[np.uint8]
+    long: Matrix
+    short: Matrix
+    sentences: list[TextMap]
+    patch_tokens: list[TextMap]
+    word_tokens: list[str]
+    word_peaks: list[float]
+    patch_words: Matrix
+    word_patches: Matrix
+
+    def numbers(self) -> dict[str, Any]:
+        """What is drawn, beside pictures, ready for JSON."""
+        maps = {"sentences": self.sentences, "patch_tokens": self.patch_tokens}
+        matrices = {name: getattr(self, name) for name in _MATRICES}
+        return {
+            **{name: [[m.text, m.note, m.hit] for m in found] for name, found in maps.items()},
+            **{name: np.round(value, 3).tolist() for name, value in matrices.items()},
+            "word_tokens": self.word_tokens,
+            "word_peaks": [round(peak, 3) for peak in self.word_peaks],
+        }
+
+
+_MATRICES = ("long", "short", "patch_words", "word_patches")
+
+
+def attention_weights(queries: Tensor, tokens: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """The weights of `losses.tokens.attend`: queries [T, D] on tokens [S, D] to [T, S]."""
+    return (similarity_matrix(queries, tokens) / temperature).softmax(-1)
+
+
+def slot_weights(layer: TokenCalibration, tokens: Tensor) -> Tensor:
+    """Which of the tokens [L, D] each slot of a calibration is made of, [slots, L]."""
+    weights: Tensor = (layer.scale * layer.weight(tokens)).softmax(0).T
+    return weights
+
+
+def scene_batch(
+    scenes: Sequence[Mapping[str, Any]], config: RunConfig
+) -> tuple[Tensor, TextBatch, list[list[str | None]]]:
+    """A training batch of these scenes, with the first texts of each instead of drawn ones.
+
+    Returns:
+        Normalised pixels [B, 3, H, W], the texts, and the same texts as they are written.
+    """
+    pixels = np.stack([np.array(scene["image"]) for scene in scenes])
+    reads = get_method(config.method).texts(config.texts)
+    texts = [draw_texts(dict(scene), reads, None) for scene in scenes]
+    batch = collate_texts(texts, Tokenizer(config.backbone.context_length))
+    return normalise_images(torch.from_numpy(pixels).permute(0, 3, 1, 2)), batch, texts
+
+
+def sentence_masks(scene: Mapping[str, Any]) -> dict[str, Tensor]:
+    """For each sentence that names some of a scene's objects, but not all: bool pixels [H, W]."""
+    instances = torch.from_numpy(np.array(scene["instances"]))
+    masks = {
+        text: torch.isin(instances, torch.tensor(objects, dtype=instances.dtype) + 1)
+        for text, objects in zip(scene["sentences"], scene["sentence_objects"], strict=True)
+        if 0 < len(objects) < len(scene["objects"])
+    }
+    return {text: mask for text, mask in masks.items() if mask.any()}
+
+
+@torch.inference_mode()
+def scene_levels(
+    model: BClip,
+    scenes: Sequence[Mapping[str, Any]],
+    number: int = 0,
+    *,
+    sentences: int = 4,
+    temperature: float = TEMPERATURE,
+) -> Levels:
+    """The levels of one scene; the global one beside other scenes.
+
+    Args:
+        model: of a method that calibrates tokens.
+        scenes: at least one row of the scenes.
+        number: which of them is looked at.
+        sentences: at most so many, of those that name some of the objects.
+        temperature: τ of the attention inside a sample.
+
+    Raises:
+        ValueError: the model has no token calibration, or no sentence names some of the objects.
+    """
+    heads, scene = model.heads, scenes[number]
+    if heads is None or heads.calibrate_patches is None or heads.calibrate_words is None:
+        raise ValueError("model without token calibration: expected one of MulCLIP's")
+    masks = dict(list(sentence_masks(scene).items())[:sentences])
+    if not masks:
+        raise ValueError(f"scene {scene['id']!r}: no sentence names some of its objects, not all")
+    pixels = torch.from_numpy(np.stack([np.array(row["image"]) for row in scenes]))
+    image, dense = encode_images(model.eval(), pixels.permute(0, 3, 1, 2))
+    long, short = (
+        similarity_matrix(image, encode_texts(model, captions)).double().numpy()
+        for captions in (
+            [row["caption"] for row in scenes], [row["short_captions"][0] for row in scenes]
+        )
+    )  # fmt: skip
+    patches, size = dense[number], (pixels.shape[1], pixels.shape[2])
+    gathered = attention_weights(encode_texts(model, list(masks)), patches, temperature)
+    device = device_of(model)
+    slots = slot_weights(heads.calibrate_patches, patches.to(device)).cpu()
+    words, pieces = _words(model, scene["caption"])
+    spoken = slot_weights(heads.calibrate_words, words.to(device)).cpu()
+    grid = model.backbone.grid
+    seen, said = slots @ patches, spoken @ words
+    return Levels(
+        pixels[number].numpy(),
+        long,
+        short,
+        _maps(list(masks), gathered, grid, size, list(masks.values())),
+        _maps([f"token {n + 1}" for n in range(len(slots))], slots, grid, size),
+        [_top(pieces, weights) for weights in spoken],
+        (spoken.amax(1) * len(pieces)).tolist(),
+        attention_weights(seen, said, temperature).double().numpy(),
+        attention_weights(said, seen, temperature).double().numpy(),
+    )
+
+
+def _words(model: BClip, caption: str) -> tuple[Tensor, list[str]]:
+    """Embeddings [L, D] of a caption's tokens between start and end, and what they stand for."""
+    tokenizer = Tokenizer(model.backbone.config.context_length)
+    _, words, mask = model.backbone.encode_words(tokenizer([caption]).to(device_of(model)))
+    return words[mask].cpu(), tokenizer.pieces(caption)
+
+
+def _maps(
+    names: Sequence[str],
+    weights: Tensor,
+    grid: tuple[int, int],
+    size: tuple[int, int],
+    masks: Sequence[Tensor] | None = None,
+) -> list[TextMap]:
+    """Weights [K, P] over patches as maps, noted as multiples of an even share."""
+    nothing = torch.zeros(len(weights))
+    maps = PictureMaps(tuple(names), weights, weights[:, None], nothing, None, grid, size)
+    return text_maps(maps, "mean", masks)
+
+
+def _top(pieces: Sequence[str], weights: Tensor, count: int = 2) -> str:
+    """The distinct words with the largest shares."""
+    order = weights.argsort(descending=True).tolist()
+    return " ".join(list(dict.fromkeys(pieces[place] for place in order))[:count])

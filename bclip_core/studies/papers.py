@@ -1,0 +1,203 @@
+"""The papers' headline rows beside ours, from committed results only; subsets in their own table.
+
+A result of `measure` fills a published row when its label is the row's model, its data set the
+row's (one of its lists counts: dci-1999 for dci), and the data were complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bclip_core.records.files import read_json
+from bclip_core.records.results import REFERENCE_FOLDER
+
+_CARD = "github.com/fzohra/B-CLIP, README.md"
+_BETA = "arXiv 2512.12678"
+_MUL = "arXiv 2512.07128"
+_GLOBAL = "retrieval/global/captions"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number of a paper.
+
+    Attributes:
+        model: the row's model; ours has the same `label`.
+        data_set: as in `data.real`.
+        metric: as in results of `measure`.
+        title: what the paper calls the quantity.
+        value: percent.
+        source: where it is printed.
+        note: what has to be known to compare.
+    """
+
+    model: str
+    data_set: str
+    metric: str
+    title: str
+    value: float
+    source: str
+    note: str = ""
+
+
+def _pair(
+    model: str, data_set: str, title: str, i2t: float, t2i: float, source: str,
+    *, k: int = 1, note: str = "",
+) -> tuple[Published, Published]:  # fmt: skip
+    """Both directions of one retrieval result."""
+    ways = (("i2t", "image → text", i2t), ("t2i", "text → image", t2i))
+    first, second = (
+        Published(model, data_set, f"{_GLOBAL}/{way}_R@{k}", f"{title}, {arrow}, R@{k}", value,
+                  source, note)
+        for way, arrow, value in ways
+    )  # fmt: skip
+    return first, second
+
+
+def _regions(model: str, *values: float) -> tuple[Published, ...]:
+    levels = ("hard", "medium", "easy", "trivial")
+    note = "squashed pictures; the authors count a tie as a hit, we as a miss"
+    return tuple(
+        Published(model, "fgovd", f"regions/dense/{level}", f"FG-OVD {level}", value, _CARD, note)
+        for level, value in zip(levels, values, strict=True)
+    )
+
+
+_UNSTATED = "which of the two models is not stated; which of DCI's lists neither"
+_TUNED = "after fine-tuning on DOCCI"
+PUBLISHED: tuple[Published, ...] = (
+    *_pair("beta-clip-bce", "urban1k", "Urban-1K", 92.3, 91.8, f"{_BETA}; {_CARD}"),
+    *_pair("beta-clip-bce", "sv1k", "SV-1k", 94.1, 94.4, _CARD),
+    *_regions("beta-clip-bce", 20.1, 38.5, 34.2, 71.3),
+    *_pair("beta-clip-ce", "urban1k", "Urban-1K", 88.6, 89.0, _CARD),
+    *_pair("beta-clip-ce", "sv1k", "SV-1k", 94.0, 93.7, _CARD),
+    *_regions("beta-clip-ce", 30.9, 55.4, 60.4, 80.3),
+    *_pair("beta-clip", "dci", "DCI", 63.6, 65.1, _BETA, note=_UNSTATED),
+    *_pair("mulclip", "dci", "DCI", 76.83, 78.83, _MUL, note=_TUNED),
+    *_pair("mulclip", "docci", "DOCCI", 97.88, 98.1, _MUL, k=5, note=_TUNED),
+    *_pair("mulclip", "flickr30k", "Flickr30k 1K", 89.6, 74.68, _MUL),
+    *_pair("mulclip", "coco", "COCO 5K", 62.86, 44.25, _MUL),
+    Published(
+        "mulclip", "imagenet-v2", "classification/top1", "ImageNet-V2, top 1", 63.37, _MUL
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PublishedLengths:
+    """What β-CLIP's authors print of ShareGPT4V's 1.2M captions (spaCy's small English model).
+
+    A phrase's tokens include start and end. Percentiles are 50, 75, 90, 95, 99.
+    """
+
+    captions: int = 1_242_828
+    phrases_mean: float = 42.06
+    phrases_median: float = 41.0
+    phrases_percentiles: tuple[float, ...] = (41.0, 50.0, 56.0, 60.0, 68.0)
+    phrase_tokens_mean: float = 4.42
+    phrase_tokens_median: float = 4.0
+    phrase_tokens_percentiles: tuple[float, ...] = (4.0, 5.0, 6.0, 7.0, 8.0)
+    source: str = "github.com/fzohra/B-CLIP, sharegpt4v_statistics_phrases.txt"
+
+
+SHAREGPT4V_LENGTHS = PublishedLengths()
+
+MULCLIP_ABLATION = {
+    "full": 76.67,
+    "global only": 73.67,
+    "without sub-captions": 73.92,
+    "without words": 74.93,
+    "batch-wise words": 71.60,
+}
+"""MulCLIP's own ablation (arXiv 2512.07128), by the names of `mulclip_ablation.VARIANTS`: average
+R@1 of long-caption retrieval in percent, ViT-B/16 tuned on DOCCI. Seeds and spread: not known."""
+
+
+Record = Mapping[str, Any]
+
+
+def measured(size: str, folder: Path = REFERENCE_FOLDER) -> list[dict[str, Any]]:
+    """The values of every result of `measure` in a folder, by name.
+
+    Args:
+        size: "full" or "mini".
+        folder: where results lie.
+
+    Raises:
+        ValueError: a file says that its data were of the other size.
+    """
+    found = []
+    for path in sorted(folder.glob(f"*__{size}.json")):
+        values = read_json(path)["values"]
+        if values["complete"] != (size == "full"):
+            raise ValueError(f"{path}: complete={values['complete']}: expected {size == 'full'}")
+        found.append(values)
+    return found
+
+
+def paper_rows(
+    results: Sequence[Record], published: Sequence[Published] = PUBLISHED
+) -> list[list[str]]:
+    """Header and rows: model, quantity, published, ours (empty until measured), items, source."""
+    rows = [["model", "quantity", "published", "ours [95 % interval]", "items", "source"]]
+    for row in published:
+        fitting = [result for result in results if _fits(row, result)]
+        ours = "; ".join(_estimate(result["metrics"][row.metric]) for result in fitting)
+        items = "; ".join(f"{result['metrics'][row.metric]['count']:,}" for result in fitting)
+        source = f"{row.source} ({row.note})" if row.note else row.source
+        rows.append([row.model, row.title, f"{row.value:g}", ours, items, source])
+    return rows
+
+
+def subset_rows(results: Sequence[Record]) -> list[list[str]]:
+    """Header and rows: data set, label, metric, items, levels of guessing, ours; for subsets."""
+    rows = [["data set", "model", "metric", "items", "chance", "not looking", "% [95 % interval]"]]
+    for result in results:
+        for name, value in result["metrics"].items():
+            chance, count = f"{100 * value['chance']:.1f}", f"{value['count']:,}"
+            blind = f"{100 * value['blind']:.1f}" if "blind" in value else chance
+            about = [result["data_set"], result["label"], name, count, chance, blind]
+            rows.append([*about, _estimate(value)])
+    return rows
+
+
+def at_chance(value: Mapping[str, Any]) -> bool:
+    """Whether the interval of a metric holds the level of not looking, to rounding.
+
+    That is `blind` where it was measured (regions), else the chance level. A bootstrap of nothing
+    but misses (or hits) has no width; the exact binomial 95 % bound stands for its inner end then.
+    """
+    level, rounding = value.get("blind", value["chance"]), 1e-9
+    low, high, bound = value["low"], value["high"], 0.025 ** (1 / value["count"])
+    if value["mean"] == 0:
+        high = 1 - bound
+    elif value["mean"] == 1:
+        low = bound
+    return bool(low - rounding <= level <= high + rounding)
+
+
+def outside_chance(results: Sequence[Record]) -> list[str]:
+    """Metrics that are not `at_chance`: none are expected of random weights."""
+    return [
+        f"{result['data_set']} {name}"
+        for result in results
+        for name, value in result["metrics"].items()
+        if not at_chance(value)
+    ]
+
+
+def _fits(row: Published, result: Record) -> bool:
+    name = result["data_set"]
+    return (
+        result["label"] == row.model
+        and (name == row.data_set or name.startswith(f"{row.data_set}-"))
+        and row.metric in result["metrics"]
+    )
+
+
+def _estimate(value: Mapping[str, Any]) -> str:
+    mean, low, high = (100 * value[part] for part in ("mean", "low", "high"))
+    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"

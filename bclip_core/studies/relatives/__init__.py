@@ -1,0 +1,1 @@
+"""The relatives: what only they need beside the common measurements."""

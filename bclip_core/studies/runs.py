@@ -1,0 +1,133 @@
+"""Runs by configuration: asked for a second time, a run is loaded, not trained again.
+
+A run lives in `results/runs/<method>-s<seed>-<key>/`. Its key covers those fields of the
+configuration that differ from the defaults, so that a new field leaves the keys of earlier runs as
+they are, and what the run silently depends on: the shipped weights it starts from and the version
+of the scenes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from bclip_core.config import RunConfig
+from bclip_core.data.sources import load_split
+from bclip_core.evaluation.protocols import scenes as scene_benchmark
+from bclip_core.records.files import read_json, write_json
+from bclip_core.records.progress import progress_bar
+from bclip_core.records.results import code_version
+from bclip_core.train import train
+from bclip_core.train.resume import CHECKPOINTS
+from bclip_core.train.run import EVALUATED, Run, find
+
+# Batches of ever new lengths fill oneDNN's cache of kernels, 1,024 by default. A worker had grown
+# to 2.6 GB after 15 updates; with a small cache it had 2.1 GB.
+LEAN_MEMORY = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+
+
+def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
+    """Train and evaluate a run, as far as that is not done yet.
+
+    Checkpoints are taken away once the trained model is stored.
+
+    Two processes that ask for one run at a time (notebooks side by side) wait for each other.
+
+    Args:
+        run: any.
+        progress: show a progress bar.
+        split: "test" for all metrics on held-out scenes, "validation" for `validate`.
+    """
+    if run.has(split):
+        return run
+    code_version()  # of the code that trains, before somebody edits it meanwhile
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(run.folder.with_suffix(".lock")):
+        data = run.config.data
+        if not (run.folder / "model.safetensors").is_file():
+            train(run.config, load_split(data, "train"), run.folder, progress=progress)
+        # six times the model's size, of use only to go on with training that is over
+        shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
+        if not run.has(split):
+            measure = scene_benchmark.evaluate if split == "test" else scene_benchmark.validate
+            write_json(run.folder / EVALUATED[split], run.measured(measure, split))
+    return run
+
+
+def obtain(
+    configs: Sequence[RunConfig], *, workers: int = 0, progress: bool = True, split: str = "test"
+) -> list[Run]:
+    """All runs, trained where they are missing.
+
+    Args:
+        configs: one per run.
+        workers: so many processes of one thread each side by side; 0 trains in this process.
+        progress: show progress bars.
+        split: what they are evaluated on, see `complete`.
+
+    Raises:
+        RuntimeError: a worker failed; the message ends with its last lines.
+    """
+    runs = [find(config) for config in configs]
+    missing = {run.folder: run for run in runs if not run.has(split)}
+    for part in ("train", split):  # built here once, not by every worker
+        for run in missing.values():
+            load_split(run.config.data, part)
+    if not workers:
+        for run in missing.values():
+            complete(run, progress, split)
+    else:
+        _complete_in_workers(list(missing.values()), workers, progress, split)
+    return runs
+
+
+def _complete_in_workers(runs: list[Run], workers: int, progress: bool, split: str) -> None:
+    waiting, active = list(runs), dict[Path, subprocess.Popen[bytes]]()
+    total = sum(run.config.train.steps for run in runs)
+    bar = progress_bar(total=total, desc=f"{len(runs)} runs", progress=progress and bool(runs))
+    try:
+        while waiting or active:
+            while waiting and len(active) < workers:
+                run = waiting.pop(0)
+                active[run.folder] = _start_worker(run, split)
+            time.sleep(0.5)
+            for folder, process in list(active.items()):
+                if process.poll() is not None:
+                    del active[folder]
+                    if process.returncode:
+                        log = (folder / "worker.log").read_text(encoding="utf-8")
+                        raise RuntimeError(f"run {folder.name} failed:\n{log[-2000:]}")
+            bar.n = sum(len(run.history()) * run.config.train.log_every for run in runs)
+            bar.refresh()
+    finally:
+        bar.close()
+        for process in active.values():
+            process.terminate()
+            process.wait()
+
+
+def _start_worker(run: Run, split: str) -> subprocess.Popen[bytes]:
+    run.folder.mkdir(parents=True, exist_ok=True)
+    write_json(run.folder / "request.json", run.config.to_dict())
+    command = [
+        sys.executable,
+        "-m",
+        "bclip_core.studies.runs",
+        str(run.folder / "request.json"),
+        split,
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | LEAN_MEMORY
+    with (run.folder / "worker.log").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+
+if __name__ == "__main__":
+    request, part = sys.argv[1:]
+    complete(find(RunConfig.from_dict(read_json(Path(request)))), progress=False, split=part)

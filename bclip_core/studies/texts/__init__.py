@@ -1,0 +1,1 @@
+"""How long the texts of the data sets are, and what is cut of them."""

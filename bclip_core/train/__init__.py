@@ -1,0 +1,8 @@
+"""Training, from a configuration to a finished run."""
+
+from bclip_core.train.loop import train
+from bclip_core.train.run import Run, find
+from bclip_core.train.start import create_model
+from bclip_core.train.step import NonFiniteLossError
+
+__all__ = ["NonFiniteLossError", "Run", "create_model", "find", "train"]

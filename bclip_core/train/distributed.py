@@ -1,0 +1,124 @@
+"""Devices and processes: one batch over many processes, features exchanged with gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor
+
+from bclip_core.config import ConfigError, TrainConfig
+from bclip_core.model import Features
+
+
+def world() -> tuple[int, int]:
+    """(rank, number of processes); (0, 1) without a process group."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def make_accelerator(config: TrainConfig, device: str = "") -> Accelerator:
+    """Devices, precision and accumulation of a run.
+
+    Raises:
+        ConfigError: fp16 on a CPU.
+    """
+    cpu = device == "cpu"
+    if config.precision == "fp16" and (cpu or not torch.cuda.is_available()):
+        raise ConfigError("precision='fp16': expected fp32 or bf16 where no GPU is used")
+    # accelerate keeps one state per process; a notebook trains runs of different precision in one.
+    AcceleratorState._reset_state(reset_partial_state=world()[1] == 1)
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision={"fp32": "no"}.get(config.precision, config.precision),
+        gradient_accumulation_steps=config.accumulation,
+    )
+
+
+class _Gather(torch.autograd.Function):
+    """[b_r, ...] of every rank r to [B, ...] on every rank, in rank order, with gradient.
+
+    All ranks compute the same loss from the same gathered tensor, so each has the whole gradient
+    already: the sum over ranks that a gather's backward asks for is W times the own one, and
+    nothing is sent.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, sizes: list[int]) -> Tensor:  # noqa: D102
+        rank, ctx.world = world()
+        ctx.start, ctx.length = sum(sizes[:rank]), sizes[rank]
+        # collectives want equal shapes: shorter parts travel with padding, which is cut off again
+        longest = part.new_zeros(max(sizes), *part.shape[1:])
+        longest[: len(part)] = part
+        whole = [torch.empty_like(longest) for _ in sizes]
+        torch.distributed.all_gather(whole, longest)
+        return torch.cat([piece[:size] for piece, size in zip(whole, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: D102
+        return gradients[0].narrow(0, ctx.start, ctx.length) * ctx.world, None
+
+
+def _gather(part: Tensor, sizes: list[int]) -> Tensor:
+    whole: Tensor = _Gather.apply(part, sizes)  # type: ignore[no-untyped-call,unused-ignore]
+    return whole
+
+
+def _batch_sizes(images: int, device: torch.device) -> list[int]:
+    """How many images each rank holds."""
+    sizes = torch.zeros(world()[1], dtype=torch.int64, device=device)
+    sizes[world()[0]] = images
+    torch.distributed.all_reduce(sizes)
+    counts: list[int] = sizes.tolist()
+    return counts
+
+
+def _equal_widths(features: Features) -> Features:
+    """Word tokens padded to the longest caption of any rank; other images per text are checked.
+
+    Raises:
+        ValueError: the ranks pool different numbers of other images with a text.
+    """
+    for name in ("word_tokens", "word_mask", "crossed"):
+        value: Tensor | None = getattr(features, name)
+        if value is None:
+            continue
+        place = -1 if name == "crossed" else 1
+        widest = torch.tensor(value.shape[place], device=value.device)
+        torch.distributed.all_reduce(widest, torch.distributed.ReduceOp.MAX)
+        missing = int(widest) - value.shape[place]
+        if name == "crossed" and missing:
+            raise ValueError(
+                f"crossed of shape {list(value.shape)}: expected {int(widest)} other images per "
+                "text, as on another rank; lower loss.cross_images or share the batch evenly"
+            )
+        if missing:
+            before = (0, 0) if value.ndim == 3 else ()  # functional.pad counts from the last axis
+            padded: Any = {name: torch.nn.functional.pad(value, (*before, 0, missing))}
+            features = features._replace(**padded)
+    return features
+
+
+def gather_features(features: Features) -> Features:
+    """The features of the joined batch on every rank; one process gets back what it gave.
+
+    The ranks may hold different numbers of images (an uneven last batch). Every rank then computes
+    the whole batch's loss, the same on all; the rows of β-CAL, whose work grows with the square of
+    the batch, they share (`beta_cal(across_ranks=True)`). The gather's backward multiplies by the
+    number of ranks and DDP averages over them, so each parameter receives exactly the gradient of
+    one process with the joined batch. (The authors gather without gradient and only for the global
+    loss: about half the true gradient, and β-CAL without negatives from other ranks.)
+    """
+    if world()[1] == 1:
+        return features
+    sizes = _batch_sizes(len(features.image), features.image.device)
+    features = _equal_widths(features)
+    per_image: dict[str, Any] = {
+        name: _gather(value, sizes)
+        for name, value in features._asdict().items()
+        if isinstance(value, torch.Tensor) and value.ndim
+    }
+    return features._replace(**per_image, ranks=world()[1])

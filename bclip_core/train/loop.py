@@ -1,0 +1,130 @@
+"""The training loop, visible: one CPU, one GPU or many processes run the same lines.
+
+`start` makes everything ready, `step` is one micro-batch, this is what happens in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import datasets
+
+from bclip_core import checkpoints
+from bclip_core.backbone import attention_kernel
+from bclip_core.config import RunConfig
+from bclip_core.model import BClip, get_method
+from bclip_core.records.files import write_json
+from bclip_core.records.progress import progress_bar
+from bclip_core.train.meters import Meter
+from bclip_core.train.optimization import learning_rate_factor, tensor_float32
+from bclip_core.train.resume import (
+    append_line,
+    list_checkpoints,
+    require_same_run,
+    save_checkpoint,
+)
+from bclip_core.train.start import Training, check_model, create_model, prepare
+from bclip_core.train.step import micro_step
+
+WEIGHTS = "model.safetensors"  # the trained model in the folder of its run
+
+
+def train(
+    config: RunConfig,
+    dataset: datasets.Dataset,
+    folder: Path,
+    *,
+    device: str = "",
+    progress: bool = True,
+    stop_after: int | None = None,
+    callback: Callable[[int, BClip], None] | None = None,
+) -> BClip:
+    """Train one configuration, or continue it from its latest checkpoint in `folder`.
+
+    On the CPU a resumed run continues bit for bit. A finished run without checkpoints is loaded.
+
+    Args:
+        config: everything that decides the weights.
+        dataset: rows with the columns of `batches.REQUIRED_COLUMNS`.
+        folder: receives config.json, history.jsonl, checkpoints/ and model.safetensors.
+        device: "cpu" keeps an available GPU out of it; "" lets accelerate choose.
+        progress: show a progress bar.
+        stop_after: stop (with a checkpoint) once so many updates are done; for tests and slots.
+        callback: called as callback(update, model) after each update, for watching only.
+
+    Returns:
+        The trained model, on the CPU.
+
+    Raises:
+        ConfigError: unknown method or backbone, pictures of another size than the backbone's, or
+            `folder` holds a run of another configuration; before anything is written.
+        CheckpointError: the run was begun, but none of its checkpoints can be read.
+        NonFiniteLossError: loss or gradient is not finite; earlier checkpoints are kept.
+    """
+    method = get_method(config.method)
+    require_same_run(folder, config)
+    trained = folder / WEIGHTS
+    if trained.is_file() and not list_checkpoints(folder):  # finished, see `runs.complete`
+        return checkpoints.load(trained, config).eval()
+    model = create_model(config)
+    check_model(config, model)
+    if not method.terms:
+        return _finish(model, config, folder)
+    run = prepare(config, method, model, dataset, folder, device)
+    steps = config.train.steps
+    _run(run, steps if stop_after is None else min(stop_after, steps), progress, callback)
+    run.accelerator.wait_for_everyone()
+    model = cast(BClip, run.accelerator.unwrap_model(run.parallel, keep_fp32_wrapper=False))
+    if run.update < steps:
+        return model.cpu().eval()
+    return _finish(model, config, folder, run.main)
+
+
+def _run(
+    run: Training, last: int, progress: bool, callback: Callable[[int, BClip], None] | None
+) -> None:
+    """Updates until `last`: history, checkpoints and the callback after each."""
+    settings, device = run.config.train, run.accelerator.device
+    bar = progress_bar(
+        total=settings.steps, initial=run.update, desc=run.config.method,
+        progress=progress and run.main,
+    )  # fmt: skip
+    run.parallel.train()
+    meter = Meter(device)
+    kernel = attention_kernel(device.type, settings.precision)
+    products = tensor_float32(device, settings.precision)
+    with kernel, products, contextlib.closing(bar):
+        while run.update < last:
+            batch = meter.waiting_for(run.batches)
+            features = micro_step(run, batch, meter)
+            if not run.accelerator.sync_gradients:
+                continue
+            run.model.clamp_scales()
+            run.update += 1
+            bar.update()
+            if run.main and run.update % settings.log_every == 0:
+                factor = learning_rate_factor(run.update - 1, settings)
+                record = meter.record(run.update, features, factor)
+                append_line(run.folder / "history.jsonl", record)
+                if "model_flops_utilisation" in record:
+                    bar.set_postfix_str(f"{record['model_flops_utilisation']:.0%} of peak FLOP/s")
+            meter.restart()
+            every = settings.checkpoint_every
+            if run.update == last or (every and run.update % every == 0):
+                save_checkpoint(run.folder, run.update, run.accelerator)
+            if callback is not None:
+                callback(run.update, run.model)
+
+
+def _finish(model: BClip, config: RunConfig, folder: Path, main: bool = True) -> BClip:
+    model = model.cpu().eval()
+    model.backbone.set_checkpointing(False)
+    model.backbone.__dict__.pop("encode_image", None)  # the compiled one
+    if main:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", config.to_dict())
+        checkpoints.save(model, folder / WEIGHTS)
+    return model

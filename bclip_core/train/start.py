@@ -1,0 +1,151 @@
+"""From a configuration to everything that a training loop holds; all that is wrong is refused here.
+
+The catalogue is asked once and the result is carried along: a loop reads `Training`, never the
+configuration's names again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from bclip_core.backbone import Tokenizer
+from bclip_core.checkpoints.own import (
+    build_model,
+    equip,
+    load,
+    own_weights,
+    parts_of,
+    refuse_mismatch,
+)
+from bclip_core.config import ConfigError, RunConfig
+from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_loader
+from bclip_core.model import BClip, Method, get_method
+from bclip_core.records.files import write_json
+from bclip_core.train.distributed import make_accelerator
+from bclip_core.train.optimization import apply_settings, make_optimizer
+from bclip_core.train.resume import resume, truncate_history
+
+
+@dataclass
+class Training:
+    """A run that is ready to go on.
+
+    Attributes:
+        config: of the run.
+        method: its entry of the catalogue.
+        folder: where it is kept.
+        model: the bare model, on its device.
+        parallel: the same as accelerate wraps it; forward and backward go through this one.
+        optimizer: over the model's parameters.
+        accelerator: devices, precision, processes.
+        batches: of the steps to come, in order.
+        update: how many updates are done.
+    """
+
+    config: RunConfig
+    method: Method
+    folder: Path
+    model: BClip
+    parallel: nn.Module
+    optimizer: torch.optim.Optimizer
+    accelerator: Accelerator
+    batches: Iterator[Batch]
+    update: int
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes and reports."""
+        return bool(self.accelerator.is_main_process)
+
+
+def create_model(config: RunConfig) -> BClip:
+    """The model that a run starts from: pretrained weights, positions stretched, fresh pooler.
+
+    The draw of the fresh weights depends on `config.train.seed` alone.
+
+    Raises:
+        ConfigError: unknown method or backbone.
+        CheckpointError: the pretrained weights do not fit the configuration.
+    """
+    torch.manual_seed(config.train.seed)
+    pooler, heads = parts_of(config)
+    reading = get_method(config.method).reading(config)
+    weights = own_weights(config.backbone.pretrained)
+    if weights is None:
+        model = build_model(config.backbone, pooler, heads)
+        model.reading = reading
+        return model
+    backbone = load(weights).backbone
+    stored, asked = backbone.config, config.backbone
+    refuse_mismatch(stored, asked.replace(context_length=stored.context_length), str(weights))
+    backbone.stretch_context(asked.context_length)
+    torch.manual_seed(config.train.seed)
+    return equip(BClip(backbone, reading=reading), pooler, heads)
+
+
+def check_model(config: RunConfig, model: BClip) -> None:
+    """Refuse what the model cannot be trained with.
+
+    Raises:
+        ConfigError: pictures of another size than the backbone's; a gradient cache for a method
+            that pools other images.
+    """
+    size, expected = config.data.image_size, model.backbone.image_size
+    if expected != (size, size):
+        name = config.backbone.name
+        raise ConfigError(f"data.image_size={size}: expected {expected} pixels, as {name!r} reads")
+    if config.train.gradient_cache and model.reading.crossed:
+        raise ConfigError(
+            f"train.gradient_cache={config.train.gradient_cache}: expected 0 for "
+            f"{config.method!r}, which pools other images of the whole batch"
+        )
+
+
+def prepare(
+    config: RunConfig, method: Method, model: BClip, dataset: datasets.Dataset, folder: Path,
+    device: str,
+) -> Training:  # fmt: skip
+    """Devices, data, optimiser and the latest checkpoint of a run; its folder is begun.
+
+    Raises:
+        ConfigError: fp16 without a GPU, or fewer rows than a batch.
+        CheckpointError: the run was begun, but none of its checkpoints can be read.
+    """
+    settings = config.train
+    accelerator = make_accelerator(settings, device)
+    ahead = settings.loader_workers == 0
+    on_error = config.data.bad_rows if ahead else "raise"
+    texts = method.texts(config.texts)
+    size = config.data.image_size
+    data = ImageTextDataset(dataset, texts, size, settings.seed, on_error, ahead=ahead)
+    apply_settings(model, settings)
+    parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
+    start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
+    sampler = StepSampler(
+        len(data),
+        settings.batch_size,
+        settings.steps * settings.accumulation,
+        settings.seed,
+        start * settings.accumulation,
+        accelerator.process_index,
+        accelerator.num_processes,
+    )
+    if accelerator.is_main_process:
+        begin_folder(folder, config, start)
+    tokenizer = Tokenizer(config.backbone.context_length)
+    batches = iter(make_loader(data, sampler, tokenizer, settings.loader_workers))
+    return Training(config, method, folder, model, parallel, optimizer, accelerator, batches, start)
+
+
+def begin_folder(folder: Path, config: RunConfig, update: int) -> None:
+    """The run's folder with its configuration; the history ends where the run goes on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "config.json", config.to_dict())
+    truncate_history(folder / "history.jsonl", update)

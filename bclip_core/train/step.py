@@ -1,0 +1,73 @@
+"""One micro-batch: forward, the losses, backward, the optimiser's step."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+
+from bclip_core.data.batches import Batch
+from bclip_core.data.images import normalise_images
+from bclip_core.model import Features
+from bclip_core.train.distributed import gather_features
+from bclip_core.train.gradient_cache import backward_in_chunks, encode_in_chunks
+from bclip_core.train.meters import Meter
+from bclip_core.train.optimization import clip_gradients, learning_rate_factor
+from bclip_core.train.resume import list_checkpoints
+from bclip_core.train.start import Training
+
+
+class NonFiniteLossError(RuntimeError):
+    """Loss or gradient became NaN or infinite: step, values, batch ids and checkpoint are named."""
+
+
+def require_finite(values: dict[str, float], update: int, ids: list[str], folder: Path) -> None:
+    """Stop before a NaN or infinite loss term or gradient touches the weights.
+
+    Raises:
+        NonFiniteLossError: with the step, the values, the batch's ids and the last checkpoint.
+    """
+    if all(math.isfinite(value) for value in values.values()):
+        return
+    kept = list_checkpoints(folder)
+    raise NonFiniteLossError(
+        f"loss is not finite at update {update + 1}: {values}; batch ids {ids}; "
+        f"last good checkpoint: {kept[-1] if kept else 'none yet'}"
+    )
+
+
+def micro_step(run: Training, batch: Batch, meter: Meter) -> Features:
+    """Train on one micro-batch; the weights move when its update has all of them.
+
+    Raises:
+        NonFiniteLossError: loss or gradient is not finite.
+    """
+    settings, accelerator = run.config.train, run.accelerator
+    images = normalise_images(batch.images.to(accelerator.device, non_blocking=True))
+    texts = batch.texts.to(accelerator.device)
+    meter.count_flops(run.model, len(images), batch.texts)
+    with accelerator.accumulate(run.parallel):
+        if settings.gradient_cache:
+            local = encode_in_chunks(run.parallel, images, texts, settings.gradient_cache)
+        else:
+            local = run.parallel(images, texts)
+        features = gather_features(local)
+        terms = run.method.loss_terms(features, run.config.loss)
+        total = torch.stack(list(terms.values())).sum()
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        require_finite(values, run.update, batch.ids, run.folder)
+        meter.add_terms(values, settings.accumulation)
+        for group in run.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * learning_rate_factor(run.update, settings)
+        accelerator.backward(total)
+        if settings.gradient_cache:
+            backward_in_chunks(run.parallel, images, texts, settings.gradient_cache, local)
+        if accelerator.sync_gradients:
+            meter.norm = clip_gradients(accelerator, run.model, settings.clip_norm)
+            if settings.precision != "fp16":  # there the loss scaler skips such an update
+                norm = {"gradient_norm": meter.norm}
+                require_finite(norm, run.update, batch.ids, run.folder)
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+    return features

@@ -1,0 +1,60 @@
+"""Profiles and single settings from the command line."""
+
+import pytest
+
+from bclip_core.config import PROFILES, ConfigError, RunConfig, configure, get_profile
+from bclip_core.model import METHODS
+
+
+def test_an_unknown_profile_lists_the_known_ones():
+    with pytest.raises(ConfigError, match="profile='tpu': expected one of smoke, cpu, gpu"):
+        get_profile("tpu")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_profile_can_run_every_method(name):
+    profile = get_profile(name)
+    assert profile.name == name
+    for config in [profile.pretraining, *(profile.run(method) for method in METHODS)]:
+        settings = config.train
+        assert RunConfig.from_dict(config.to_dict()) == config
+        assert settings.batch_size <= config.data.train
+        assert settings.warmup_steps < settings.steps
+    assert 0.5 in profile.betas
+    assert profile.pretraining.method == "clip-pretrain"
+    assert profile.pretraining.backbone.pretrained == ""
+
+
+def test_a_run_of_a_profile_varies_method_seed_and_beta_only():
+    profile = get_profile("cpu")
+    run = profile.run("beta-clip-bce", seed=2, beta=0.25)
+    assert (run.method, run.train.seed, run.loss.beta) == ("beta-clip-bce", 2, 0.25)
+    back = run.replace(method=profile.base.method, train=profile.base.train, loss=profile.base.loss)
+    assert back == profile.base
+    assert profile.run("clip-ft").train.seed == profile.seeds[0]
+
+
+def test_single_settings_are_read_as_json_else_as_text():
+    settings = ["loss.beta=0.25", "train.steps=20", "backbone.pretrained=", "texts.caption=short"]
+    settings += ["loss.mask_padding=false", "train.adam_betas=[0.9, 0.95]", "method=clip-ft"]
+    config = configure("smoke", "beta-clip-ce", settings)
+    assert (config.loss.beta, config.train.steps, config.backbone.pretrained) == (0.25, 20, "")
+    assert (config.texts.caption, config.loss.mask_padding) == ("short", False)
+    assert (config.train.adam_betas, config.method) == ((0.9, 0.95), "clip-ft")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("loss.beta", "expected NAME=VALUE"),
+        ("loss.beta=2", r"beta=2.*: expected a number in \[0, 1\]"),
+        ("loss.gamma=1", r"LossConfig field=\['gamma'\]: expected one of beta, "),
+        ("losses.beta=1", "no part 'losses'; parts: method, backbone, "),
+        ("train.steps=ten", "steps='ten': expected a whole number"),
+        ("train=5", "train=5: expected a value of type TrainConfig"),
+        ("method.name=x", "no part 'method'"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        configure("smoke", "beta-clip-ce", [setting])

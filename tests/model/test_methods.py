@@ -1,0 +1,252 @@
+"""The catalogue of methods, on real features of a tiny model."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from bclip_core.backbone import Tokenizer
+from bclip_core.config import (
+    BackboneConfig,
+    ConfigError,
+    LossConfig,
+    PoolerConfig,
+    RunConfig,
+    TextConfig,
+)
+from bclip_core.data.batches import ImageTextDataset, collate_texts, draw_texts
+from bclip_core.losses import beta_cal, global_contrastive, multi_positive
+from bclip_core.model import METHODS, TERMS, Method, Term, get_method, register
+from bclip_core.train import create_model, train
+from bclip_core.train.resume import read_history
+
+TRAINED = [name for name, method in METHODS.items() if method.terms]
+
+
+def features_of(method, tiny_scenes, images=5, **loss):
+    texts = TextConfig(sentences=2, phrases=4)
+    xavier = PoolerConfig(init="xavier")
+    config = RunConfig(
+        method.name, BackboneConfig("scene-tiny"), xavier, texts=texts, loss=LossConfig(**loss)
+    )
+    model = create_model(config)
+    rows = tiny_scenes.select(range(images)).to_list()
+    drawn = [draw_texts(row, method.texts(texts), None) for row in rows]
+    texts = collate_texts(drawn, Tokenizer())
+    return model, model(torch.randn(images, 3, 64, 64), texts)
+
+
+def test_an_unknown_method_lists_the_catalogue():
+    with pytest.raises(ConfigError, match="method='bclip': expected one of clip, clip-pretrain, "):
+        get_method("bclip")
+
+
+def test_names_are_keys_and_summaries_are_there():
+    assert all(name == method.name and method.summary for name, method in METHODS.items())
+    assert METHODS["clip"].terms == ()
+    assert METHODS["beta-clip-ce"].pooler == METHODS["beta-clip-bce"].pooler == "beta_clip"
+    assert METHODS["clip-ft"].pooler == METHODS["mulclip"].pooler == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "caption", "count"),
+    [
+        ("clip-pretrain", "short", 1),
+        ("clip-ft", "long", 1),
+        ("beta-clip-ce", "long", 36),
+        ("mulclip", "long", 7),
+        ("long-clip", "long", 2),
+        ("multi-positive", "long", 6),
+        ("beta-clip-summary", "long", 37),
+    ],
+)
+def test_a_method_reads_its_own_texts_of_the_same_sentences(name, caption, count):
+    texts = get_method(name).texts(TextConfig())
+    assert (texts.caption, texts.texts_per_image) == (caption, count)
+    assert texts.sentences == TextConfig().sentences
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_term_is_finite_and_reaches_every_parameter(name, tiny_scenes):
+    method = get_method(name)
+    model, features = features_of(method, tiny_scenes)
+    terms = method.loss_terms(features, LossConfig())
+    assert tuple(terms) == method.labels
+    assert all(term.ndim == 0 and term.isfinite() for term in terms.values())
+    sum(terms.values()).backward()
+    unreached = [name for name, p in model.named_parameters() if p.grad is None]
+    assert unreached == []
+
+
+@pytest.mark.parametrize(("name", "form"), [("beta-clip-ce", "ce"), ("beta-clip-bce", "bce")])
+def test_the_terms_are_the_losses_with_the_settings_given(name, form, tiny_scenes):
+    method = get_method(name)
+    _, features = features_of(method, tiny_scenes)
+    settings = LossConfig(beta=0.25, beta_cal_weight=3.0, mask_padding=False)
+    terms = method.loss_terms(features, settings)
+    captions = features.text[:, 0]
+    expected = beta_cal(
+        features.text, features.conditioned, features.mask, features.pooler_logit_scale,
+        beta=0.25, form=form, mask_padding=False,
+    )  # fmt: skip
+    torch.testing.assert_close(terms["beta_cal"], 3 * expected)
+    torch.testing.assert_close(
+        terms["global"], global_contrastive(features.image, captions, features.logit_scale)
+    )
+
+
+@pytest.mark.parametrize("name", ["beta-clip-ce", "beta-clip-bce"])
+def test_repeated_texts_are_negatives_unless_they_are_ignored(name, tiny_scenes):
+    method = get_method(name)
+    _, features = features_of(method, tiny_scenes, images=8)
+    assert features.identity[features.mask].unique().numel() < features.mask.sum(), "no repeats"
+    as_paper, ignored = (
+        method.loss_terms(features, LossConfig(duplicates=choice))["beta_cal"]
+        for choice in ("negatives", "ignore")
+    )
+    assert ignored < as_paper
+    alone = features._replace(identity=torch.arange(features.mask.numel()).view_as(features.mask))
+    distinct = method.loss_terms(alone, LossConfig(duplicates="ignore"))["beta_cal"]
+    torch.testing.assert_close(distinct, as_paper)
+
+
+def test_a_batch_without_any_text_is_refused(tiny_scenes):
+    method = get_method("beta-clip-ce")
+    _, features = features_of(method, tiny_scenes)
+    empty = features._replace(mask=torch.zeros_like(features.mask))
+    with pytest.raises(ValueError, match="False everywhere"):
+        method.loss_terms(empty, LossConfig())
+
+
+def test_an_entry_cannot_be_changed_by_accident():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        METHODS["clip"].pooler = "flair"
+
+
+def refused(reason, **entry):
+    with pytest.raises(ConfigError, match=reason):
+        Method("mine", "a reader's", **entry)
+
+
+def test_unknown_parts_of_an_entry_are_refused_by_name():
+    refused(r"method 'mine': terms='globl': expected one of global, ", terms=("globl",))
+    refused("pooler='mean': expected one of beta_clip, flair, similarity", pooler="mean")
+    refused("caption='both': expected one of long, short", caption="both")
+    refused("pooler='': expected one of beta_clip, ", terms=("global", "beta_cal_ce"))
+    both = ("cross_ce", "flair_local")
+    refused("terms that cross all texts and terms that cross one", terms=both, pooler="flair")
+
+
+def test_an_unknown_need_of_a_term_is_refused_by_name(monkeypatch):
+    monkeypatch.setitem(TERMS, "odd", Term(lambda *_: torch.zeros(()), needs=("depth",)))
+    refused(r"needs of its terms \['depth'\]: expected of conditioned, ", terms=("odd",))
+    monkeypatch.setitem(TERMS, "odd", Term(lambda *_: torch.zeros(()), learns=("slope",)))
+    refused(r"learns of its terms \['slope'\]: expected of cross_scale, ", terms=("odd",))
+
+
+def test_texts_that_a_method_needs_are_refused_by_name_where_the_setting_leaves_them_out():
+    texts = TextConfig(sentence_texts=False)
+    with pytest.raises(ConfigError, match="'mulclip': texts have no sentence: .*'subcaption'"):
+        get_method("mulclip").texts(texts)
+    assert get_method("beta-clip-ce").texts(texts).texts_per_image == 31, "β-CAL can do without"
+
+
+def test_a_summary_comes_from_where_it_is_asked(tiny_scenes):
+    row, method = tiny_scenes[0], get_method("long-clip")
+    short, first = row["short_captions"][0], row["sentences"][0]
+    for source, expected in (("given", short), ("auto", short), ("first_sentence", first)):
+        texts = method.texts(TextConfig(summary=source))
+        assert draw_texts(row, texts, None)[1] == expected
+    bare = row | {"short_captions": []}
+    assert draw_texts(bare, method.texts(TextConfig()), None)[1] == first
+
+
+def test_a_missing_summary_is_refused_by_row_before_training(tiny_scenes):
+    bare = tiny_scenes.map(
+        lambda row, number: {"short_captions": row["short_captions"] if number != 3 else []},
+        with_indices=True, load_from_cache_file=False, keep_in_memory=True,
+    )  # fmt: skip
+    texts = get_method("mulclip").texts(TextConfig(summary="given"))
+    message = rf"row 3, id '{tiny_scenes[3]['id']}': short_captions=\[\]: expected texts"
+    with pytest.raises(ValueError, match=message):
+        ImageTextDataset(bare, texts, 64)
+    assert len(ImageTextDataset(bare, texts.replace(summary="auto"), 64)) == len(bare)
+
+
+def test_a_readers_own_method_is_a_function_and_an_entry(tiny_scenes, tiny_config, tmp_path):
+    def centre_patches(features, config):
+        """The middle of an image's patches should match its sentences, like the class token."""
+        middle = features.patches.mean(1)
+        return multi_positive(middle, features.text, features.where("sentence"), 20.0)
+
+    TERMS["centre"] = Term(centre_patches, ("sentence",), ("sentence",), ("patches",))
+    register(Method("mine", "global loss + mean patch against sentences", ("global", "centre")))
+    try:
+        config = tiny_config.replace(method="mine", train=tiny_config.train.replace(steps=2))
+        train(config, tiny_scenes, tmp_path, device="cpu", progress=False)
+        with pytest.raises(ConfigError, match="method='mine': expected a name that is not in"):
+            register(Method("mine", "another", ("global",)))
+    finally:
+        del METHODS["mine"], TERMS["centre"]
+    assert {"global", "centre"} <= read_history(tmp_path / "history.jsonl")[-1].keys()
+
+
+def test_a_hybrid_is_the_sum_of_its_terms(tiny_scenes):
+    _, features = features_of(get_method("beta-clip-summary"), tiny_scenes)
+    terms = get_method("beta-clip-summary").loss_terms(features, LossConfig())
+    kept = [0, 2, 3, 4, 5, 6, 7]  # without the summary
+    expected = beta_cal(features.text[:, kept], features.conditioned[:, kept],
+                        features.mask[:, kept], features.pooler_logit_scale)  # fmt: skip
+    torch.testing.assert_close(terms["beta_cal"], expected)
+    summary = global_contrastive(features.image, features.text[:, 1], features.logit_scale)
+    torch.testing.assert_close(terms["summary"], summary / 2)
+
+
+def test_conditioning_on_the_centre_takes_the_others_mean_away(tiny_scenes):
+    method = get_method("beta-clip-ce")
+    _, features = features_of(method, tiny_scenes, conditioning_centre=True, cross_images=2)
+    assert features.reference.shape == features.conditioned.shape
+    terms = method.loss_terms(features, LossConfig(conditioning_centre=True))
+    expected = beta_cal(features.text, features.conditioned - features.reference, features.mask,
+                        features.pooler_logit_scale)  # fmt: skip
+    torch.testing.assert_close(terms["beta_cal"], expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("mulclip", {"token_temperature": 0.5}),
+        ("mulclip", {"word_negatives": "batch"}),
+        ("mulclip", {"subcaption_tokens": "calibrated"}),
+        ("mulclip", {"word_weight": 2.0}),
+        ("mulclip", {"subcaption_weight": 2.0}),
+        ("mulclip", {"summary_weight": 2.0}),
+        ("long-clip", {"principal_components": 1}),
+        ("long-clip", {"principal_weight": 2.0}),
+        ("flair", {"local_weight": 2.0}),
+        ("filip", {"local_weight": 2.0}),
+        ("sparc", {"local_weight": 2.0}),
+        ("beta-clip-ce-cross", {"cross_weight": 2.0}),
+    ],
+)
+def test_an_open_choice_is_a_setting_that_changes_the_loss(name, setting, tiny_scenes):
+    method = get_method(name)
+    _, features = features_of(method, tiny_scenes)
+    usual = method.loss_terms(features, LossConfig())
+    changed = method.loss_terms(features, LossConfig(**setting))
+    differing = [label for label in usual if not torch.isclose(usual[label], changed[label])]
+    assert differing
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_method_computes_what_its_terms_read_and_no_more(name, tiny_scenes):
+    method = get_method(name)
+    _, features = features_of(method, tiny_scenes)
+    needs = {need for term in method.terms for need in TERMS[term].needs}
+    assert (features.patches is not None) == ("patches" in needs)
+    assert (features.word_tokens is not None) == ("tokens" in needs)
+    assert (features.crossed is not None) == bool(needs & {"crossed", "crossed_one"})
+    assert (features.conditioned is not None) == bool(method.pooler)
+    assert features.reference is None
+    for number in ("cross_scale", "cross_bias", "word_scale", "subcaption_scale", "sigmoid_bias"):
+        assert (getattr(features, number) is not None) == (number in method.learns)

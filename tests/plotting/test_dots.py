@@ -1,0 +1,143 @@
+"""Figures over many methods: what is drawn is what was given."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from bclip_core import plotting
+from bclip_core.plotting.dots import GROUPS, LEAK_PANELS, METHOD_PANELS
+from bclip_core.plotting.style import COLOURS
+from bclip_core.studies.figures import conditioning_pairs, search_trials
+
+LONG = "retrieval/global/long/t2i_R@1"
+BACK = "retrieval/global/long/i2t_R@1"
+HARD = "regions/dense/hard"
+
+
+def estimate(mean: float, chance: float | None = 0.1) -> dict[str, float]:
+    known = {} if chance is None else {"chance": chance}
+    return {"mean": mean, "low": mean - 0.02, "high": mean + 0.03, **known}
+
+
+METHODS = {
+    "clip": {LONG: estimate(0.2), BACK: estimate(0.3)},
+    "late": {LONG: estimate(0.6), BACK: estimate(0.7), HARD: estimate(0.3)},
+    "first": {LONG: estimate(0.4), BACK: estimate(0.5), HARD: estimate(0.2)},
+    "also-late": {LONG: estimate(0.8), BACK: estimate(0.9), HARD: estimate(0.4)},
+}
+KINDS = {"clip": "untouched", "late": GROUPS[4], "first": GROUPS[0], "also-late": GROUPS[4]}
+
+
+def panels(figure):
+    return {axes.get_title().split("\n")[0]: axes for axes in figure.axes if axes.axison}
+
+
+def dots(panel):
+    """Position of every mean of a panel, and its colour."""
+    lines = [container[0] for container in panel.containers if hasattr(container[0], "get_xdata")]
+    places = [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines]
+    return places, [to_hex(line.get_color()) for line in lines]
+
+
+def drawn_bars(panel):
+    """Bars, not the grey bands behind every other row."""
+    return [patch for patch in panel.patches if patch.get_height() == pytest.approx(0.6)]
+
+
+def test_comparison_puts_groups_together_and_marks_where_the_numbers_are():
+    figure = plotting.method_comparison(METHODS, KINDS)
+    drawn = panels(figure)
+    assert list(drawn) == ["long captions, R@1", "regions, hard"]
+    long, hard = drawn.values()
+    rows = [text.get_text() for text in long.get_yticklabels()]
+    assert rows == ["clip", "late", "also-late", "first"]  # the group of "late" comes first
+    places, colours = dots(long)
+    expected = [(20, 0), (30, 0), (60, 1), (70, 1), (80, 2), (90, 2), (40, 3), (50, 3)]
+    np.testing.assert_allclose([x for x, _ in places], [x for x, _ in expected])
+    assert [round(y) for _, y in places] == [y for _, y in expected]
+    assert places[0][1] < places[1][1], "two marks of a row are apart"
+    assert set(colours[2:6]) == {to_hex(COLOURS[4])}, "a group keeps its colour in any company"
+    assert set(colours[6:]) == {to_hex(COLOURS[0])}
+    np.testing.assert_allclose([x for x, _ in dots(hard)[0]], [30, 40, 20])
+    assert [y for _, y in dots(hard)[0]] == [1, 2, 3], "one mark stands in the middle"
+    assert [text.get_text().strip() for text in hard.texts] == ["–"]
+    chances = [line.get_xdata()[0] for line in hard.lines if line.get_linestyle() == ":"]
+    np.testing.assert_allclose(chances, [10])
+
+
+def test_costs_stand_at_the_ends_of_the_rows():
+    costs = {"seconds": {"late": 1.5, "first": 0.25}, "memory": {"late": 2345.0}}
+    figure = plotting.method_comparison(METHODS, KINDS, costs, columns=2)
+    assert list(panels(figure)) == ["long captions, R@1", "seconds", "regions, hard", "memory"]
+    panel = panels(figure)["seconds"]
+    bars = {round(bar.get_y() + 0.3): bar.get_width() for bar in drawn_bars(panel)}
+    assert bars == pytest.approx({1: 1.5, 3: 0.25})
+    words = [text.get_text().strip() for text in panels(figure)["memory"].texts]
+    assert words == ["–", "2,345", "–", "–"]
+
+
+def test_metrics_that_nobody_has_are_refused():
+    with pytest.raises(ValueError, match="expected one that some method has"):
+        plotting.method_comparison({"mine": {"other": estimate(0.5)}}, {"mine": "mine"})
+
+
+@pytest.mark.parametrize("count", [3, 16])
+def test_rows_do_not_touch_whatever_their_number(count):
+    several = {f"method-{n}": METHODS["late"] for n in range(count)}
+    figure = plotting.method_comparison(several, dict.fromkeys(several, "one"))
+    plotting.png(figure, 100)  # lays the page out
+    labels = figure.axes[0].get_yticklabels()
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(above.y0 > below.y1 for above, below in zip(boxes, boxes[1:], strict=False))
+    assert min(box.x0 for box in boxes) >= 0
+
+
+def test_titles_of_panels_do_not_overlap():
+    names = {name for series in METHOD_PANELS.values() for name in series.values()}
+    whole = {"one": {name: estimate(0.5) for name in names}}
+    figure = plotting.method_comparison(whole, {"one": "mine"}, {"seconds per step": {"one": 1.0}})
+    plotting.png(figure, 100)  # lays the page out
+    boxes = [panel.title.get_window_extent() for panel in figure.axes[:5]]
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
+def test_leak_draws_shares_that_fill_the_bar():
+    shares = {"text": 0.1, "image": 0.6, "pair": 0.3}
+    leak = {f"leak/share/{name}": estimate(value, None) for name, value in shares.items()}
+    leak["leak/identical/t2i_R@1"] = estimate(0.4, 0.002)
+    figure = plotting.leak_comparison({"untrained": leak, "own": {**leak, **METHODS["late"]}})
+    drawn = panels(figure)
+    assert list(drawn) == [
+        "one picture for all, to image",
+        "variance explained by",
+        "the global pair",
+        "regions",
+    ]
+    bars = drawn_bars(drawn["variance explained by"])
+    assert [bar.get_width() for bar in bars] == pytest.approx([10, 60, 30] * 2)
+    assert [bar.get_x() for bar in bars] == pytest.approx([0, 10, 70] * 2)
+    assert set(LEAK_PANELS) > {"one picture for all, to image", "the global pair", "regions"}
+
+
+def test_search_rings_the_chosen_trial_and_tells_weights_apart():
+    trials = [
+        {"rate": rate, "weight": weight, "score": score}
+        for rate, weight, score in ((0.5, 1.0, 0.3), (1.0, 1.0, 0.5), (1.0, 3.0, 0.4))
+    ]
+    figure = search_trials({"a-method": {"trials": trials, "chosen": trials[1]}})
+    *marks, ring = figure.axes[0].lines
+    assert [mark.get_marker() for mark in marks] == ["o", "o", "^"]
+    assert [float(mark.get_ydata()[0]) for mark in marks] == pytest.approx([30, 50, 40])
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (1.0, pytest.approx(50))
+    with pytest.raises(ValueError, match="at least one method"):
+        search_trials({})
+
+
+def test_pairs_are_drawn_with_the_first_image_at_the_top():
+    grids = {"own": [[1, 0], [0, 1]], "more": [[1, 2], [2, 1]]}
+    figure = conditioning_pairs(grids, ["1a", "2a"])
+    own, more = figure.axes
+    np.testing.assert_array_equal(more.collections[0].get_array().reshape(2, 2), [[1, 2], [2, 1]])
+    assert own.get_ylim() == more.get_ylim() == (2, 0)
+    with pytest.raises(ValueError, match="own: rows of \\[2\\] cells: expected 3"):
+        conditioning_pairs(grids, ["1a", "1b", "2a"])

@@ -1,0 +1,122 @@
+"""Files: whatever goes wrong while one is written, the previous one stays whole."""
+
+import hashlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bclip_core.records import REPOSITORY
+from bclip_core.records.files import read_json, sha256, write_atomically, write_json
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fail_half_way(path):
+    path.write_text("half")
+    raise RuntimeError("power cut")
+
+
+def test_a_failed_write_leaves_the_previous_file_and_nothing_else(tmp_path):
+    target = write_atomically(tmp_path / "a.txt", lambda path: path.write_text("whole"))
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_atomically(target, fail_half_way)
+    assert target.read_text() == "whole"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_failed_folder_leaves_the_previous_folder(tmp_path):
+    def write(path, text):
+        path.mkdir()
+        (path / "part").write_text(text)
+        if text == "bad":
+            raise RuntimeError("power cut")
+
+    target = write_atomically(tmp_path / "kept", lambda path: write(path, "good"))
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_atomically(target, lambda path: write(path, "bad"))
+    assert (target / "part").read_text() == "good"
+    write_atomically(target, lambda path: write(path, "better"))
+    assert (target / "part").read_text() == "better"
+    assert names(tmp_path) == ["kept"]
+
+
+def test_a_disk_that_takes_no_more_leaves_the_previous_file(tmp_path):
+    target = write_json(tmp_path / "a.json", {"size": "small"})
+    before = target.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_json(target, {"size": "x" * (1 << 20)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert target.read_bytes() == before
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_a_kill_while_writing_leaves_the_previous_file(tmp_path):
+    target = write_json(tmp_path / "a.json", {"version": 1})
+    script = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from bclip_core.records.files import write_atomically\n"
+        "def write(path):\n"
+        "    path.write_text('{')\n"
+        "    print('writing', flush=True)\n"
+        "    time.sleep(60)\n"
+        "write_atomically(Path(sys.argv[1]), write)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(target)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )
+    with process:
+        assert process.stdout.readline() == "writing\n"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert read_json(target) == {"version": 1}
+    assert read_json(write_json(target, {"version": 2})) == {"version": 2}
+
+
+def test_a_file_is_complete_before_it_gets_its_name(tmp_path):
+    target = tmp_path / "new" / "a.txt"
+
+    def write(path):
+        path.write_text("whole")
+        assert not target.exists()
+        assert path.parent == target.parent
+
+    assert write_atomically(target, write).read_text() == "whole"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_is_refused_and_nothing_is_written(tmp_path, value):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"loss": [value]})
+    assert names(tmp_path) == []
+
+
+def test_json_is_sorted_and_readable(tmp_path):
+    path = write_json(tmp_path / "a.json", {"β": 0.5, "a": [1, None]})
+    assert path.read_text(encoding="utf-8") == '{\n "a": [\n  1,\n  null\n ],\n "β": 0.5\n}\n'
+    assert read_json(path) == {"a": [1, None], "β": 0.5}
+
+
+def test_broken_json_names_file_and_line(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1,\n "b" 2}')
+    with pytest.raises(ValueError, match=r"a\.json: broken JSON at line 2"):
+        read_json(path)
+
+
+def test_sha256_is_that_of_the_content(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"\x00" * 5000)
+    assert sha256(path) == hashlib.sha256(b"\x00" * 5000).hexdigest()

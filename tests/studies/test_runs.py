@@ -1,0 +1,124 @@
+"""Runs by configuration: made once, loaded afterwards, side by side in workers."""
+
+import pytest
+import torch
+
+from bclip_core.checkpoints import own as checkpoints
+from bclip_core.config import BackboneConfig
+from bclip_core.data.sources import load_split
+from bclip_core.records.files import read_json
+from bclip_core.studies.runs import complete, obtain
+from bclip_core.train import create_model, find, train
+from bclip_core.train import run as run_module
+from bclip_core.train.resume import list_checkpoints
+
+
+@pytest.fixture
+def config(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "runs"))
+    train = tiny_config.train.replace(steps=2, checkpoint_every=1)
+    return tiny_config.replace(method="clip-ft", train=train)
+
+
+def times(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_asked_for_again_is_loaded_not_trained(config):
+    (run,) = obtain([config], progress=False)
+    assert run.finished
+    before = times(run.folder)
+    (again,) = obtain([config], progress=False)
+    assert again == run
+    assert times(run.folder) == before
+    assert [record["update"] for record in again.history()] == [1, 2]
+    assert not list_checkpoints(run.folder), "of no use any more"
+    loaded = train(config, load_split(config.data, "train"), run.folder, progress=False)
+    assert times(run.folder) == before, "nor is it trained by whom asks the loop itself"
+    for name, value in again.model().state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name]), name
+    assert "retrieval/global/long/t2i_R@1" in again.metrics()
+    assert again.model().backbone.config == config.backbone
+
+
+def test_a_run_that_is_trained_but_not_evaluated_is_only_evaluated(config):
+    run = complete(find(config), progress=False)
+    metrics = run.metrics()
+    (run.folder / "metrics.json").unlink()
+    before = times(run.folder)
+    assert not run.finished
+    complete(run, progress=False)
+    assert run.metrics() == metrics
+    assert {name: times(run.folder)[name] for name in before} == before
+
+
+def test_clip_needs_no_training(config):
+    run = complete(find(config.replace(method="clip")), progress=False)
+    assert run.history() == []
+    start = create_model(run.config).state_dict()
+    for name, value in run.model().state_dict().items():
+        assert torch.equal(value, start[name]), name
+
+
+def test_the_key_changes_with_the_configuration(config):
+    keys = [
+        find(changed).folder.name
+        for changed in (
+            config,
+            config.replace(loss=config.loss.replace(beta=0.25)),
+            config.replace(train=config.train.replace(seed=1)),
+            config.replace(data=config.data.replace(seed=1)),
+        )
+    ]
+    assert len({key.rpartition("-")[2] for key in keys}) == 4
+    assert [key.rpartition("-")[0] for key in keys] == ["clip-ft-s0"] * 2 + [
+        "clip-ft-s1",
+        "clip-ft-s0",
+    ]
+    assert find(type(config).from_dict(config.to_dict())).folder == find(config).folder
+
+
+def test_a_new_field_with_a_default_changes_no_key(config, monkeypatch):
+    before = find(config).folder
+    whole = type(config).to_dict
+    monkeypatch.setattr(type(config), "to_dict", lambda self: whole(self) | {"later": {"field": 1}})
+    assert find(config).folder == before
+    assert config.changes()["train"]["steps"] == 2
+    assert "lr" not in config.changes()["train"]
+
+
+def test_the_key_changes_with_weights_and_scenes(config, tmp_path, monkeypatch):
+    shipped = tmp_path / "shipped.safetensors"
+    monkeypatch.setitem(checkpoints.SHIPPED, "scenes", shipped)
+    started = config.replace(backbone=BackboneConfig("scene-tiny", pretrained="scenes"))
+    keys = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        checkpoints.save(checkpoints.build_model(BackboneConfig("scene-tiny"), None), shipped)
+        keys += [find(started).folder.name, find(config).folder.name]
+    assert keys[0] != keys[2]
+    assert keys[1] == keys[3]
+    monkeypatch.setattr(run_module, "SCENES_VERSION", run_module.SCENES_VERSION + 1)
+    assert find(config).folder.name != keys[1]
+
+
+def test_workers_train_as_this_process_does_and_a_failure_is_told(config, capfd):
+    (own,) = obtain([config], progress=False)
+    weights = (own.folder / "model.safetensors").read_bytes()
+    own.folder.rename(own.folder.with_name("own"))
+    failing = config.replace(train=config.train.replace(batch_size=10_000))
+    with pytest.raises(RuntimeError) as error:
+        obtain([config, failing, config], workers=1, progress=False)
+    message = str(error.value)
+    assert find(failing).folder.name in message
+    assert "ValueError: batch_size=10000: expected <= 20" in message
+    run = find(config)
+    assert run.finished
+    assert (run.folder / "model.safetensors").read_bytes() == weights
+    assert run.metrics() == read_json(own.folder.with_name("own") / "metrics.json")
+    assert not find(failing).finished
+
+
+def test_nothing_asked_is_nothing_done(config, tmp_path):
+    assert obtain([], workers=2, progress=False) == []
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,219 @@
+"""A run that is killed, starved of disk or damaged continues bit for bit, or says why not."""
+
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from bclip_core.backbone import CheckpointError
+from bclip_core.records import REPOSITORY
+from bclip_core.records.files import write_json
+from bclip_core.train import train
+from bclip_core.train.resume import list_checkpoints, read_history, truncate_history
+
+
+def run(config, scenes, folder, **arguments):
+    return train(config, scenes, folder, device="cpu", progress=False, **arguments)
+
+
+def measured(folder):
+    """The history without what depends on the machine's load."""
+    times = ("seconds", "loader_share", "peak_memory", "teraflops_per_second")
+    return [
+        {name: value for name, value in record.items() if name not in times}
+        for record in read_history(folder / "history.jsonl")
+    ]
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config):
+    """With accumulation: a resumed run must start at the right micro-batch."""
+    return tiny_config.replace(train=tiny_config.train.replace(accumulation=2, batch_size=3))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(config, tiny_scenes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return run(config, tiny_scenes, folder).state_dict(), measured(folder)
+
+
+@pytest.fixture(scope="module")
+def stopped(config, tiny_scenes, tmp_path_factory):
+    """A run stopped after 5 of 6 updates, with checkpoints at 4 and 5."""
+    folder = tmp_path_factory.mktemp("stopped")
+    run(config, tiny_scenes, folder, stop_after=5)
+    return folder
+
+
+@pytest.fixture
+def interrupted(stopped, tmp_path):
+    return shutil.copytree(stopped, tmp_path / "run")
+
+
+def assert_continues(config, scenes, folder, undisturbed):
+    weights, history = undisturbed
+    resumed = run(config, scenes, folder).state_dict()
+    assert list(resumed) == list(weights)
+    differing = [name for name in weights if not torch.equal(weights[name], resumed[name])]
+    assert differing == []
+    assert [record["update"] for record in measured(folder)] == [1, 2, 3, 4, 5, 6]
+    assert measured(folder) == history
+
+
+def test_a_killed_run_continues_bit_for_bit(config, tiny_scenes, tmp_path, undisturbed):
+    folder = tmp_path / "run"
+    write_json(tmp_path / "config.json", config.to_dict())
+    command = [sys.executable, "-m", "bclip_core.train", "--config", str(tmp_path / "config.json")]
+    command += ["--folder", str(folder), "--device", "cpu", "--threads", "1"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        while not list_checkpoints(folder):
+            assert process.poll() is None, process.stderr.read().decode()
+            time.sleep(0.005)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (folder / "model.safetensors").exists()
+    assert_continues(config, tiny_scenes, folder, undisturbed)
+
+
+def kill_one_run(config, scenes, folder, moment, delay):
+    """Start or continue the run in a process of its own and kill it `delay` after `moment`."""
+    process = multiprocessing.get_context("fork").Process(target=run, args=(config, scenes, folder))
+    process.start()
+    while not moment() and process.is_alive():
+        time.sleep(0.0005)
+    time.sleep(delay)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_twenty_kills_at_random_moments_change_nothing(tiny_config, tiny_scenes, tmp_path):
+    settings = tiny_config.train.replace(steps=60, checkpoint_every=1)
+    config = tiny_config.replace(train=settings)
+    weights = run(config, tiny_scenes, tmp_path / "undisturbed").state_dict()
+    folder, chance, saved_half = tmp_path / "run", random.Random(0), 0
+    for number in range(20):
+        done = len(measured(folder))
+        wanted = done + chance.randint(1, 2)
+        moments = (
+            lambda: any((folder / "checkpoints").glob(".*.partial")),  # while it saves
+            lambda wanted=wanted: len(measured(folder)) >= wanted,  # after an update or two
+            lambda: True,  # while it starts
+        )
+        moment = moments[number % 2 if number % 5 else 2]
+        kill_one_run(config, tiny_scenes, folder, moment, chance.uniform(0, 0.02))
+        saved_half += any((folder / "checkpoints").glob(".*.partial"))
+    assert saved_half > 0  # some kills came in the middle of a save
+    assert 0 < len(measured(folder)) < 60
+    resumed = run(config, tiny_scenes, folder).state_dict()
+    assert [name for name in weights if not torch.equal(weights[name], resumed[name])] == []
+    assert [record["update"] for record in measured(folder)] == list(range(1, 61))
+    assert measured(folder) == measured(tmp_path / "undisturbed")
+
+
+def test_a_stopped_run_continues_bit_for_bit(config, tiny_scenes, interrupted, undisturbed):
+    assert [path.name for path in list_checkpoints(interrupted)] == [
+        "update-00000004",
+        "update-00000005",
+    ]
+    assert not (interrupted / "model.safetensors").exists()
+    assert_continues(config, tiny_scenes, interrupted, undisturbed)
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = [
+    ("model.safetensors", cut),
+    ("model.safetensors", flip_a_bit),
+    ("optimizer.bin", flip_a_bit),
+    ("random_states_0.pkl", flip_a_bit),
+    ("checkpoint.json", cut),
+    ("optimizer.bin", os.unlink),
+]
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGES)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+    config, tiny_scenes, interrupted, undisturbed, capsys, name, damage
+):
+    latest = list_checkpoints(interrupted)[-1]
+    damage(latest / name)
+    assert_continues(config, tiny_scenes, interrupted, undisturbed)
+    printed = capsys.readouterr().out
+    assert f"checkpoint {latest} cannot be read" in printed
+    assert "trying the one before it" in printed
+
+
+def test_damaged_checkpoints_alone_are_an_error(config, tiny_scenes, interrupted):
+    for path in list_checkpoints(interrupted):
+        cut(path / "model.safetensors")
+    before = measured(interrupted)
+    with pytest.raises(CheckpointError, match="no checkpoint can be read .update-00000004, up"):
+        run(config, tiny_scenes, interrupted)
+    assert measured(interrupted) == before
+
+
+def test_what_a_kill_left_half_written_is_removed(config, tiny_scenes, interrupted, undisturbed):
+    partial = interrupted / "checkpoints" / ".update-00000006.partial"
+    partial.mkdir()
+    (partial / "model.safetensors").write_bytes(b"half")
+    (partial.with_name(".update-00000006.4711.partial")).mkdir()
+    with (interrupted / "history.jsonl").open("a") as history:
+        history.write('{"update": 6, "lo')
+    assert_continues(config, tiny_scenes, interrupted, undisturbed)
+    assert sorted(path.name for path in partial.parent.iterdir()) == [
+        "update-00000005",
+        "update-00000006",
+    ]
+
+
+def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
+    config, tiny_scenes, tmp_path, undisturbed
+):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(update, _):
+        if update == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+
+    try:
+        with pytest.raises((OSError, RuntimeError, SafetensorError)) as error:
+            run(config, tiny_scenes, tmp_path, callback=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "too large" in str(error.value)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["update-00000002"]
+    assert_continues(config, tiny_scenes, tmp_path, undisturbed)
+
+
+def test_a_finished_run_asked_again_changes_nothing(config, tiny_scenes, interrupted, undisturbed):
+    assert_continues(config, tiny_scenes, interrupted, undisturbed)
+    first = (interrupted / "model.safetensors").read_bytes()
+    assert_continues(config, tiny_scenes, interrupted, undisturbed)
+    assert (interrupted / "model.safetensors").read_bytes() == first
+
+
+def test_history_is_cut_where_the_run_resumes(tmp_path):
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"update": 1}\n{"update": 2}\n{"update": 3}\n{"upd')
+    truncate_history(path, 2)
+    assert path.read_text() == '{"update": 1}\n{"update": 2}\n'
+    assert read_history(tmp_path / "missing.jsonl") == []

@@ -1,0 +1,50 @@
+"""One small batch, and a method's gradients over all of it or a part; for what divides batches."""
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from bclip_core.backbone import Tokenizer
+from bclip_core.checkpoints import build_model
+from bclip_core.config import BackboneConfig, LossConfig, PoolerConfig
+from bclip_core.data.batches import collate_texts
+from bclip_core.model import TERMS, Reading, get_method
+from bclip_core.train.distributed import gather_features
+from bclip_core.train.gradient_cache import backward_in_chunks, encode_in_chunks
+
+METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce", "filip", "sparc")
+ROWS = (  # one to four texts per image; one text is repeated across images and ranks
+    ("A red circle and a blue square.", "a red circle", "a blue square", "next to"),
+    ("Two shapes.", None, None, None),
+    ("A green star on the left of a red circle.", "a red circle", None, "a green star"),
+    ("The background is plain grey.", "a grey background", None, None),
+    ("A tiny triangle at the top.", None, "a tiny triangle", None),
+    ("A heart with a cyan border.", "a heart", "a red circle", "a cyan border"),
+)
+
+
+def gradients(
+    name: str, rows: slice = slice(None), parallel: bool = False, cached: int = 0
+) -> dict[str, torch.Tensor]:
+    """The method's loss and gradients in float64 over some of the images, joined with the rest.
+
+    `cached` encodes so many images at a time (gradient caching).
+    """
+    method = get_method(name)
+    torch.manual_seed(0)
+    pooler = PoolerConfig(init="xavier", kind=method.pooler) if method.pooler else None
+    model = build_model(BackboneConfig("scene-tiny"), pooler).double()
+    model.reading = Reading(tokens=any("tokens" in TERMS[term].needs for term in method.terms))
+    images = torch.randn(len(ROWS), 3, 64, 64, dtype=torch.float64)[rows]
+    texts = collate_texts(ROWS[rows], Tokenizer())
+    forward = DistributedDataParallel(model) if parallel else model
+    local = encode_in_chunks(forward, images, texts, cached) if cached else forward(images, texts)
+    features = gather_features(local)
+    terms = method.loss_terms(features, LossConfig(beta=0.25, duplicates="ignore"))
+    loss = torch.stack(list(terms.values())).sum()
+    loss.backward()
+    if cached:
+        assert all(parameter.grad is None for parameter in model.parameters())
+        backward_in_chunks(forward, images, texts, cached, local)
+    return {parameter: p.grad for parameter, p in model.named_parameters()} | {
+        "loss": loss.detach()
+    }
