@@ -1,0 +1,180 @@
+"""Sample photographs that a clone has: pictures of well-kept packages, with texts of our own.
+
+`python -m bclip_core.data.real.photographs DIR` lays them out as the official data sets lie: short
+captions as COCO, long ones as DOCCI, boxes with true and false expressions as FG-OVD, and pairs to
+train on. `BCLIP_DATA=DIR` then makes every loader find them. The packages come with the extra
+`photos`; no picture is in this repository, and none is fetched.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import random
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bclip_core.records.files import read_json, sha256, write_atomically, write_json
+
+TEXTS = Path(__file__).parent / "samples" / "photographs.json"
+NEGATIVES = 10
+LEVELS = {"h": 1, "m": 2, "e": 3}
+"""Letter of FG-OVD's file -> how many attributes of a true expression a false one changes."""
+
+
+class MissingPhotographsError(FileNotFoundError):
+    """A package with sample photographs is not installed, or its picture is another one now."""
+
+
+def photographs() -> list[dict[str, Any]]:
+    """What is known of each photograph: origin, licence, captions, regions."""
+    found: list[dict[str, Any]] = read_json(TEXTS)["photographs"]
+    return found
+
+
+def picture(photograph: dict[str, Any]) -> Path:
+    """Where a photograph lies in its installed package, which is not imported.
+
+    Raises:
+        MissingPhotographsError: it is not there, or not the picture that the texts are about.
+    """
+    module, _, inside = photograph["path"].partition("/")
+    found = importlib.util.find_spec(module)
+    advice = "install the extra: pip install bclip[photos]"
+    if found is None or found.origin is None:
+        raise MissingPhotographsError(f"package {photograph['package']}: not installed; {advice}")
+    path: Path = Path(found.origin).parent / inside
+    if not path.is_file() or sha256(path) != photograph["sha256"]:
+        state = "another picture" if path.is_file() else "no such file"
+        raise MissingPhotographsError(f"{path}: {state}, expected that of {photograph['package']}")
+    return path
+
+
+def write_photographs(folder: Path) -> Path:
+    """Lay out all sample photographs below `folder`, in the official formats.
+
+    Args:
+        folder: receives coco/, docci/, fgovd/ and pairs/; what stands there under these names is
+            replaced, each in one step.
+
+    Raises:
+        MissingPhotographsError: see `picture`; nothing is written then.
+    """
+    known = photographs()
+    sources = [picture(one) for one in known]
+    for name, write in (("coco", _coco), ("docci", _docci), ("fgovd", _fgovd), ("pairs", _pairs)):
+        write_atomically(folder / name, lambda place, write=write: write(place, known, sources))  # type: ignore[misc]
+    return folder
+
+
+def _copy(sources: Sequence[Path], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for source in sources:
+        shutil.copy(source, folder / source.name)
+
+
+def _lines(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
+
+
+def _coco(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]) -> None:
+    _copy(sources, folder / "val2017")
+    images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
+    for number, (one, source) in enumerate(zip(known, sources, strict=True)):
+        width, height = one["size"]
+        images.append({"id": number, "file_name": source.name, "width": width, "height": height})
+        for caption in one["short_captions"]:
+            row = {"image_id": number, "id": len(annotations), "caption": caption}
+            annotations.append(row)
+    content = {"images": images, "annotations": annotations}
+    write_json(folder / "annotations" / "captions_val2017.json", content)
+
+
+def _docci(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]) -> None:
+    _copy(sources, folder / "images")
+    rows = (
+        {"example_id": f"test_{n:05d}", "split": "test", "image_file": source.name,
+         "description": one["caption"]}
+        for n, (one, source) in enumerate(zip(known, sources, strict=True))
+    )  # fmt: skip
+    _lines(folder / "docci_descriptions.jsonlines", rows)
+
+
+def _pairs(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]) -> None:
+    _copy(sources, folder / "images")
+    rows = (
+        {"image": f"images/{source.name}", "caption": one["caption"],
+         "summary": one["short_captions"][0]}
+        for one, source in zip(known, sources, strict=True)
+    )  # fmt: skip
+    _lines(folder / "metadata.jsonl", rows)
+
+
+def _fgovd(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]) -> None:
+    folder.mkdir(parents=True)
+    for letter, changed in LEVELS.items():
+        rows = _region_rows(known, sources, lambda r, _, k=changed: false_expressions(r, k))
+        _lines(folder / f"{letter}_attributes_llava.jsonl", rows)
+    true = [true_expression(region) for one in known for region in one["regions"]]
+
+    def others(region: dict[str, Any], number: int) -> list[str]:
+        turned = true[number + 1 :] + true[:number]
+        return list(itertools.islice((text for text in turned if text != true[number]), NEGATIVES))
+
+    rows = _region_rows(known, sources, others)
+    _lines(folder / "shuffle_negatives_llava.jsonl", rows)
+
+
+def _region_rows(
+    known: Sequence[dict[str, Any]], sources: Sequence[Path], negatives: Any
+) -> Iterator[dict[str, Any]]:
+    number = 0
+    for one, source in zip(known, sources, strict=True):
+        for region in one["regions"]:
+            yield {
+                "img_path": f"val2017/{source.name}",
+                "bbox": region["box"],
+                "pos_expression": [true_expression(region)],
+                "neg_expression": negatives(region, number),
+                "width": one["size"][0],
+                "height": one["size"][1],
+                "sent_id": number,
+            }
+            number += 1
+
+
+def true_expression(region: dict[str, Any]) -> str:
+    """The expression that is true of a region: the first value of each attribute."""
+    text: str = region["expression"].format(*(values[0] for values in region["attributes"]))
+    return text
+
+
+def false_expressions(region: dict[str, Any], changed: int) -> list[str]:
+    """Ten expressions that differ from the true one in `changed` attributes, as FG-OVD makes them.
+
+    They are drawn among all that there are, the same ones every time.
+    """
+    values = region["attributes"]
+    pool = [
+        region["expression"].format(*chosen)
+        for way in itertools.combinations(range(len(values)), changed)
+        for chosen in itertools.product(
+            *(several[1:] if n in way else several[:1] for n, several in enumerate(values))
+        )
+    ]
+    return random.Random(f"{true_expression(region)} {changed}").sample(pool, NEGATIVES)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python -m bclip_core.data.real.photographs DIR")
+    try:
+        print(write_photographs(Path(sys.argv[1])))
+    except (OSError, ValueError) as problem:
+        raise SystemExit(f"error: {problem}") from problem
