@@ -35,7 +35,8 @@ def main() -> None:
     print(values)
     if not parser.parse_args().quick:
         record = {"name": "benchmark_import_time", **provenance(), "settings": {"repeats": repeats}}
-        print(write_json(REFERENCE_FOLDER / "benchmark_import_time.json", record | {"values": values}))
+        path = REFERENCE_FOLDER / "benchmark_import_time.json"
+        print(write_json(path, record | {"values": values}))
 
 
 if __name__ == "__main__":
