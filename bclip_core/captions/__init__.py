@@ -14,6 +14,7 @@ from bclip_core.captions.hierarchy import (
 from bclip_core.captions.phrases import (
     PhraseExtractor,
     TaggedSentence,
+    is_blank,
     phrases_of,
     text_key,
 )
@@ -46,5 +47,6 @@ __all__ = [
     "sample_texts",
     "split_sentences",
     "tag_doc",
+    "is_blank",
     "text_key",
 ]

@@ -8,7 +8,7 @@ number of processes sees the same global batches.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import datasets
@@ -17,20 +17,41 @@ import torch
 from torch import Tensor
 
 from bclip_core.backbone import Tokenizer
-from bclip_core.captions import SampledTexts, sample_texts, text_key
+from bclip_core.captions import SampledTexts, is_blank, sample_texts, text_key
 from bclip_core.config import TextConfig
-from bclip_core.data.images import decode_images, decode_row, undecoded
+from bclip_core.data.images import BrokenImageError, decode_images, decode_row, undecoded
 from bclip_core.model import TextBatch
 
 REQUIRED_COLUMNS = ("id", "image", "caption", "short_captions", "sentences", "phrases")
 
 
 class Batch(NamedTuple):
-    """One step's input: ids of the rows, pixels uint8 [B, 3, H, W], texts."""
+    """One step's input: ids of the rows, pixels uint8 [B, 3, H, W], texts.
+
+    `skipped` names pictures that could not be decoded; other rows stand in for them.
+    """
 
     ids: list[str]
     images: Tensor
     texts: TextBatch
+    skipped: tuple[str, ...] = ()
+
+
+class Addresses(list[tuple[int, int]]):
+    """The (step, row) addresses of one process in a step, and all rows of the step's batch."""
+
+    def __init__(self, addresses: Iterable[tuple[int, int]], batch: Sequence[int]) -> None:
+        super().__init__(addresses)
+        self.batch = tuple(batch)
+
+
+class Item(NamedTuple):
+    """One image of a step: id, pixels [3, S, S], texts in slots; what it stands in for."""
+
+    id: str
+    image: Tensor
+    texts: list[str | None]
+    skipped: tuple[str, ...] = ()
 
 
 def item_generator(seed: int, step: int, row: int) -> torch.Generator:
@@ -39,15 +60,19 @@ def item_generator(seed: int, step: int, row: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(mixed[0]) << 32 | int(mixed[1]))
 
 
-class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | None]]]):
+class ImageTextDataset(torch.utils.data.Dataset[Item]):
     """Rows in the collection's schema, addressed by (step, row); texts are drawn per item.
+
+    With `on_error="skip"` a picture that cannot be decoded is replaced by another row, drawn from
+    those that are not in the step's batch. Which one is a function of (seed, step, row) alone, so
+    the batches are the same for any number of loader processes, and after a resume.
 
     Args:
         dataset: columns `REQUIRED_COLUMNS`.
         texts: which texts a step reads.
         image_size: S.
         seed: of the text draws.
-        on_error: see `decode_images`.
+        on_error: "raise" or "skip": what a broken picture or a row without texts does.
         ahead: decode every picture now and keep its pixels; False decodes a picture when a step
             asks for it (in a loader's worker processes), for data that memory cannot hold.
 
@@ -68,34 +93,93 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         missing = [name for name in REQUIRED_COLUMNS if name not in dataset.column_names]
         if missing:
             raise ValueError(f"data set lacks columns {missing}; it has {dataset.column_names}")
-        if not ahead and on_error != "raise":
-            raise ValueError(f"on_error={on_error!r}: expected 'raise' where ahead=False")
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
         self.texts, self.seed, self.image_size = texts, seed, image_size
+        self.on_error = on_error
+        text_columns = dataset.select_columns(["id", "short_captions", "sentences", "phrases"])
+        self.rows: list[dict[str, Any]] = text_columns.to_list()
+        kept = self._with_texts()
+        if len(kept) < len(self.rows):
+            dataset, self.rows = dataset.select(kept), [self.rows[row] for row in kept]
         self.stored = undecoded(dataset.select_columns(["id", "image"]))
         self.pixels: Tensor | None = None
-        rows = list(range(len(dataset)))
+        self._place: dict[int, int] = {}  # row -> place in `pixels`
         if ahead:
-            self.pixels, rows = decode_images(dataset, image_size, on_error=on_error)
-        text_columns = dataset.select_columns(["id", "short_captions", "sentences", "phrases"])
-        self.rows: list[dict[str, Any]] = text_columns.select(rows).to_list()
-        needed = {"short_captions" if texts.caption == "short" else "sentences"}
-        needed |= {"short_captions"} if texts.summary == "given" else set()
+            self.pixels, decoded = decode_images(dataset, image_size, on_error=on_error)
+            self._place = {row: place for place, row in enumerate(decoded)}
+
+    def _with_texts(self) -> list[int]:
+        """The rows that have the texts a step reads; the others are refused, or left out."""
+        needed = {"short_captions" if self.texts.caption == "short" else "sentences"}
+        needed |= {"short_captions"} if self.texts.summary == "given" else set()
+        kept, problems = [], []
         for number, row in enumerate(self.rows):
-            for name in sorted(needed):
-                if not row[name] or not all(text and text.strip() for text in row[name]):
-                    found = f"{name}={row[name]!r}"
-                    raise ValueError(f"row {number}, id {row['id']!r}: {found}: expected texts")
+            lacking = [
+                name
+                for name in sorted(needed)
+                if not row[name] or any(text is None or is_blank(text) for text in row[name])
+            ]
+            if not lacking:
+                kept.append(number)
+                continue
+            found = f"{lacking[0]}={row[lacking[0]]!r}"
+            problem = f"row {number}, id {row['id']!r}: {found}: expected texts"
+            if self.on_error == "raise":
+                raise ValueError(problem)
+            problems.append(problem)
+        if problems:
+            print(f"skipped {len(problems)} of {len(self.rows)} rows: " + "; ".join(problems[:5]))
+        if not kept:
+            raise ValueError(f"none of the {len(self.rows)} rows has texts")
+        return kept
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, address: tuple[int, int]) -> tuple[str, Tensor, list[str | None]]:
+    def __getitem__(self, address: tuple[int, int]) -> Item:
         step, number = address
+        image = self._pixels_of(number)
         generator = item_generator(self.seed, step, number)
         texts = draw_texts(self.rows[number], self.texts, generator)
-        if self.pixels is not None:
-            return self.rows[number]["id"], self.pixels[number], texts
-        return self.rows[number]["id"], decode_row(self.stored, number, self.image_size), texts
+        return Item(self.rows[number]["id"], image, texts)
+
+    def __getitems__(self, addresses: Addresses) -> list[Item | BrokenImageError]:
+        """The items of one process in a step; a broken picture's error where it is not skipped."""
+        items = [self._item_or_stand_in(address, addresses.batch) for address in addresses]
+        return [item for item in items if item is not None]
+
+    def _pixels_of(self, row: int) -> Tensor:
+        if self.pixels is None:
+            return decode_row(self.stored, row, self.image_size)
+        if row not in self._place:
+            raise BrokenImageError(f"row {row}, id {self.rows[row]['id']!r}: named at the start")
+        return self.pixels[self._place[row]]
+
+    def _item_or_stand_in(
+        self, address: tuple[int, int], batch: tuple[int, ...]
+    ) -> Item | BrokenImageError | None:
+        """The item, or one in its place; None where all other rows are broken or in the batch."""
+        try:
+            return self[address]
+        except BrokenImageError as error:
+            if self.on_error == "raise":
+                return error
+            skipped = [self.rows[address[1]]["id"]]
+        for row in self._stand_ins(address, batch):
+            try:
+                return self[address[0], row]._replace(skipped=tuple(skipped))
+            except BrokenImageError:
+                skipped.append(self.rows[row]["id"])
+        return None
+
+    def _stand_ins(self, address: tuple[int, int], batch: tuple[int, ...]) -> list[int]:
+        """Rows to take for a broken one, best first; no two places of a batch share one."""
+        generator = item_generator(self.seed, address[0], len(self) + 1)
+        order: list[int] = torch.randperm(len(self), generator=generator).tolist()
+        inside = set(batch)
+        others = [row for row in order if row not in inside]
+        return others[batch.index(address[1]) :: len(batch)]
 
 
 def draw_texts(
@@ -139,7 +223,7 @@ def _summary(row: dict[str, Any], source: str, generator: torch.Generator | None
 def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) -> TextBatch:
     """Texts in slots, [B][K] with None for padding, to a `TextBatch` of distinct texts.
 
-    Two texts are the same when the tokenizer sees the same, that is, without case and spacing.
+    Two texts are the same when the tokenizer sees the same, see `captions.text_key`.
 
     Raises:
         ValueError: rows of different length, or no text at all.
@@ -147,21 +231,25 @@ def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) ->
     widths = {len(row) for row in rows}
     if len(widths) != 1:
         raise ValueError(f"rows have {sorted(widths)} texts: expected one width K (None pads)")
-    distinct: dict[str, int] = {}
+    distinct = dict[str, int]()  # key to number
+    first = list[str]()  # the tokenizer gets each text as it is written
     index = torch.zeros(len(rows), widths.pop(), dtype=torch.int64)
     mask = torch.zeros(index.shape, dtype=torch.bool)
     for b, row in enumerate(rows):
         for k, text in enumerate(row):
             if text is not None:
                 key = text_key(text)
-                index[b, k] = distinct.setdefault(key, len(distinct))
+                if key not in distinct:
+                    distinct[key] = len(first)
+                    first.append(text)
+                index[b, k] = distinct[key]
                 mask[b, k] = True
     if not distinct:
         raise ValueError("the batch has no text: expected at least one text that is not padding")
-    return TextBatch(tokenizer(list(distinct)), index, mask)
+    return TextBatch(tokenizer(first), index, mask)
 
 
-class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
+class StepSampler(torch.utils.data.Sampler[Addresses]):
     """The (step, row) addresses of each micro-batch, from `start` on, for one rank.
 
     Epoch after epoch a new permutation; the last incomplete batch of an epoch is filled from the
@@ -202,7 +290,7 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
         later = set(order).difference(filling)
         return filling + [row for row in order if row in later]
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[Addresses]:
         epoch, position, rows = 0, 0, list[int]()
         for step in range(self.steps):
             if len(rows) - position < self.batch_size:
@@ -211,23 +299,51 @@ class StepSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
             batch = rows[position : position + self.batch_size]
             position += self.batch_size
             if step >= self.start:
-                yield [(step, row) for row in batch[self.rank :: self.world]]
+                yield Addresses(((step, row) for row in batch[self.rank :: self.world]), batch)
 
 
-def _collate(tokenizer: Tokenizer, items: list[tuple[str, Tensor, list[str | None]]]) -> Batch:
-    ids, images, texts = zip(*items, strict=True)
-    return Batch(list(ids), torch.stack(images), collate_texts(texts, tokenizer))
+def _collate(tokenizer: Tokenizer, items: list[Item | BrokenImageError]) -> Batch | Exception:
+    """A batch, or the error that the loader's reader raises: in a worker it would lose its form."""
+    for item in items:
+        if isinstance(item, BrokenImageError):
+            return item
+    good = [item for item in items if isinstance(item, Item)]
+    if not good:
+        return BrokenImageError("no picture of a batch, nor of any other row, can be decoded")
+    ids, images, texts, skipped = zip(*good, strict=True)
+    batch = Batch(list(ids), torch.stack(images), collate_texts(texts, tokenizer))
+    return batch._replace(skipped=tuple(name for names in skipped for name in names))
 
 
 def make_loader(
-    dataset: ImageTextDataset, sampler: StepSampler, tokenizer: Tokenizer, workers: int = 0
-) -> torch.utils.data.DataLoader[Batch]:
-    """A loader of `Batch`es; `workers` processes draw, tokenise and (not ahead) decode."""
+    dataset: ImageTextDataset,
+    sampler: StepSampler,
+    tokenizer: Tokenizer,
+    workers: int = 0,
+    started: str | None = None,
+) -> Iterator[Batch]:
+    """The `Batch`es of the steps; `workers` processes draw, tokenise and (not ahead) decode.
+
+    Args:
+        dataset: what the sampler's addresses are of.
+        sampler: which rows a step reads.
+        tokenizer: of the texts.
+        workers: processes; 0 works in this one.
+        started: how they start, "fork" or "spawn"; None: as Python does here.
+
+    Raises:
+        BrokenImageError: a picture cannot be decoded and is not to be skipped; or no other is left.
+    """
     untyped: Any = dataset  # torch types a loader by its items, and ours gives collated batches
-    return torch.utils.data.DataLoader(
+    loader = torch.utils.data.DataLoader(
         untyped,
         batch_sampler=sampler,
         collate_fn=functools.partial(_collate, tokenizer),
         num_workers=workers,
+        multiprocessing_context=started if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
+    for batch in loader:
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch

@@ -20,6 +20,20 @@ def device_of(model: BClip) -> torch.device:
     return next(model.parameters()).device
 
 
+def require_finite(embeddings: Tensor, kind: str) -> None:
+    """Refuse to measure a model whose embeddings are no numbers: every rank would be a tie.
+
+    Raises:
+        ValueError: NaN or infinite values, with how many embeddings have them.
+    """
+    broken = int((~embeddings.isfinite()).any(dim=-1).sum())
+    if broken:
+        raise ValueError(
+            f"{kind} embeddings: {broken} of {len(embeddings)} are NaN or infinite: expected "
+            "numbers; the model's weights are broken or overflow in this precision"
+        )
+
+
 @torch.inference_mode()
 def encode_images(
     model: BClip, pixels: Tensor, *, batch_size: int = 256, progress: bool = False
@@ -42,7 +56,9 @@ def encode_images(
     ):
         images = normalise_images(pixels[start : start + batch_size].to(device))
         parts.append([part.cpu() for part in model.backbone.encode_image(images)])
-    return torch.cat([image for image, _ in parts]), torch.cat([patches for _, patches in parts])
+    image, patches = (torch.cat(part) for part in zip(*parts, strict=True))
+    require_finite(image, "image")
+    return image, patches
 
 
 @torch.inference_mode()
@@ -59,7 +75,9 @@ def encode_texts(
     for start in progress_bar(batches, desc="encode texts", progress=progress):
         tokens = tokenizer(unique[start : start + batch_size]).to(device)
         parts.append(model.backbone.encode_text(tokens).cpu())
-    return torch.cat(parts)[[distinct[text] for text in texts]]
+    found = torch.cat(parts)
+    require_finite(found, "text")
+    return found[[distinct[text] for text in texts]]
 
 
 @torch.inference_mode()

@@ -27,7 +27,7 @@ from bclip_core.train.resume import (
     save_checkpoint,
 )
 from bclip_core.train.start import Training, check_model, create_model, prepare
-from bclip_core.train.step import micro_step
+from bclip_core.train.step import micro_step, require_finite_weights
 
 WEIGHTS = "model.safetensors"  # the trained model in the folder of its run
 
@@ -62,7 +62,7 @@ def train(
         ConfigError: unknown method or backbone, pictures of another size than the backbone's, or
             `folder` holds a run of another configuration; before anything is written.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
-        NonFiniteLossError: loss or gradient is not finite; earlier checkpoints are kept.
+        NonFiniteLossError: loss, gradient or weights are not finite; earlier checkpoints are kept.
     """
     method = get_method(config.method)
     require_same_run(folder, config)
@@ -99,6 +99,7 @@ def _run(
     with kernel, products, contextlib.closing(bar):
         while run.update < last:
             batch = meter.waiting_for(run.batches)
+            run.note_skipped(batch.skipped)
             features = micro_step(run, batch, meter)
             if not run.accelerator.sync_gradients:
                 continue
@@ -114,6 +115,7 @@ def _run(
             meter.restart()
             every = settings.checkpoint_every
             if run.update == last or (every and run.update % every == 0):
+                require_finite_weights(run.model, run.update, run.folder)
                 save_checkpoint(run.folder, run.update, run.accelerator)
             if callback is not None:
                 callback(run.update, run.model)

@@ -6,8 +6,8 @@ configuration's names again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import datasets
@@ -47,6 +47,7 @@ class Training:
         accelerator: devices, precision, processes.
         batches: of the steps to come, in order.
         update: how many updates are done.
+        skipped: ids of the pictures that other rows had to stand in for.
     """
 
     config: RunConfig
@@ -58,11 +59,19 @@ class Training:
     accelerator: Accelerator
     batches: Iterator[Batch]
     update: int
+    skipped: set[str] = field(default_factory=set)
 
     @property
     def main(self) -> bool:
         """Whether this process writes and reports."""
         return bool(self.accelerator.is_main_process)
+
+    def note_skipped(self, names: Sequence[str]) -> None:
+        """Name each picture that cannot be decoded, once."""
+        new = sorted(set(names) - self.skipped)
+        self.skipped |= set(new)
+        if new:
+            print(f"skipped, cannot be decoded ({len(self.skipped)} so far): {', '.join(new)}")
 
 
 def create_model(config: RunConfig) -> BClip:
@@ -121,10 +130,9 @@ def prepare(
     settings = config.train
     accelerator = make_accelerator(settings, device)
     ahead = settings.loader_workers == 0
-    on_error = config.data.bad_rows if ahead else "raise"
     texts = method.texts(config.texts)
     size = config.data.image_size
-    data = ImageTextDataset(dataset, texts, size, settings.seed, on_error, ahead=ahead)
+    data = ImageTextDataset(dataset, texts, size, settings.seed, config.data.bad_rows, ahead=ahead)
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
@@ -140,7 +148,7 @@ def prepare(
     if accelerator.is_main_process:
         begin_folder(folder, config, start)
     tokenizer = Tokenizer(config.backbone.context_length)
-    batches = iter(make_loader(data, sampler, tokenizer, settings.loader_workers))
+    batches = make_loader(data, sampler, tokenizer, settings.loader_workers)
     return Training(config, method, folder, model, parallel, optimizer, accelerator, batches, start)
 
 

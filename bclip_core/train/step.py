@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from bclip_core.data.batches import Batch
 from bclip_core.data.images import normalise_images
@@ -19,7 +20,7 @@ from bclip_core.train.start import Training
 
 
 class NonFiniteLossError(RuntimeError):
-    """Loss or gradient became NaN or infinite: step, values, batch ids and checkpoint are named."""
+    """Loss, gradient or weights became NaN or infinite: where, when and what is left is named."""
 
 
 def require_finite(values: dict[str, float], update: int, ids: list[str], folder: Path) -> None:
@@ -34,6 +35,27 @@ def require_finite(values: dict[str, float], update: int, ids: list[str], folder
     raise NonFiniteLossError(
         f"loss is not finite at update {update + 1}: {values}; batch ids {ids}; "
         f"last good checkpoint: {kept[-1] if kept else 'none yet'}"
+    )
+
+
+def require_finite_weights(model: nn.Module, update: int, folder: Path) -> None:
+    """Stop before weights that an update has made NaN or infinite are kept.
+
+    Loss and gradient may have been finite: a learning rate may be too large for the number range.
+
+    Raises:
+        NonFiniteLossError: with the first such parameter, the update and the last checkpoint.
+    """
+    named = dict(model.named_parameters())
+    finite = torch.stack([parameter.detach().isfinite().all() for parameter in named.values()])
+    if bool(finite.all()):
+        return
+    broken = [name for name, good in zip(named, finite.tolist(), strict=True) if not good]
+    kept = list_checkpoints(folder)
+    raise NonFiniteLossError(
+        f"weights are not finite after update {update}: {len(broken)} of {len(named)} parameters, "
+        f"first {broken[0]!r}; nothing of them was saved; last good checkpoint: "
+        f"{kept[-1] if kept else 'none yet'}"
     )
 
 

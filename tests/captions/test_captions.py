@@ -14,6 +14,7 @@ from datasets import Dataset, load_from_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bclip_core.backbone import Tokenizer
 from bclip_core.captions import (
     RuleBasedExtractor,
     SpacyExtractor,
@@ -22,6 +23,7 @@ from bclip_core.captions import (
     decompose_dataset,
     default_extractor,
     extractor_of,
+    is_blank,
     phrases_of,
     sample_texts,
     split_sentences,
@@ -497,3 +499,43 @@ def test_real_captions_give_plausible_phrases(benchmark_captions):
         print(f"{name}: median {statistics.median(counts)} phrases")
         assert min(counts) >= 1
         assert 20 <= statistics.median(counts) <= 45
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("A  Red\tCat\n", "a red cat"),
+        ("CAFÃ‰ &amp; BAR", "café & bar"),
+        ("the dogâ€™s ball", "the dog's ball"),
+        ("x &amp;lt; y", "x < y"),
+        ("\ufeffa star", "a star"),
+        ("a\u00a0star", "a star"),
+    ],
+)
+def test_texts_are_told_apart_by_what_the_tokenizer_sees(text, key):
+    assert text_key(text) == key
+    tokenizer = Tokenizer()
+    assert tokenizer.encode(text) == tokenizer.encode(key)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " \t\n", "&nbsp;", "&amp;nbsp;", "\ufeff", "\u00a0", "\x00\x01", "\u3000", "\u200b"],
+)
+def test_blank_is_what_the_tokenizer_finds_nothing_in(text):
+    try:
+        Tokenizer().encode(text)
+    except ValueError:
+        assert is_blank(text)
+    else:
+        assert not is_blank(text)
+
+
+@given(st.text(max_size=30))
+def test_blank_and_the_tokenizer_agree_on_any_text(text):
+    try:
+        Tokenizer().encode(text)
+    except ValueError:
+        assert is_blank(text)
+    else:
+        assert not is_blank(text)

@@ -103,10 +103,7 @@ def test_pictures_decoded_on_demand_are_those_decoded_ahead(tiny_scenes, workers
     for ahead, processes in ((True, 0), (False, workers)):
         data = ImageTextDataset(tiny_scenes, TEXTS, 48, seed=1, ahead=ahead)
         sampler = StepSampler(len(data), 6, 5, 0)
-        loader = make_loader(data, sampler, Tokenizer(), processes)
-        if processes:
-            loader.multiprocessing_context = started
-        batches.append(list(loader))
+        batches.append(list(make_loader(data, sampler, Tokenizer(), processes, started)))
     for decoded, on_demand in zip(*batches, strict=True):
         assert on_demand.ids == decoded.ids
         assert torch.equal(on_demand.images, decoded.images)
@@ -254,11 +251,99 @@ def test_a_broken_picture_is_skipped_and_counted_only_when_asked(tiny_scenes, ki
     broken = edited(tiny_scenes, 1, image=BROKEN[kind])
     data = ImageTextDataset(broken, TEXTS, 64, on_error="skip")
     assert "skipped 1 of 4 images: image cannot be decoded: row 1, id" in capsys.readouterr().out
-    ids = [data[0, row][0] for row in range(len(data))]
-    assert ids == [tiny_scenes[row]["id"] for row in (0, 2, 3)]
     kept, rows = decode_images(tiny_scenes.select(range(4)), 64)
     assert rows == [0, 1, 2, 3]
     assert torch.equal(data.pixels, kept[[0, 2, 3]])
+    for row in (0, 2, 3):
+        assert data[0, row].id == tiny_scenes[row]["id"]
+        assert torch.equal(data[0, row].image, kept[row])
+
+
+@pytest.fixture
+def two_broken(tiny_scenes, tmp_path):
+    """Twelve scenes: one picture is cut, one lies in a folder that nobody may enter or is gone."""
+    rows = tiny_scenes.select([*range(4)] * 3).to_list()
+    for number, row in enumerate(rows):
+        row["id"] = f"scene {number}"
+    rows[1]["image"] = BROKEN["cut"]
+    rows[7]["image"] = {"path": str(tmp_path / "gone.png"), "bytes": None}
+    return datasets.Dataset.from_list(rows, features=tiny_scenes.features)
+
+
+def batches_of(rows, workers, start=0, ranks=1):
+    data = ImageTextDataset(rows, TEXTS, 64, seed=1, on_error="skip", ahead=not workers)
+    by_rank = [
+        list(make_loader(data, StepSampler(len(data), 4, 9, 0, start, rank, ranks), Tokenizer(),
+                         workers))
+        for rank in range(ranks)
+    ]  # fmt: skip
+    return by_rank if ranks > 1 else by_rank[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_skipping_gives_the_same_batches_with_any_number_of_workers(two_broken, workers):
+    alone, several = batches_of(two_broken, 0), batches_of(two_broken, workers)
+    assert [batch.ids for batch in alone] == [batch.ids for batch in several]
+    assert [batch.skipped for batch in alone] == [batch.skipped for batch in several]
+    for one, other in zip(alone, several, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.texts.tokens, other.texts.tokens)
+    assert {name for batch in alone for name in batch.skipped} == {"scene 1", "scene 7"}
+    for batch in alone:
+        assert len(batch.ids) == len(set(batch.ids)) == 4, "a stand-in would be its own negative"
+        assert not {"scene 1", "scene 7"} & set(batch.ids)
+    resumed = batches_of(two_broken, workers, start=4)
+    assert [batch.ids for batch in resumed] == [batch.ids for batch in alone[4:]]
+    two_ranks = batches_of(two_broken, workers, ranks=2)
+    for step, batch in enumerate(alone):
+        joined = [name for rank in two_ranks for name in rank[step].ids]
+        assert sorted(joined) == sorted(batch.ids)
+
+
+def test_rows_without_a_broken_picture_are_untouched_by_skipping(tiny_scenes):
+    asked = ImageTextDataset(tiny_scenes, TEXTS, 64, on_error="raise")
+    skipping = ImageTextDataset(tiny_scenes, TEXTS, 64, on_error="skip")
+    sampler = StepSampler(len(asked), 6, 5, 0)
+    for one, other in zip(
+        make_loader(asked, sampler, Tokenizer()), make_loader(skipping, sampler, Tokenizer()),
+        strict=True,
+    ):  # fmt: skip
+        assert one.ids == other.ids
+        assert one.skipped == other.skipped == ()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_picture_that_is_not_skipped_is_one_line_also_from_a_worker(two_broken, workers):
+    named = "row 1, id 'scene 1'"
+
+    def read():
+        data = ImageTextDataset(two_broken, TEXTS, 64, ahead=not workers)
+        return list(make_loader(data, StepSampler(12, 12, 2, 0), Tokenizer(), workers))
+
+    with pytest.raises(BrokenImageError, match=named) as raised:
+        read()
+    assert "\n" not in str(raised.value)
+    assert "Traceback" not in str(raised.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_when_no_other_row_is_left_a_batch_gets_smaller(two_broken, workers):
+    rows = two_broken.select(range(4))
+    data = ImageTextDataset(rows, TEXTS, 64, on_error="skip", ahead=not workers)
+    (batch,) = make_loader(data, StepSampler(4, 4, 1, 0), Tokenizer(), workers)
+    assert sorted(batch.ids) == ["scene 0", "scene 2", "scene 3"]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\u00a0", "\ufeff"])
+def test_rows_without_texts_are_named_or_left_out(tiny_scenes, blank, capsys):
+    rows = tiny_scenes.select(range(4)).to_list()
+    rows[2]["sentences"] = [blank]
+    rows = datasets.Dataset.from_list(rows, features=tiny_scenes.features)
+    with pytest.raises(ValueError, match=r"row 2, id .*expected texts"):
+        ImageTextDataset(rows, TEXTS, 64)
+    data = ImageTextDataset(rows, TEXTS, 64, on_error="skip")
+    assert len(data) == 3
+    assert "skipped 1 of 4 rows: row 2" in capsys.readouterr().out
 
 
 def test_nothing_left_is_an_error_also_when_skipping(tiny_scenes):

@@ -42,3 +42,15 @@ def test_texts_keep_their_order_and_equal_ones_are_equal(model):
 def test_no_gradient_is_kept(model):
     encoded = encode_texts(model, ["a circle"])
     assert not encoded.requires_grad
+
+
+def test_a_model_whose_embeddings_are_no_numbers_is_not_measured():
+    broken = build_model(BackboneConfig("scene-tiny", context_length=30), None).eval()
+    with torch.no_grad():
+        broken.backbone.clip.visual.proj[0, 0] = torch.nan
+        broken.backbone.clip.text_projection[0, 0] = torch.inf
+    pixels = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="image embeddings: 2 of 2 are NaN or infinite"):
+        encode_images(broken, pixels)
+    with pytest.raises(ValueError, match="text embeddings: 1 of 1 are NaN or infinite"):
+        encode_texts(broken, ["a star", "a star"])
