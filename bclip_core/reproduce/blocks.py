@@ -26,7 +26,6 @@ from bclip_core.studies.tables import (
     gain_rows,
     in_order,
     summaries,
-    trial_rows,
 )
 
 Record = Mapping[str, Any]
@@ -110,7 +109,11 @@ def _methods_by_metrics(corner: str, metrics: Columns) -> str:
 
 def benchmark_block() -> str:
     """Methods × headline metrics, with the chance level."""
-    return _methods_by_metrics("% [95 % interval]", HEADLINES | OWN_CAPTION)
+    short = {
+        title.replace(" on every candidate", "").removesuffix(", R@1"): metric
+        for title, metric in (HEADLINES | OWN_CAPTION).items()
+    }
+    return _methods_by_metrics("% [95 % interval]", short)
 
 
 def attributes_block() -> str:
@@ -167,8 +170,24 @@ def costs_table(record: Record, timed: Record | None = None) -> str:
 
 
 def search_table(record: Record) -> str:
-    """Trials and choices, from a record `search`."""
-    return aligned_markdown(trial_rows(in_order(record["values"]["methods"])))
+    """Scores by trial and the choice, from a record `search`; a column for each pair of factors."""
+    found = in_order(record["values"]["methods"])
+    scores = {
+        name: {_factors(trial): f"{100 * trial['score']:.1f}" for trial in entry["trials"]}
+        for name, entry in found.items()
+    }
+    columns = list(dict.fromkeys(factors for by_trial in scores.values() for factors in by_trial))
+    rows = [["method", "chosen", *columns]]
+    for name, entry in found.items():
+        cells = (scores[name].get(factors, "") for factors in columns)
+        rows.append([name, _factors(entry["chosen"]), *cells])
+    return aligned_markdown(rows)
+
+
+def _factors(trial: Mapping[str, float]) -> str:
+    """`×2` of both learning rates; `×2, ×3` where the weights of the terms are multiplied, too."""
+    rate = f"×{trial['rate']:g}"
+    return rate if trial["weight"] == 1 else f"{rate}, ×{trial['weight']:g}"
 
 
 def front_block() -> str:

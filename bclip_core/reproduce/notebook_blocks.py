@@ -21,7 +21,7 @@ PARTS = {
 }
 """The notebooks' numbers by part, in reading order."""
 
-STAND_INS = {"00": "attention_compared"}
+STAND_INS = {"00": "attention_compared", "08": "scenes"}
 """Pictures of notebooks that publish none, where another's shows the same."""
 
 USES = {
@@ -32,8 +32,9 @@ USES = {
 
 
 def title(path: Path) -> str:
-    """`04 train methods` of `04_train_methods.ipynb`."""
-    return path.stem.replace("_", " ")
+    """The number and heading of a notebook, such as `04 Train the methods`."""
+    heading: str = read_notebook(path).cells[0].source.splitlines()[0]
+    return heading.removeprefix("# ").replace(" · ", " ", 1)
 
 
 def question(path: Path) -> str:
@@ -89,7 +90,8 @@ def notebooks_block() -> str:
             lines = [f"### [{title(path)}]({path.name})", question(path), _time(path, seconds)]
             for name in (figures(path) or [STAND_INS.get(path.name[:2], "")])[:1]:
                 if name:
-                    lines.append(f'<img src="../figures/{name}.png" width="480" alt="{name}">')
+                    shown = f'src="../figures/{name}.png" alt="{name.replace("_", " ")}"'
+                    lines.append(f'<img {shown} width="480">')
             sections += lines
     return "\n\n".join(sections)
 

@@ -84,3 +84,24 @@ def test_mulclips_tables_say_better_and_worse_only_without_zero():
 def test_published_numbers_stand_apart():
     _, *rows = cells(blocks.mulclip_published_block())
     assert {name: float(value) for name, value in rows} == MULCLIP_ABLATION
+
+
+def test_the_search_has_a_column_for_every_pair_of_factors():
+    header, *rows = cells(blocks.BLOCKS["search"]())
+    found = committed("search")["methods"]
+    assert {row[0] for row in rows} == set(found)
+    for row in rows:
+        scores = {name: float(cell) for name, cell in zip(header[2:], row[2:], strict=True) if cell}
+        assert len(scores) == len(found[row[0]]["trials"])
+        assert scores[row[1]] == max(scores.values())
+
+
+def test_weights_are_named_where_they_are_multiplied():
+    trials = [
+        {"rate": 2.0, "weight": 1.0, "score": 0.5},
+        {"rate": 2.0, "weight": 0.3, "score": 0.25},
+    ]
+    methods = {"mulclip": {"trials": trials, "chosen": trials[0]}}
+    [header, row] = cells(blocks.search_table({"values": {"methods": methods}}))
+    assert header == ["method", "chosen", "×2", "×2, ×0.3"]
+    assert row == ["mulclip", "×2", "50.0", "25.0"]

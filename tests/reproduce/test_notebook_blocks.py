@@ -70,7 +70,7 @@ def test_questions_and_figures_are_read_from_the_notebook(tmp_path):
     )
     assert notebook_blocks.question(path) == "Why, and [how](x.md)?"
     assert notebook_blocks.figures(path) == ["one_two", "three"]
-    assert notebook_blocks.title(path) == "21 ask why"
+    assert notebook_blocks.title(path) == "21 Ask"
 
 
 def test_a_notebook_without_a_question_is_named(tmp_path):
