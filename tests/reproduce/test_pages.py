@@ -213,3 +213,12 @@ def test_five_lines_of_the_readme_draw_a_heat_map(tmp_path):
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     assert min(pixels.shape[:2]) > 500
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000  # a picture and a map, not a page
+
+
+def test_recipes_name_files_that_are_there():
+    section = text(README).partition("\n## Add …\n")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^- \*\*a ", section, re.MULTILINE)) == 5
+    named = set(re.findall(r"`([\w./]+(?:\.py|/))`", section))
+    assert len(named) > 6
+    roots = (REPOSITORY / "bclip_core", REPOSITORY)
+    assert [path for path in named if not any((root / path).exists() for root in roots)] == []
