@@ -52,7 +52,7 @@ reproduce: env  ## run the whole collection (PROFILE=cpu; smoke and gpu are the 
 smoke: env  ## run the whole collection at its smallest size
 	$(BIN)/python -m bclip_core.reproduce --profile smoke
 
-promote: env  ## take the last results of PROFILE into results/reference and README
+promote: env  ## take the last results of PROFILE into results/reference and the pages
 	$(BIN)/python -m bclip_core.reproduce.promote $(PROFILE)
 	$(BIN)/python -m bclip_core.reproduce.pages
 

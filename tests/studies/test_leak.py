@@ -9,7 +9,7 @@ from bclip_core.config import ConfigError, profiles
 from bclip_core.evaluation import seed_interval
 from bclip_core.model import METHODS
 from bclip_core.records.results import load_result, save_result
-from bclip_core.reproduce import study_blocks
+from bclip_core.reproduce import blocks
 from bclip_core.studies import step_time
 from bclip_core.studies import tables as method_tables
 from bclip_core.studies.leak import study as leak_study
@@ -174,21 +174,22 @@ def test_readme_tables_are_in_the_catalogues_order_whatever_the_files(tiny, valu
     entry = {**values["own"], "table": describe(run)}
     record = {"values": {"mulclip": entry, "beta-clip-ce": entry, "clip-ft": entry}}
     names = ["clip-ft", "beta-clip-ce", "mulclip"]
-    for table in (study_blocks.methods_table(record), study_blocks.costs_table(record)):
+    for table in (blocks.methods_table(record), blocks.costs_table(record)):
         lines = [line.split("|")[1].strip() for line in table.splitlines()]
         assert [line for line in lines if line in names] == names
     timed = {"values": {"seconds": {"mulclip": 12.345}}}
-    assert "12.35" in study_blocks.costs_table(record, timed) or "12.34" in (
-        study_blocks.costs_table(record, timed)
+    assert "12.35" in blocks.costs_table(record, timed) or "12.34" in (
+        blocks.costs_table(record, timed)
     )
-    assert study_blocks.gains_table(record).splitlines()[2].startswith("| beta-clip-ce")
+    assert blocks.gains_table(record).splitlines()[2].startswith("| beta-clip-ce")
     leak = {"values": dict(sorted(values.items()))}
-    assert study_blocks.leak_table(leak).splitlines()[2].startswith(f"| {UNTRAINED}")
-    assert UNTRAINED not in study_blocks.honest_table(leak)
-    assert "own + cross" in study_blocks.honest_gains_table(leak)
+    assert blocks.leak_table(leak).splitlines()[2].startswith(f"| {UNTRAINED}")
+    assert UNTRAINED not in blocks.honest_table(leak)
+    assert "own + cross" in blocks.honest_gains_table(leak)
     trial = {"rate": 2.0, "weight": 1.0, "score": 0.5}
     search = {"values": {"methods": {"flair": {"trials": [trial], "chosen": trial}}}}
-    assert "×2, ×1: 50.0" in study_blocks.search_table(search)
+    assert blocks.search_table(search).splitlines()[0].endswith("| chosen |   ×2 |")
+    assert blocks.search_table(search).splitlines()[2].endswith("|     ×2 | 50.0 |")
 
 
 def test_every_method_belongs_to_a_family():

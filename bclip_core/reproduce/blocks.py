@@ -1,0 +1,289 @@
+"""The pages' blocks that results of trained models fill: the benchmark, methods and studies.
+
+A `..._table` makes Markdown of any record of its kind, a `..._block` of the committed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bclip_core.checkpoints.own import SHIPPED
+from bclip_core.evaluation import HEADLINES
+from bclip_core.model import METHODS
+from bclip_core.records.files import read_json
+from bclip_core.records.markdown import aligned_markdown
+from bclip_core.records.results import load_result
+from bclip_core.studies.leak.study import ORDER, OWN
+from bclip_core.studies.leak.tables import HONEST, leak_rows
+from bclip_core.studies.mulclip import ablation as mulclip
+from bclip_core.studies.papers import MULCLIP_ABLATION
+from bclip_core.studies.relatives.costs import catalogue_rows
+from bclip_core.studies.tables import (
+    COMPARED,
+    comparison_rows,
+    find_record,
+    gain_rows,
+    in_order,
+    summaries,
+)
+
+Record = Mapping[str, Any]
+Columns = Mapping[str, str]
+
+OWN_CAPTION = {  # shown on the page of β-CLIP alone, as what it is
+    f"own caption (leaks), {title}, R@1": f"retrieval/own_caption/long/{direction}_R@1"
+    for title, direction in (("text → image", "t2i"), ("image → text", "i2t"))
+}
+FRONT_METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce", "mulclip")
+FRONT = {
+    "long caption → image": COMPARED["long caption → image"],
+    "short → image": COMPARED["short caption → image"],
+    "regions, hard": COMPARED["regions, hard"],
+    "regions, medium": COMPARED["regions, medium"],
+    "pointing by patches": COMPARED["pointing, patch cosine"],
+}
+# Titles as short as a page of tables needs them; the pages say what they stand for.
+RETRIEVAL = {
+    "long → image": COMPARED["long caption → image"],
+    "image → long": COMPARED["image → long caption"],
+    "short → image": COMPARED["short caption → image"],
+    "image → short": COMPARED["image → short caption"],
+    "own way → image": COMPARED["its own way → image"],
+    "own way → text": COMPARED["its own way → text"],
+}
+DETAILS = {
+    "hard": COMPARED["regions, hard"],
+    "medium": COMPARED["regions, medium"],
+    "easy": COMPARED["regions, easy"],
+    "trivial": COMPARED["regions, trivial"],
+    "pointing, patches": COMPARED["pointing, patch cosine"],
+    "pointing, attention": COMPARED["pointing, attention"],
+}
+LEAK_RETRIEVAL = {
+    "pooled → image": HONEST["conditioned → image"],
+    "→ text": HONEST["→ text"],
+    "centred → image": HONEST["centred → image"],
+    "→ text ": HONEST["centred → text"],
+    "global → image": HONEST["global → image"],
+    "→ text  ": HONEST["global → text"],
+}
+LEAK_DETAILS = {
+    "hard": HONEST["regions, hard"],
+    "medium": HONEST["regions, medium"],
+    "easy": HONEST["regions, easy"],
+    "attention": HONEST["pointing, attention"],
+    "patches": HONEST["pointing, cosine"],
+    "precision": HONEST["precision, attention"],
+}
+
+
+def percent(value: Mapping[str, Any]) -> str:
+    """`mean [low, high]` in percent, one decimal."""
+    return f"{100 * value['mean']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+
+
+def _committed(name: str) -> Record:
+    """A record of the reference; FileNotFoundError says how to make a missing one."""
+    return load_result(name, "cpu", reference=True)
+
+
+# The benchmark of β-CLIP: notebooks 05 and 07.
+
+
+def reference_methods() -> dict[str, Any]:
+    """The benchmark's summaries by method, in the catalogue's order."""
+    methods = _committed("benchmark")["values"]["methods"]
+    return {name: methods[name] for name in METHODS if name in methods}
+
+
+def _methods_by_metrics(corner: str, metrics: Columns) -> str:
+    methods = reference_methods()
+    rows = [[corner, "chance", *methods]]
+    for title, name in metrics.items():
+        chance = next(m[name]["chance"] for m in methods.values() if name in m)
+        cells = [percent(m[name]) if name in m else "no pooler" for m in methods.values()]
+        rows.append([title, f"{100 * chance:.1f}", *cells])
+    return aligned_markdown(rows)
+
+
+def benchmark_block() -> str:
+    """Methods × headline metrics, with the chance level."""
+    short = {
+        title.replace(" on every candidate", "").removesuffix(", R@1"): metric
+        for title, metric in (HEADLINES | OWN_CAPTION).items()
+    }
+    return _methods_by_metrics("% [95 % interval]", short)
+
+
+def attributes_block() -> str:
+    """Single-attribute accuracy, from the patches of the region and from the pooled picture."""
+    names = dict.fromkeys(
+        n for m in reference_methods().values() for n in m if n.startswith("attributes/")
+    )
+    parts = {name: name.split("/") for name in names}
+    titles = {f"{attribute}, {kind}": name for name, (_, kind, attribute) in parts.items()}
+    return _methods_by_metrics("attribute", titles)
+
+
+def differences_block() -> str:
+    """How far β-CLIP-CE is ahead of fine-tuning on long captions."""
+    gaps = _committed("benchmark")["values"]["differences"]
+    rows = [["β-CLIP-CE minus clip-ft, three seeds", "points [95 % interval]"]]
+    return aligned_markdown(rows + [[f"`{name}`", percent(gap)] for name, gap in gaps.items()])
+
+
+def beta_block() -> str:
+    """Five metrics over β, the one that goes the other way among them."""
+    values = _committed("beta_ablation")["values"]
+    titles = {
+        "regions, hard": "regions, hard",
+        "medium": "regions, medium",
+        "pointing, attention": "pointing game, attention",
+        "pointing, patches": "pointing game, patch cosine",
+        "long → image": "long caption → image, R@1",
+    }
+    rows = [["β", *titles]]
+    for beta, metrics in zip(values["betas"], values["metrics"], strict=True):
+        cells = (percent(metrics[HEADLINES[name]]) for name in titles.values())
+        rows.append([f"{beta:g}", *cells])
+    return aligned_markdown(rows)
+
+
+# The catalogue's methods: notebook 14.
+
+
+def methods_table(record: Record, columns: Columns = COMPARED) -> str:
+    """Methods by what they reach, from a record `methods`."""
+    return aligned_markdown(comparison_rows(summaries(in_order(record["values"])), columns))
+
+
+def gains_table(record: Record, columns: Columns = COMPARED, against: str = "clip-ft") -> str:
+    """Differences to one method, seed by seed, from a record `methods`."""
+    return aligned_markdown(gain_rows(in_order(record["values"]), against, columns))
+
+
+def costs_table(record: Record, timed: Record | None = None) -> str:
+    """Methods by what they read, learn and cost, from records `methods` and `step_times`."""
+    seconds = timed["values"]["seconds"] if timed else None
+    return aligned_markdown(catalogue_rows(in_order(record["values"]), seconds), left=3)
+
+
+def search_table(record: Record) -> str:
+    """Scores by trial and the choice, from a record `search`; a column for each pair of factors."""
+    found = in_order(record["values"]["methods"])
+    scores = {
+        name: {_factors(trial): f"{100 * trial['score']:.1f}" for trial in entry["trials"]}
+        for name, entry in found.items()
+    }
+    columns = list(dict.fromkeys(factors for by_trial in scores.values() for factors in by_trial))
+    rows = [["method", "chosen", *columns]]
+    for name, entry in found.items():
+        cells = (scores[name].get(factors, "") for factors in columns)
+        rows.append([name, _factors(entry["chosen"]), *cells])
+    return aligned_markdown(rows)
+
+
+def _factors(trial: Mapping[str, float]) -> str:
+    """`×2` of both learning rates; `×2, ×3` where the weights of the terms are multiplied, too."""
+    rate = f"×{trial['rate']:g}"
+    return rate if trial["weight"] == 1 else f"{rate}, ×{trial['weight']:g}"
+
+
+def front_block() -> str:
+    """README's table: four methods by five measures."""
+    values = _committed("methods")["values"]
+    chosen = {"values": {name: values[name] for name in FRONT_METHODS}}
+    return methods_table(chosen, FRONT)
+
+
+def costs_block() -> str:
+    """`costs_table` of the reference; seconds timed in turns where that was done."""
+    return costs_table(_committed("methods"), find_record("step_times", reference=True))
+
+
+# The studies of notebooks 13 and 15.
+
+
+def mulclip_table(record: Record, titles: tuple[str, ...] = tuple(mulclip.METRICS)) -> str:
+    """MulCLIP's variants against the full method, from a record `mulclip_ablation`."""
+    values = mulclip.in_order(record["values"])
+    rows = [["points against the full method", *titles]]
+    for name, gaps in values["gaps"].items():
+        rows.append([name])
+        for title in titles:
+            mean, low, high = (100 * gaps[title][key] for key in ("mean", "low", "high"))
+            told = mulclip.verdict(gaps[title])
+            rows[-1].append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] {told}")
+    return aligned_markdown(rows)
+
+
+def mulclip_block() -> str:
+    """`mulclip_table` of the reference, two measures a table."""
+    record, titles = _committed("mulclip_ablation"), tuple(mulclip.METRICS)
+    return "\n\n".join(mulclip_table(record, part) for part in (titles[:2], titles[2:]))
+
+
+def mulclip_published_block() -> str:
+    """The paper's own ablation: another measure on other pictures, so in a table of its own."""
+    rows = [["MulCLIP's paper, tuned on DOCCI", "average long-caption R@1, %"]]
+    rows += [[name, f"{value:.2f}"] for name, value in MULCLIP_ABLATION.items()]
+    return aligned_markdown(rows)
+
+
+def leak_table(record: Record) -> str:
+    """The leak by variant, from a record `leak`: retrieval that should not work, then variance."""
+    rows = leak_rows(summaries(in_order(record["values"], ORDER)))
+    parts = ((0, 1, 2, 3, 7, 8), (0, 4, 5, 6))
+    return "\n\n".join(
+        aligned_markdown([[row[number] for number in part] for row in rows]) for part in parts
+    )
+
+
+def honest_table(record: Record, columns: Columns = HONEST) -> str:
+    """What every variant reaches, from a record `leak`."""
+    values = in_order(record["values"], ORDER)
+    trained = {name: entry for name, entry in values.items() if entry["metrics"]}
+    return aligned_markdown(comparison_rows(summaries(trained), columns))
+
+
+def honest_gains_table(record: Record, columns: Columns = HONEST) -> str:
+    """Differences to the paper's form, seed by seed, from a record `leak`."""
+    return aligned_markdown(gain_rows(in_order(record["values"], ORDER), OWN, columns))
+
+
+def shipped_block() -> str:
+    """What the shipped model is, from its record."""
+    record = read_json(SHIPPED["scenes"].with_suffix(".json"))
+    config, curve = record["config"], record["training_curve"]
+    megabytes = SHIPPED["scenes"].stat().st_size / 1e6
+    return (
+        f"`{config['backbone']['name']}`, {curve[-1]['update']:,} updates of "
+        f"{config['train']['batch_size']} of {config['data']['train']:,} "
+        f"`{config['data']['difficulty']}` scenes, seed {config['train']['seed']}, "
+        f"{megabytes:.1f} MB, made on: {record['machine']['processor']}."
+    )
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "front": front_block,
+    "shipped": shipped_block,
+    "benchmark": benchmark_block,
+    "differences": differences_block,
+    "attributes": attributes_block,
+    "beta": beta_block,
+    "methods_retrieval": lambda: methods_table(_committed("methods"), RETRIEVAL),
+    "methods_details": lambda: methods_table(_committed("methods"), DETAILS),
+    "gains_retrieval": lambda: gains_table(_committed("methods"), RETRIEVAL),
+    "gains_details": lambda: gains_table(_committed("methods"), DETAILS),
+    "method_costs": costs_block,
+    "search": lambda: search_table(_committed("search")),
+    "mulclip_ablation": mulclip_block,
+    "mulclip_published": mulclip_published_block,
+    "leak": lambda: leak_table(_committed("leak")),
+    "leak_retrieval": lambda: honest_table(_committed("leak"), LEAK_RETRIEVAL),
+    "leak_details": lambda: honest_table(_committed("leak"), LEAK_DETAILS),
+    "leak_gains_retrieval": lambda: honest_gains_table(_committed("leak"), LEAK_RETRIEVAL),
+    "leak_gains_details": lambda: honest_gains_table(_committed("leak"), LEAK_DETAILS),
+}
+"""Part of `pages.BLOCKS`; each needs its records in results/reference."""

@@ -1,0 +1,120 @@
+"""The pages' blocks of speed and memory, from results/reference/benchmark_*.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bclip_core.records.files import read_json
+from bclip_core.records.markdown import aligned_markdown
+from bclip_core.records.results import REFERENCE_FOLDER
+
+Rows = Mapping[str, Mapping[str, Any]]
+"""Measurements of one loss by version: "equations" or "padded", "streamed", "bfloat16", ..."""
+
+_SECONDS = ("streamed", "× faster", "of bfloat16", "× faster")
+_MEGABYTES = ("streamed", "× less")
+
+
+def _beta_cal() -> Any:
+    return read_json(REFERENCE_FOLDER / "benchmark_beta_cal.json")
+
+
+def loss_cost_block() -> str:
+    """β-CAL against the equations written down, over the size of the batch; time, then memory."""
+    rows = _beta_cal()["rows"]
+    cost = {(r["form"], r["images"], r["version"]): r for r in rows}
+    seconds = [["form", "images", "equations, s", *_SECONDS, "products alone"]]
+    memory = [["form", "images", "equations, MB", *_MEGABYTES]]
+    for form, images in sorted({(r["form"], r["images"]) for r in rows}, key=_ce_first):
+        found = {key[2]: row for key, row in cost.items() if key[:2] == (form, images)}
+        name, floor = [form.upper(), str(images)], found.get("products")
+        products = f"{floor['cpu_seconds']:.3f}" if floor else ""
+        seconds.append([*name, *_faster(found, "equations"), products])
+        memory.append([*name, *_leaner(found, "equations")])
+    return _tables(seconds, memory)
+
+
+def loss_real_block() -> str:
+    """β-CAL against the equations over padded texts, where real captions leave places empty."""
+    seconds = [["captions", "filled", "form", "padded equations, s", *_SECONDS]]
+    memory = [["captions", "filled", "form", "padded equations, MB", *_MEGABYTES]]
+    for captions, rows in sorted(_beta_cal()["real"].items()):
+        for form in dict.fromkeys(row["form"] for row in rows):
+            found = {row["version"]: row for row in rows if row["form"] == form}
+            name = [captions, f"{found['streamed']['filled']:.0%}", form.upper()]
+            seconds.append([*name, *_faster(found, "padded")])
+            memory.append([*name, *_leaner(found, "padded")])
+    return _tables(seconds, memory)
+
+
+def loss_ranks_block() -> str:
+    """β-CAL in two processes: each computes all of the joined batch, or its share of the rows."""
+    table = [["form", "seconds, all of it in both processes", "rows shared", "times faster"]]
+    for form, seconds in sorted(_beta_cal()["ranks"].items(), key=lambda found: found[0] != "ce"):
+        whole, shared = seconds["whole"], seconds["shared"]
+        table.append([form.upper(), f"{whole:.3f}", f"{shared:.3f}", f"{whole / shared:.1f}"])
+    return aligned_markdown(table)
+
+
+def _faster(found: Rows, plain: str) -> list[str]:
+    """Seconds of the plain version, and of the library's with how many times faster it is."""
+    seconds = {version: row["cpu_seconds"] for version, row in found.items()}
+    cells = [f"{seconds[plain]:.3f}" if plain in seconds else ""]
+    for version in ("streamed", "bfloat16"):
+        cells.append(f"{seconds[version]:.3f}" if version in seconds else "")
+        both = plain in seconds and version in seconds
+        cells.append(f"{seconds[plain] / seconds[version]:.1f}" if both else "")
+    return cells
+
+
+def _leaner(found: Rows, plain: str) -> list[str]:
+    """Megabytes of the plain version and of the library's, and how many times fewer those are."""
+    ours, theirs = found["streamed"], found.get(plain)
+    less = theirs["peak_megabytes"] / ours["peak_megabytes"] if theirs else None
+    cells = [f"{theirs['peak_megabytes']:.0f}" if theirs else "", f"{ours['peak_megabytes']:.0f}"]
+    return [*cells, f"{less:.1f}" if less else ""]
+
+
+def _ce_first(key: tuple[str, int]) -> tuple[bool, int]:
+    return key[0] != "ce", key[1]
+
+
+def _tables(*tables: Sequence[Sequence[str]]) -> str:
+    return "\n\n".join(map(aligned_markdown, tables))
+
+
+def text_cost_block() -> str:
+    """Token positions and step times, padded and once."""
+    record = read_json(REFERENCE_FOLDER / "benchmark_text_once.json")
+    images = record["settings"]["images"]
+    rows = [["captions", "positions padded", "encoded", "needed"]]
+    rows[0] += ["ViT-B/16 step padded", "once", "times faster"]
+    for name, found in record["positions_per_batch"].items():
+        step = record["steps"][name]
+        cells = [f"{found[way] / images:,.0f}" for way in ("padded", "encoded", "distinct")]
+        cells += [f"{step[f'seconds_{way}']:.1f} s" for way in ("padded", "once")]
+        rows.append([name, *cells, f"{step['times_faster']:.2f}"])
+    return aligned_markdown(rows)
+
+
+def settings_block() -> str:
+    """What each setting of the loop does to time and memory."""
+    rows = read_json(REFERENCE_FOLDER / "benchmark_training_settings.json")["rows"]
+    table = [["setting", "seconds per update", "relative", "peak memory"]]
+    for row in rows:
+        seconds = row["seconds_per_update"]
+        relative = seconds / rows[0]["seconds_per_update"]
+        memory = f"{row['peak_megabytes']:,.0f} MB"
+        table.append([row["setting"], f"{seconds:.2f}", f"{relative:.2f}", memory])
+    return aligned_markdown(table)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "loss_cost": loss_cost_block,
+    "loss_real": loss_real_block,
+    "loss_ranks": loss_ranks_block,
+    "text_cost": text_cost_block,
+    "settings": settings_block,
+}
+"""Part of `pages.BLOCKS`."""

@@ -1,0 +1,65 @@
+"""Tables of speed: ratios are of the measurements beside them."""
+
+import pytest
+
+from bclip_core.records.files import read_json
+from bclip_core.records.results import REFERENCE_FOLDER
+from bclip_core.reproduce import speed_blocks
+
+
+def cells(table: str) -> list[list[str]]:
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return [row for row in lines[2:] if row]
+
+
+def test_times_faster_and_less_are_ratios_of_the_measurements():
+    rows = read_json(REFERENCE_FOLDER / "benchmark_beta_cal.json")["rows"]
+    found = {(r["form"], r["images"], r["version"]): r for r in rows}
+    seconds, memory = map(cells, speed_blocks.loss_cost_block().split("\n\n"))
+    plain, ours = found["bce", 128, "equations"], found["bce", 128, "streamed"]
+    shown = next(row for row in seconds if row[:2] == ["BCE", "128"])
+    assert shown[2:5] == [
+        f"{plain['cpu_seconds']:.3f}",
+        f"{ours['cpu_seconds']:.3f}",
+        f"{plain['cpu_seconds'] / ours['cpu_seconds']:.1f}",
+    ]
+    less = next(row for row in memory if row[:2] == ["BCE", "128"])[-1]
+    assert less == f"{plain['peak_megabytes'] / ours['peak_megabytes']:.1f}"
+    largest = next(row for row in seconds if row[:2] == ["CE", "512"])
+    assert largest[2] == largest[4] == ""  # the equations do not fit there, so there is no ratio
+    assert [row[0] for row in seconds] == sorted((row[0] for row in seconds), reverse=True)
+
+
+def test_padding_of_real_captions_is_said():
+    seconds, memory = map(cells, speed_blocks.loss_real_block().split("\n\n"))
+    real = read_json(REFERENCE_FOLDER / "benchmark_beta_cal.json")["real"]
+    assert {row[0] for row in seconds} == set(real)
+    assert [row[:3] for row in seconds] == [row[:3] for row in memory]
+    filled = next(r["filled"] for r in real["DOCCI"] if r["version"] == "streamed")
+    assert next(row[1] for row in seconds if row[0] == "DOCCI") == f"{filled:.0%}"
+
+
+def test_shared_rows_are_compared_with_all_of_them():
+    ranks = read_json(REFERENCE_FOLDER / "benchmark_beta_cal.json")["ranks"]
+    rows = cells(speed_blocks.loss_ranks_block())
+    assert [row[0] for row in rows] == ["CE", "BCE"]
+    assert float(rows[0][3]) == pytest.approx(
+        ranks["ce"]["whole"] / ranks["ce"]["shared"], abs=0.05
+    )
+
+
+def test_settings_are_relative_to_the_shipped_ones():
+    rows = read_json(REFERENCE_FOLDER / "benchmark_training_settings.json")["rows"]
+    shown = cells(speed_blocks.settings_block())
+    assert [row[0] for row in shown] == [row["setting"] for row in rows]
+    assert shown[0][2] == "1.00"
+    ratio = rows[2]["seconds_per_update"] / rows[0]["seconds_per_update"]
+    assert shown[2][2] == f"{ratio:.2f}"
+
+
+def test_positions_are_those_of_one_image():
+    record = read_json(REFERENCE_FOLDER / "benchmark_text_once.json")
+    found = record["positions_per_batch"]["DOCCI"]["padded"] / record["settings"]["images"]
+    row = next(row for row in cells(speed_blocks.text_cost_block()) if row[0] == "DOCCI")
+    assert row[1] == f"{found:,.0f}"
+    assert row[-1] == f"{record['steps']['DOCCI']['times_faster']:.2f}"
