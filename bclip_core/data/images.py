@@ -12,7 +12,7 @@ import datasets
 import numpy as np
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
@@ -24,6 +24,16 @@ from torchvision.transforms import functional as transforms
 # JPEGs in one file as telephones write them, is opened as JPEG.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 LARGEST_PIXELS = 89_478_485  # width x height; Pillow's own limit, a quarter of a gigabyte as RGB
+LARGEST_RATIO = 50  # long side over short side: the short one is brought to the model's size
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # what makes a picture of that EXIF orientation upright
 
 
 def normalise_images(images: Tensor) -> Tensor:
@@ -37,18 +47,18 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """A picture of any kind, upright by its EXIF tag, as 8-bit RGB.
 
     16 bits are scaled to 8, where Pillow would clip at 255. Transparency is dropped, as open_clip's
-    transform does.
+    transform does. Every decoder goes through here, so that the limits hold for all of them.
 
     Raises:
-        ValueError: more than `LARGEST_PIXELS` (looked at before anything is decoded), or more than
-            16 bits per pixel and channel.
+        ValueError: more than `LARGEST_PIXELS`, or sides further apart than `LARGEST_RATIO` (both
+            looked at before anything is decoded), or more than 16 bits per pixel and channel.
     """
-    width, height = image.size
-    if width * height > LARGEST_PIXELS:
-        found = f"{width} x {height} = {width * height:,} pixels"
-        raise ValueError(f"{found}: expected at most {LARGEST_PIXELS:,} (a decompression bomb?)")
-    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
-    image = ImageOps.exif_transpose(image)
+    require_shape(image.size)
+    # Pillow scales the values of a PGM of any depth above 8 bits to 16 and calls the mode "I".
+    sixteen = image.mode.startswith("I;16") or (
+        image.mode == "I" and image.format in ("PNG", "PPM")
+    )
+    image = _upright(image)
     if sixteen:
         scaled = np.asarray(image).astype(np.float64) * (255 / 65535)
         image = Image.fromarray(scaled.round().astype(np.uint8))
@@ -57,11 +67,43 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def require_shape(size: tuple[int, int]) -> None:
+    """Refuse a picture that would take much memory, by the size that its header tells.
+
+    A long thin one is small in its file, and huge once its short side is brought to the model's.
+
+    Raises:
+        ValueError: see `upright_rgb`.
+    """
+    width, height = size
+    if width * height > LARGEST_PIXELS:
+        found = f"{width} x {height} = {width * height:,} pixels"
+        raise ValueError(f"{found}: expected at most {LARGEST_PIXELS:,} (a decompression bomb?)")
+    if max(size) > LARGEST_RATIO * min(size):
+        raise ValueError(
+            f"{width} x {height} pixels: expected sides within a factor of {LARGEST_RATIO}"
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF tag, 1 where there is none or the notes beside the pixels cannot be read."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # garbage raises many kinds; the pixels may be whole all the same
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    turned = _TURNS.get(_orientation(image))
+    return image if turned is None else image.transpose(turned)
+
+
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a picture file once it is upright, from its header alone."""
     with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
-        lying = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        lying = _orientation(image) in (5, 6, 7, 8)
     return (height, width) if lying else (width, height)
 
 
@@ -157,7 +199,6 @@ def decode_images(
     return torch.stack(pixels), rows
 
 
-LARGEST_RATIO = 50  # long side over short side: the short one is brought to the model's size
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MOST_LISTED = 1_000
 
@@ -199,18 +240,9 @@ def open_picture(source: str | os.PathLike[str] | bytes, name: str = "") -> Imag
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large sizes; here they are refused
             with Image.open(file or path, formats=FORMATS) as image:
-                _refuse_shape(image.size)
                 return upright_rgb(image)
     except Exception as error:  # damaged files raise many kinds
         raise BrokenImageError(f"picture {name} cannot be decoded: {error}") from error
-
-
-def _refuse_shape(size: tuple[int, int]) -> None:
-    width, height = size
-    if max(size) > LARGEST_RATIO * min(size):
-        raise ValueError(
-            f"{width} x {height} pixels: expected sides within a factor of {LARGEST_RATIO}"
-        )
 
 
 def list_pictures(folder: str | os.PathLike[str]) -> Listing:
