@@ -60,6 +60,19 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: broken JSON at line {error.lineno}: {error.msg}") from error
 
 
+_LEFT_BY_SYSTEMS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+
+
+def is_hidden(path: Path | str) -> bool:
+    """Whether a path below a folder of data is no data: what systems and editors leave behind.
+
+    `._photo.jpg` of macOS, `.ipynb_checkpoints`, `__MACOSX`, `Thumbs.db` and everything else whose
+    name, or whose folder's name, begins with a dot.
+    """
+    parts = Path(path).parts
+    return any(part.startswith(".") or part in _LEFT_BY_SYSTEMS for part in parts)
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as handle:

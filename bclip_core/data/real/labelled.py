@@ -11,8 +11,9 @@ from PIL import Image
 from torchvision import datasets as vision
 
 from bclip_core.data.real.folder import PictureRoot, require_file
-from bclip_core.data.real.rows import DataError, LayoutError, Row, RowError
+from bclip_core.data.real.rows import DataError, LayoutError, Row, RowError, decoded
 from bclip_core.data.real.sets import LabelledImage
+from bclip_core.records.files import is_hidden
 
 IMAGENET_CLASSES = 1000
 
@@ -41,9 +42,10 @@ def folders(root: Path, label_of: Callable[[str], int]) -> Iterator[Row]:
     """
     endings = set(vision.folder.IMG_EXTENSIONS)
     found = False
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+    inner = (path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
+    for folder in sorted(inner):
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in endings:
+            if path.suffix.lower() in endings and not is_hidden(path.name):
                 found = True
                 row = (f"{folder.name}/{path.name}", label_of(folder.name))
                 yield Row(f"picture {row[0]}", lambda row=row: row)  # type: ignore[misc]
@@ -68,7 +70,7 @@ def imagenet_o_classes(root: Path, layout: str) -> dict[str, str]:
         DataError: it lists no classes.
     """
     path = require_file(root / "README.txt", layout)
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = decoded(path.read_bytes(), str(path)).splitlines()
     pairs = [line.split(maxsplit=1) for line in lines if line.startswith("n0") or line[:2] == "n1"]
     classes = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
     if not classes:

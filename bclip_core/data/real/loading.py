@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from bclip_core.data.real import captions, labelled, regions
 from bclip_core.data.real.catalogue import BENCHMARKS
-from bclip_core.data.real.folder import PictureRoot
+from bclip_core.data.real.folder import PictureRoot, require_inside
 from bclip_core.data.real.locate import caption_source, region_source
 from bclip_core.data.real.record import Benchmark, choose, layout_error
-from bclip_core.data.real.rows import LayoutError, Options, gather
+from bclip_core.data.real.rows import DataError, LayoutError, Options, RowError, gather
 from bclip_core.data.real.sets import AnySet, CaptionSet, LabelledSet, RegionSet
 
 DATA_VARIABLE = "BCLIP_DATA"
@@ -41,6 +41,7 @@ def load_captions(
     missing: str = "raise",
     on_error: str = "raise",
     limit: int | None = None,
+    links: str = "inside",
 ) -> CaptionSet:
     """The captioned pictures of a data set; says how many of how many.
 
@@ -52,6 +53,7 @@ def load_captions(
         missing: a picture that is not on disk: "raise", "skip" or "ignore", see `Options`.
         on_error: a malformed row: "raise" or "skip".
         limit: read the first so many rows only.
+        links: "inside" refuses links that lead out of the folder, "follow" allows them.
 
     Raises:
         ValueError: unknown data set or split, or one of another task.
@@ -59,10 +61,11 @@ def load_captions(
         DataError: a malformed row.
     """
     benchmark, folder = _opened(name, "captions", root, split)
-    source, rows, place = caption_source(benchmark, folder, split)
+    source, rows, place = caption_source(benchmark, folder, split, links)
+    _require_inside(source, folder, links)
     options = Options(missing, on_error, benchmark.known, benchmark.example)
-    pictures = _pictures(benchmark, images or place, options)
-    build = captions.builder(pictures, benchmark.captions)
+    pictures = _pictures(benchmark, images or place, options, links)
+    build = captions.builder(pictures, benchmark.captions, skip=on_error == "skip")
     found = gather(source, itertools.islice(rows, limit), build, options)
     return _reported(CaptionSet(name, split, *found), benchmark, limit)
 
@@ -75,6 +78,7 @@ def load_regions(
     images: Folder | None = None,
     missing: str = "raise",
     on_error: str = "raise",
+    links: str = "inside",
 ) -> RegionSet:
     """The regions of one level; arguments and errors as `load_captions`.
 
@@ -82,19 +86,25 @@ def load_regions(
     """
     benchmark, folder = _opened(name, "regions", root, split)
     source, rows, place = region_source(benchmark, folder, split)
+    _require_inside(source, folder, links)
     options = Options(missing, on_error, benchmark.known, benchmark.example)
-    pictures = _pictures(benchmark, images or place, options)
+    pictures = _pictures(benchmark, images or place, options, links)
     found = gather(source, rows, regions.builder(pictures), options)
     return _reported(RegionSet(name, split, *found), benchmark)
 
 
 def load_labelled(
-    name: str, root: Folder | None = None, split: str = "test", *, on_error: str = "raise"
+    name: str,
+    root: Folder | None = None,
+    split: str = "test",
+    *,
+    on_error: str = "raise",
+    links: str = "inside",
 ) -> LabelledSet:
     """The pictures of named classes; arguments and errors as `load_captions`."""
     benchmark, folder = _opened(name, "classes", root, split)
     options = Options("raise", on_error, benchmark.known)
-    build: Callable[[Any], Any] = labelled.builder(PictureRoot(folder))
+    build: Callable[[Any], Any] = labelled.builder(PictureRoot(folder, links=links))
     names: tuple[str, ...] = ()
     if name == "imagenet-v2":
         rows = labelled.folders(folder, labelled.imagenet_v2_label)
@@ -122,9 +132,17 @@ def _opened(name: str, task: str, root: Folder | None, split: str) -> tuple[Benc
     return benchmark, folder
 
 
-def _pictures(benchmark: Benchmark, folder: Folder, options: Options) -> PictureRoot:
+def _require_inside(source: Path, folder: Path, links: str) -> None:
+    """The rule of links for the file that holds the rows."""
     try:
-        return PictureRoot(folder, look=options.missing != "ignore")
+        require_inside(source, source.parent if folder.is_file() else folder, links)
+    except RowError as error:
+        raise DataError(f"{source}: {error}") from error
+
+
+def _pictures(benchmark: Benchmark, folder: Folder, options: Options, links: str) -> PictureRoot:
+    try:
+        return PictureRoot(folder, look=options.missing != "ignore", links=links)
     except LayoutError as error:
         raise layout_error(benchmark, str(error)) from error
 
@@ -133,10 +151,10 @@ def _reported(found: Loaded, benchmark: Benchmark, limit: int | None = None) -> 
     expected = benchmark.splits[found.split]
     of = f" of {expected:,}" if expected else ""
     text = f"{found.name} {found.split}: {len(found):,}{of} items"
-    if limit is not None and len(found) + len(found.left_out) == limit:
+    if limit is not None and len(found) + found.rows_left_out == limit:
         text += f", from the first {limit:,} rows alone"
     if found.left_out:
-        reasons = "; ".join(f"{place}: {reason}" for place, reason in found.left_out[:_SHOWN])
+        reasons = "; ".join(f"{one.place}: {one.reason}" for one in found.left_out[:_SHOWN])
         more = "; ..." if len(found.left_out) > _SHOWN else ""
         text += f"; left out {len(found.left_out):,}: {reasons}{more}"
     if not found.items:

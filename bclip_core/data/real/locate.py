@@ -21,17 +21,17 @@ FGOVD_FILES = {
     "trivial": ("shuffle_negatives_llava.jsonl", "shuffle_negatives.json"),
 }
 Source = tuple[Path, Iterable[Row], Path]  # file, its rows, folder of the pictures
-Locator = Callable[[Benchmark, Path, str], Source]
+Locator = Callable[[Benchmark, Path, str, str], Source]  # record, folder, split, links
 
 
-def caption_source(benchmark: Benchmark, folder: Path, split: str) -> Source:
+def caption_source(benchmark: Benchmark, folder: Path, split: str, links: str) -> Source:
     """File, rows and pictures of a data set with the task "captions".
 
     Raises:
         LayoutError: a file or folder is not where the record's layout has it.
         DataError: the file does not have the expected form.
     """
-    return _LOCATORS[benchmark.name](benchmark, folder, split)
+    return _LOCATORS[benchmark.name](benchmark, folder, split, links)
 
 
 def region_source(benchmark: Benchmark, folder: Path, split: str) -> Source:
@@ -43,15 +43,15 @@ def region_source(benchmark: Benchmark, folder: Path, split: str) -> Source:
     return require_file(path, benchmark.layout), regions.lines(path), pictures
 
 
-def _urban1k(benchmark: Benchmark, folder: Path, split: str) -> Source:
+def _urban1k(benchmark: Benchmark, folder: Path, split: str, links: str) -> Source:
     texts = folder / "caption"
     if texts.is_dir():
-        return texts, captions.caption_folder(texts), folder / "image"
+        return texts, captions.caption_folder(texts, links), folder / "image"
     path = require_file(folder / "annotations.json", benchmark.layout)
     return path, captions.listed(path), folder / "image"
 
 
-def _sharegpt4v(benchmark: Benchmark, folder: Path, split: str) -> Source:
+def _sharegpt4v(benchmark: Benchmark, folder: Path, split: str, links: str) -> Source:
     path = require_file(folder / SHAREGPT4V_FILE, benchmark.layout)
     first, stop = (HELD_OUT, None) if split == "train" else (0, HELD_OUT)
     rows = itertools.islice(json_array(path), first, stop)
@@ -62,29 +62,29 @@ def _mapped(row: Row, change: Callable[[Any], dict[str, Any]]) -> Row:
     return Row(row.place, lambda: change(row.value()))
 
 
-def _dci(benchmark: Benchmark, folder: Path, split: str) -> Source:
+def _dci(benchmark: Benchmark, folder: Path, split: str, links: str) -> Source:
     path = folder / "annotations"
     if not path.is_dir():
         raise layout_error(benchmark, f"no folder {path}")
-    return path, captions.dci(path), folder / "photos"
+    return path, captions.dci(path, links), folder / "photos"
 
 
 def _goal(file: str, pictures: str) -> Locator:
     """A list as GOAL has it, which names pictures by `filename`."""
 
-    def locate(benchmark: Benchmark, folder: Path, split: str) -> Source:
+    def locate(benchmark: Benchmark, folder: Path, split: str, links: str) -> Source:
         path = require_file(folder / file, benchmark.layout)
         return path, captions.listed(path, "filename"), folder / pictures
 
     return locate
 
 
-def _docci(benchmark: Benchmark, folder: Path, split: str) -> Source:
+def _docci(benchmark: Benchmark, folder: Path, split: str, links: str) -> Source:
     path = require_file(folder / "docci_descriptions.jsonlines", benchmark.layout)
     return path, captions.docci(path, split), folder / "images"
 
 
-def _flickr30k(benchmark: Benchmark, folder: Path, split: str) -> Source:
+def _flickr30k(benchmark: Benchmark, folder: Path, split: str, links: str) -> Source:
     short = {"validation": "val"}.get(split, split)
     path, whole = folder / f"flickr30k_{short}.json", folder / "dataset_flickr30k.json"
     if whole.is_file() and not path.is_file():
@@ -92,14 +92,14 @@ def _flickr30k(benchmark: Benchmark, folder: Path, split: str) -> Source:
     return require_file(path, benchmark.layout), captions.listed(path), folder
 
 
-def _coco(benchmark: Benchmark, folder: Path, split: str) -> Source:
+def _coco(benchmark: Benchmark, folder: Path, split: str, links: str) -> Source:
     year = "train2017" if split == "train" else "val2017"
     path = folder / "annotations" / f"captions_{year}.json"
     return require_file(path, benchmark.layout), captions.coco(path, year), folder
 
 
-def _pairs(benchmark: Benchmark, place: Path, split: str) -> Source:
-    return pairs.source(place, benchmark.layout)
+def _pairs(benchmark: Benchmark, place: Path, split: str, links: str) -> Source:
+    return pairs.source(place, benchmark.layout, links)
 
 
 _LOCATORS: dict[str, Locator] = {

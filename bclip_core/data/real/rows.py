@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol, TextIO, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from bclip_core.records.files import read_json
+import ijson
+
+from bclip_core.captions import is_blank
 
 _CHOICES = {"missing": ("raise", "skip", "ignore"), "on_error": ("raise", "skip")}
 _KINDS: dict[Any, str] = {
@@ -31,6 +32,13 @@ class Identified(Protocol):
 
 
 Item = TypeVar("Item", bound=Identified)
+
+
+class Partial(NamedTuple, Generic[Item]):
+    """An item that is used without a part of its row; the notes say which and why."""
+
+    item: Item
+    notes: tuple[str, ...]
 
 
 class DataError(ValueError):
@@ -58,10 +66,11 @@ class RowError(ValueError):
 
 
 class LeftOut(NamedTuple):
-    """A row that is not used: where it stands and why."""
+    """What is not used: where it stands and why; a whole row, or else a part of one."""
 
     place: str
     reason: str
+    whole: bool = True
 
 
 class Row(NamedTuple):
@@ -96,7 +105,10 @@ class Options:
 
 
 def gather(
-    source: Path, rows: Iterable[Row], build: Callable[[Any], Item], options: Options
+    source: Path,
+    rows: Iterable[Row],
+    build: Callable[[Any], Item | Partial[Item]],
+    options: Options,
 ) -> tuple[tuple[Item, ...], tuple[LeftOut, ...]]:
     """All rows as items, and those left out.
 
@@ -114,22 +126,35 @@ def gather(
     for place, read in rows:
         where = f"{source}, {place}"
         try:
-            item = build(read())
+            built = build(read())
+            item, notes = built if isinstance(built, Partial) else (built, ())
             if item.id in seen:
                 raise RowError(f"id {item.id!r} is taken by {seen[item.id]}: expected each id once")
             seen[item.id] = place
             items.append(item)
-        except RowError as error:
-            known = _known(str(error), options)
-            if options.on_error == "raise" and not known:
-                right = f"; right is for example {options.example}" if options.example else ""
-                raise DataError(f"{where}: {error}{right}") from error
-            left_out.append(LeftOut(place, f"{error} ({known})" if known else str(error)))
+            left_out += [LeftOut(place, note, whole=False) for note in notes]
         except MissingPicture as error:
             if options.missing != "skip":
                 raise LayoutError(f"{where}: no picture {error}") from error
             left_out.append(LeftOut(place, f"no picture {error.name!r}"))
+        except _MALFORMED as error:
+            problem = str(error) if isinstance(error, RowError) else _plainly(error)
+            known = _known(problem, options)
+            if options.on_error == "raise" and not known:
+                right = f"; right is for example {options.example}" if options.example else ""
+                raise DataError(f"{where}: {problem}{right}") from error
+            left_out.append(LeftOut(place, f"{problem} ({known})" if known else problem))
     return tuple(items), tuple(left_out)
+
+
+# What reading one row may raise besides: files that cannot be opened, loops of links, odd values.
+_MALFORMED = (RowError, OSError, ValueError, LookupError, TypeError, RuntimeError)
+
+
+def _plainly(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _known(problem: str, options: Options) -> str:
@@ -163,10 +188,12 @@ def text_of(value: Any, name: str) -> str:
     Raises:
         RowError: no text, or a blank one.
     """
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str):
         raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
     require_unicode(value, name)
-    return " ".join(value.split())
+    if is_blank(value):
+        raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
+    return " ".join(value.replace("\ufeff", "").split())
 
 
 def require_unicode(text: str, name: str) -> None:
@@ -183,95 +210,113 @@ def require_unicode(text: str, name: str) -> None:
 
 def shortened(value: Any) -> str:
     """A value for a message, at most 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} nested too deep"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-_CHUNK = 1 << 20  # characters of a large JSON file that are read together
+_LOCATED = 1 << 28  # bytes of a broken JSON file up to which the line of the fault is looked for
+_DEEPEST = 100  # a row of ours has four levels
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+"""The byte-order marks of UTF-16."""
+
+
+def decoded(content: bytes, name: str) -> str:
+    """Text of a file, whose byte-order mark goes.
+
+    Raises:
+        RowError: neither UTF-8 nor, by its mark, UTF-16; the first bad byte is named.
+    """
+    wide = content[:2] in UTF16
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        kind = "UTF-16" if wide else "UTF-8"
+        reason = f"byte {error.start} is no {kind} ({error.reason}): save it as UTF-8"
+        raise RowError(f"{name}: {reason}") from error
 
 
 def json_lines(path: Path) -> Iterator[Row]:
-    """The rows of a JSON-lines file, each parsed when asked for; blank lines are passed over."""
+    """The rows of a JSON-lines file, each parsed when asked for; blank lines are passed over.
+
+    Raises:
+        DataError: the file is UTF-16.
+    """
     with path.open("rb") as handle:
+        if handle.peek(2)[:2] in UTF16:
+            raise DataError(f"{path}: UTF-16: save it as UTF-8")
         for number, line in enumerate(handle, start=1):
-            if line.strip():
+            if line.removeprefix(b"\xef\xbb\xbf").strip():
                 yield Row(f"line {number}", lambda line=line: parse_json(line))  # type: ignore[misc]
 
 
 def json_array(path: Path) -> Iterator[Row]:
-    """The rows of a file that is one JSON array, read in pieces: a large file is never held whole.
+    """The rows of a file that is one JSON array, streamed: a large file is never held whole.
 
     Raises:
-        DataError: not an array, or broken JSON; line and row are named.
+        DataError: not an array, broken JSON, or something after the array; row and, where the file
+            is not huge, line are named.
     """
-    with path.open(encoding="utf-8") as handle:
-        window = _Window(path, handle)
-        window.take("[")
-        if window.peek() == "]":
-            return
-        for number in itertools.count():
-            value = window.value(number)
-            yield Row(f"row {number}", lambda value=value: value)  # type: ignore[misc]
-            if window.take(",]") == "]":
-                return
-
-
-class _Window:
-    """The part of a JSON file that is being parsed; it grows when a value does not end in it."""
-
-    def __init__(self, path: Path, handle: TextIO) -> None:
-        self.path, self.handle = path, handle
-        self.text, self.position, self.lines = "", 0, 1
-
-    def grow(self, size: int = _CHUNK) -> bool:
-        """Drop what is parsed and read on; whether there was more."""
+    number = 0
+    with path.open("rb") as handle:
+        if handle.peek(3)[:3] == b"\xef\xbb\xbf":
+            handle.read(3)
         try:
-            more = self.handle.read(size)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{self.path}, after line {self.lines}: expected UTF-8") from error
-        self.lines += self.text.count("\n", 0, self.position)
-        self.text, self.position = self.text[self.position :] + more, 0
-        return bool(more)
+            for value in _elements(ijson.basic_parse(handle, use_float=True), path):
+                yield Row(f"row {number}", lambda value=value: value)  # type: ignore[misc]
+                number += 1
+        except (ijson.JSONError, UnicodeDecodeError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"{path}, {_fault(path, number, error)}") from error
 
-    def peek(self) -> str:
-        """The next character that is not white space; "" at the end of the file."""
-        while True:
-            while self.position < len(self.text) and self.text[self.position].isspace():
-                self.position += 1
-            if self.position < len(self.text) or not self.grow():
-                return self.text[self.position : self.position + 1]
 
-    def take(self, expected: str) -> str:
-        """The next character, which has to be one of `expected`."""
-        found = self.peek()
-        if not found or found not in expected:
-            wanted = " or ".join(map(repr, expected))
-            self.fail(f"{found!r}" if found else "the end of the file", self.position, wanted)
-        self.position += 1
-        return found
+def _elements(events: Iterator[tuple[str, Any]], path: Path) -> Iterator[Any]:
+    """The values of one array; the parser's events go on to the end of the file.
 
-    def value(self, row: int) -> Any:
-        """The next JSON value."""
-        self.peek()
-        size = _CHUNK
-        while True:
-            try:
-                value, self.position = json.JSONDecoder().raw_decode(self.text, self.position)
-                return value
-            except json.JSONDecodeError as error:
-                if not self.grow(size):  # now the window holds the rest of the file
-                    self.fail(f"broken JSON in row {row} ({error.msg})", None, "a JSON value")
-                size *= 2
+    Raises:
+        DataError: no array, or nested beyond reason, which would take memory without end.
+    """
+    try:
+        first = next(events, ("", None))[0]
+    except ijson.IncompleteJSONError:
+        first = ""
+    if first != "start_array":
+        raise DataError(f"{path}: {_begins(path)}: expected '[' of a JSON array")
+    builder, depth = ijson.ObjectBuilder(), 0
+    for event, value in events:
+        if event == "end_array" and not depth:
+            continue
+        builder.event(event, value)
+        depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
+        if depth > _DEEPEST:
+            raise DataError(f"{path}: nested more than {_DEEPEST} deep: expected fields with texts")
+        if not depth:
+            yield builder.value
+            builder = ijson.ObjectBuilder()
 
-    def fail(self, found: str, position: int | None, expected: str) -> NoReturn:
-        """Say where in the file it is."""
-        if position is None:
-            try:
-                json.JSONDecoder().raw_decode(self.text, self.position)
-            except json.JSONDecodeError as error:
-                position = error.pos
-        line = self.lines + self.text.count("\n", 0, position)
-        raise DataError(f"{self.path}, line {line}: {found}: expected {expected} of a JSON array")
+
+def _begins(path: Path) -> str:
+    with path.open("rb") as handle:
+        start = handle.read(40).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return repr(start[:1].decode(errors="replace")) if start else "the file is empty"
+
+
+def _fault(path: Path, row: int, error: Exception) -> str:
+    """Where a JSON array is broken: its line, when the file can be held, and its row."""
+    if path.stat().st_size <= _LOCATED:
+        try:
+            json.loads(decoded(path.read_bytes(), "the file"))
+        except json.JSONDecodeError as found:
+            extra = " (nothing may follow the array)" if found.msg == "Extra data" else ""
+            return f"line {found.lineno}, row {row}: broken JSON: {found.msg}{extra}"
+        except RowError as found:
+            return str(found)
+        except RecursionError:
+            return f"row {row}: nested too deep"
+    return f"row {row}: broken JSON: {str(error).splitlines()[0]}"
 
 
 def parse_json(content: bytes) -> Any:
@@ -281,11 +326,13 @@ def parse_json(content: bytes) -> Any:
         RowError: broken JSON (the column is named), no UTF-8, or nested beyond reason.
     """
     try:
-        return json.loads(content.decode())
-    except UnicodeDecodeError as error:
-        raise RowError(f"expected UTF-8: {error}") from error
+        return json.loads(decoded(content, "the row"))
     except json.JSONDecodeError as error:
         raise RowError(f"broken JSON at column {error.colno}: {error.msg}") from error
+    except RowError:
+        raise
+    except ValueError as error:  # a number of thousands of digits
+        raise RowError(f"broken JSON: {error}") from error
     except RecursionError as error:
         raise RowError("nested too deep: expected fields with texts and numbers") from error
 
@@ -297,9 +344,11 @@ def whole_json(path: Path, kind: type[T]) -> T:
         DataError: broken JSON, or another type at the top.
     """
     try:
-        stored = read_json(path)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8: {error}") from error
+        stored = json.loads(decoded(path.read_bytes(), str(path)))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: broken JSON at line {error.lineno}: {error.msg}") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: nested too deep: expected fields with texts") from error
     except ValueError as error:
         raise DataError(str(error)) from error
     if not isinstance(stored, kind):

@@ -71,9 +71,15 @@ class _Rows:
     """What the sets of a split share."""
 
     items: tuple[Any, ...]
+    left_out: tuple[LeftOut, ...]
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def rows_left_out(self) -> int:
+        """How many rows are not used at all; `left_out` also names parts of rows that are."""
+        return sum(one.whole for one in self.left_out)
 
     def first(self, count: int) -> Self:
         """The first `count` rows as a set of their own."""
@@ -188,7 +194,7 @@ def manifest(found: AnySet) -> dict[str, Any]:
         "split": found.split,
         "items": len(found.items),
         "texts": texts,
-        "left_out": len(found.left_out),
+        "left_out": found.rows_left_out,
         "sha256": digest.hexdigest(),
     }
 

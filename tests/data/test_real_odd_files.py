@@ -1,0 +1,341 @@
+"""Odd files that users have: nothing is left out silently, and no caption is something else."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from bclip_core.data import real
+from bclip_core.data.images import list_pictures
+from bclip_core.data.real import DataError, LayoutError
+
+SKIP = {"missing": "skip", "on_error": "skip"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with ten pictures, 0.jpg to 9.jpg."""
+    inner = tmp_path / "data"
+    inner.mkdir()
+    for number in range(10):
+        Image.new("RGB", (40, 30), (number, 0, 0)).save(inner / f"{number}.jpg")
+    return inner
+
+
+def pairs(place, **options):
+    return real.load_captions("pairs", place, "train", **options)
+
+
+def named(found):
+    return {item.id: item.captions for item in found.items}
+
+
+def csv_lines(count=10):
+    return [f"{number}.jpg,A dog number {number}.\n" for number in range(count)]
+
+
+@pytest.mark.parametrize("stray", ['3.jpg,"A dog number 3.\n', '3.jpg,"A dog" number 3.\n'])
+def test_a_stray_quote_costs_one_row_and_not_the_others(folder, stray):
+    lines = csv_lines()
+    lines[3] = stray
+    (folder / "metadata.csv").write_text("image,caption\n" + "".join(lines))
+    with pytest.raises(DataError, match=r"metadata\.csv, line 5: '3\.jpg"):
+        pairs(folder)
+    found = pairs(folder, **SKIP)
+    assert sorted(named(found)) == [f"{n}.jpg" for n in range(10) if n != 3]
+    assert named(found)["9.jpg"] == ("A dog number 9.",)
+    (left,) = found.left_out
+    assert left.place == "line 5"
+
+
+def test_two_stray_quotes_that_close_each_other_are_seen(folder):
+    lines = csv_lines()
+    lines[3], lines[5] = '3.jpg,"A dog number 3.\n', '5.jpg,A dog number 5."\n'
+    (folder / "metadata.csv").write_text("image,caption\n" + "".join(lines))
+    with pytest.raises(DataError, match=r"line 5: .*a quote that is open until line 7"):
+        pairs(folder)
+    assert len(pairs(folder, **SKIP)) == 9
+
+
+def test_a_caption_over_several_lines_is_one_caption(folder):
+    text = 'image,caption\n0.jpg,"A dog,\n""Rex"",\n on a sofa."\n1.jpg,A 12" pizza.\n'
+    (folder / "metadata.csv").write_text(text)
+    expected = {"0.jpg": ('A dog, "Rex", on a sofa.',), "1.jpg": ('A 12" pizza.',)}
+    assert named(pairs(folder)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "separator"),
+    [
+        ("metadata.csv", ("filepath", "title"), "\t"),  # as open_clip writes it
+        ("METADATA.TSV", ("image", "caption"), "\t"),
+        ("Metadata.CSV", ("file_name", "text"), ","),
+    ],
+)
+def test_tables_of_other_tools_and_in_capitals_are_read(folder, name, header, separator):
+    rows = [header, ("0.jpg", "A dog."), ("1.jpg", "A cat.")]
+    (folder / name).write_text("".join(separator.join(row) + "\n" for row in rows))
+    for place in (folder, folder / name):
+        assert named(pairs(place)) == {"0.jpg": ("A dog.",), "1.jpg": ("A cat.",)}
+
+
+def test_rows_of_one_picture_are_its_captions(folder):
+    rows = [(f"{n}.jpg", f"Caption {k} of {n}.") for n in range(2) for k in range(5)]
+    text = "".join(f"{image},{caption}\n" for image, caption in rows)
+    (folder / "metadata.csv").write_text("image,caption\n" + text)
+    found = named(pairs(folder))
+    assert list(found) == ["0.jpg", "1.jpg"]
+    assert found["1.jpg"] == tuple(f"Caption {k} of 1." for k in range(5))
+
+
+MARK = "\ufeff"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_a_caption(folder, encoding):
+    (folder / "0.txt").write_text("A dog.", encoding=encoding)
+    for number in range(1, 10):
+        (folder / f"{number}.jpg").unlink()
+    assert named(pairs(folder)) == {"0.jpg": ("A dog.",)}
+    (folder / "metadata.csv").write_text("image,caption\n0.jpg,A dog.\n", encoding=encoding)
+    assert named(pairs(folder)) == {"0.jpg": ("A dog.",)}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_json_may_begin_with_a_mark_and_hold_one(folder, kind):
+    row = json.dumps({"image": "0.jpg", "caption": f"{MARK}A dog."}, ensure_ascii=False)
+    text = row + "\n" if kind == "jsonl" else f"[{row}]"
+    (folder / f"metadata.{kind}").write_text(text, encoding="utf-8-sig")
+    assert named(pairs(folder)) == {"0.jpg": ("A dog.",)}
+    if kind == "jsonl":
+        (folder / "metadata.jsonl").write_text(text, encoding="utf-16")
+        with pytest.raises(DataError, match="UTF-16: save it as UTF-8"):
+            pairs(folder)
+
+
+def test_other_encodings_are_named_and_skipped_row_by_row(folder):
+    for number in range(10):
+        (folder / f"{number}.txt").write_text("A dog.")
+    (folder / "4.txt").write_bytes("Ein Café.".encode("latin-1"))
+    with pytest.raises(DataError, match=r"picture 4\.jpg: .*file '4\.txt': byte 7 is no UTF-8"):
+        pairs(folder)
+    found = pairs(folder, **SKIP)
+    assert len(found) == 9
+    assert "byte 7" in found.left_out[0].reason
+    lines = csv_lines()
+    content = ("image,caption\n" + "".join(lines)).encode()
+    (folder / "metadata.csv").write_bytes(content.replace(b"number 6", b"num\xe9ro 6"))
+    with pytest.raises(DataError, match=r"line 8: the line: byte 15 is no UTF-8"):
+        pairs(folder)
+    assert sorted(named(pairs(folder, **SKIP))) == [f"{n}.jpg" for n in range(10) if n != 6]
+
+
+@pytest.mark.parametrize("hidden", ["._0.jpg", ".ipynb_checkpoints/0.jpg", "__MACOSX/._0.jpg"])
+def test_what_systems_leave_behind_is_no_data(folder, hidden):
+    for number in range(10):
+        (folder / f"{number}.txt").write_text("A dog.")
+    path = folder / hidden
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes((folder / "0.jpg").read_bytes())
+    path.with_suffix(".txt").write_bytes(b"\x80")
+    assert len(pairs(folder)) == 10
+    if path.parent == folder:
+        assert list_pictures(folder).total == 10
+
+
+@pytest.mark.parametrize("blank", ["&nbsp;", MARK, "\x00", " \t", "&#8203;"])
+def test_blank_captions_are_named_at_loading(folder, blank):
+    rows = [{"image": f"{n}.jpg", "caption": blank if n == 2 else "A dog."} for n in range(10)]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    if blank == "&#8203;":  # a zero-width space is a token to CLIP
+        assert len(pairs(folder)) == 10
+        return
+    with pytest.raises(DataError, match=r"line 3: picture '2\.jpg': caption=.*not empty"):
+        pairs(folder)
+    assert len(pairs(folder, **SKIP)) == 9
+
+
+def test_links_out_of_the_folder_are_one_rule_for_pictures_and_texts(folder, tmp_path):
+    outside = tmp_path / "blobs"
+    outside.mkdir()
+    for number in range(10):
+        (folder / f"{number}.txt").write_text("A dog.")
+    for name in ("0.jpg", "1.txt"):
+        (folder / name).rename(outside / name)
+        (folder / name).symlink_to(outside / name)
+    with pytest.raises(DataError, match="links='follow'"):
+        pairs(folder)
+    found = pairs(folder, **SKIP)
+    assert len(found) == 8
+    assert all("a link leads out of" in one.reason for one in found.left_out)
+    assert len(pairs(folder, links="follow")) == 10
+    with pytest.raises(ValueError, match="links='yes': expected 'inside' or 'follow'"):
+        pairs(folder, links="yes")
+
+
+def test_a_snapshot_of_links_is_read_when_asked(folder, tmp_path):
+    (folder / "metadata.jsonl").write_text('{"image": "0.jpg", "caption": "A dog."}\n')
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    for name in ("0.jpg", "metadata.jsonl"):
+        (snapshot / name).symlink_to(folder / name)
+    with pytest.raises(DataError, match=r"metadata\.jsonl.*a link leads out of .*links='follow'"):
+        pairs(snapshot)
+    assert named(pairs(snapshot, links="follow")) == {"0.jpg": ("A dog.",)}
+
+
+def test_loops_of_links_are_named(folder):
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    rows = [{"image": name, "caption": "A dog."} for name in ("0.jpg", "loop.jpg")]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match=r"line 2: .*loop\.jpg: a loop of links"):
+        pairs(folder)
+    assert named(pairs(folder, **SKIP)) == {"0.jpg": ("A dog.",)}
+
+
+def test_img2dataset_folders_are_read(folder):
+    shard = folder / "00000"
+    shard.mkdir()
+    for number in range(10):
+        target = shard / f"{number:09d}.jpg"
+        (folder / f"{number}.jpg").rename(target)
+        if number < 5:
+            target.with_suffix(".txt").write_text("A dog.")
+        notes = {"caption": "A dog.", "url": "x", "key": target.stem, "status": "success"}
+        target.with_suffix(".json").write_text(json.dumps(notes))
+    pq.write_table(pa.table({"caption": ["A dog."], "key": ["0"]}), folder / "00000.parquet")
+    (folder / "00000_stats.json").write_text("{}")
+    found = pairs(folder)
+    assert len(found) == 10
+    assert {item.captions for item in found.items} == {("A dog.",)}
+
+
+def test_parquet_reads_the_columns_that_it_needs(folder):
+    odd = pa.array([2**62], pa.timestamp("us"))
+    table = pa.table({"image": ["0.jpg"], "caption": ["A dog."], "taken": odd})
+    pq.write_table(table, folder / "metadata.parquet")
+    assert named(pairs(folder)) == {"0.jpg": ("A dog.",)}
+
+
+def test_braces_in_a_folders_name_mean_nothing(tmp_path):
+    inner = tmp_path / "{x} {0} %s [a] *"
+    inner.mkdir()
+    Image.new("RGB", (40, 30)).save(inner / "0.jpg")
+    (inner / "0.txt").write_text("A {dog}.")
+    assert named(pairs(inner)) == {"0.jpg": ("A {dog}.",)}
+
+
+SHAREGPT4V = "share-captioner_coco_lcs_sam_1246k_1107.json"
+
+
+@pytest.mark.parametrize(
+    "speakers",
+    [
+        ("human", "gpt"),
+        ("system", "human", "gpt"),
+        ("user", "assistant"),
+        ("gpt", "human"),
+        ("human", "gpt", "human", "gpt"),
+    ],
+)
+def test_sharegpt4v_reads_what_the_model_says(folder, speakers):
+    said = iter(("The caption.", "Something else."))
+    turns = [
+        {"from": who, "value": next(said) if who in ("gpt", "assistant") else "What is it?"}
+        for who in speakers
+    ]
+    (folder / SHAREGPT4V).write_text(json.dumps([{"image": "0.jpg", "conversations": turns}]))
+    found = real.load_captions("sharegpt4v", folder, "test")
+    assert named(found) == {"0.jpg": ("The caption.",)}
+
+
+@pytest.mark.parametrize("speakers", [("human", "human"), ("human",), ("human", "narrator")])
+def test_sharegpt4v_without_an_answer_is_a_named_row(folder, speakers):
+    turns = [{"from": who, "value": "What?"} for who in speakers]
+    good = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "A dog."}]
+    rows = [
+        {"image": "0.jpg", "conversations": turns},
+        {"image": "1.jpg", "conversations": good},
+    ]
+    (folder / SHAREGPT4V).write_text(json.dumps(rows))
+    with pytest.raises(DataError, match=r"row 0: picture '0\.jpg'"):
+        real.load_captions("sharegpt4v", folder, "test")
+    assert named(real.load_captions("sharegpt4v", folder, "test", **SKIP)) == {"1.jpg": ("A dog.",)}
+
+
+def coco(folder, images, notes):
+    (folder / "val2017").mkdir(exist_ok=True)
+    (folder / "annotations").mkdir(exist_ok=True)
+    for number in range(3):
+        Image.new("RGB", (40, 30)).save(folder / "val2017" / f"{number}.jpg")
+    content = {
+        "images": [{"id": n, "file_name": f"{n}.jpg"} for n in images],
+        "annotations": [
+            {"id": k, "image_id": n, "caption": text} for k, (n, text) in enumerate(notes)
+        ],
+    }
+    (folder / "annotations" / "captions_val2017.json").write_text(json.dumps(content))
+    return folder
+
+
+FIVE = [(0, f"Caption {n}.") for n in range(5)]
+
+
+def test_coco_names_strays_and_drops_blanks_alone(tmp_path):
+    root = coco(tmp_path, [0], [*FIVE, (7, "Of no picture.")])
+    with pytest.raises(DataError, match="annotation id 5: image_id=7: no such picture"):
+        real.load_captions("coco", root, "test")
+    found = real.load_captions("coco", root, "test", **SKIP)
+    assert len(found) == 1
+    assert "image_id=7" in found.left_out[0].reason
+    root = coco(tmp_path, [0], [*FIVE, (0, " ")])  # beyond the five that are used
+    assert len(real.load_captions("coco", root, "test").items[0].captions) == 5
+    root = coco(tmp_path, [0], [*FIVE[:2], (0, "&nbsp;"), *FIVE[2:]])
+    with pytest.raises(DataError, match="caption='&nbsp;'"):
+        real.load_captions("coco", root, "test")
+    found = real.load_captions("coco", root, "test", **SKIP)
+    assert found.items[0].captions == tuple(text for _, text in FIVE)
+    (left,) = found.left_out
+    assert not left.whole
+    assert "caption 3 is blank" in left.reason
+    assert real.manifest(found)["left_out"] == 0, "no row was left out"
+    root = coco(tmp_path, [0, 0], FIVE)
+    with pytest.raises(DataError, match=r"picture 'val2017/0\.jpg': listed twice"):
+        real.load_captions("coco", root, "test")
+
+
+@pytest.mark.parametrize("name", ["urban1k", "dci", "imagenet-v2"])
+def test_hidden_files_beside_official_ones_are_no_data(tmp_path, name):
+    picture = (tmp_path / "x.jpg", tmp_path / "y")
+    Image.new("RGB", (40, 30)).save(picture[0])
+    content = picture[0].read_bytes()
+    if name == "urban1k":
+        for part, file, value in (("image", "1.jpg", content), ("caption", "1.txt", b"A dog.")):
+            (tmp_path / part).mkdir()
+            (tmp_path / part / file).write_bytes(value)
+            (tmp_path / part / f"._{file}").write_bytes(b"\x80")
+        found = real.load_captions(name, tmp_path, "test")
+    elif name == "dci":
+        row = {"image": "1.jpg", "short_caption": "A dog.", "extra_caption": "It sits."}
+        (tmp_path / "annotations").mkdir()
+        (tmp_path / "photos").mkdir()
+        (tmp_path / "photos" / "1.jpg").write_bytes(content)
+        (tmp_path / "annotations" / "1.json").write_text(json.dumps(row))
+        (tmp_path / "annotations" / "._1.json").write_bytes(b"\x80")
+        found = real.load_captions(name, tmp_path, next(iter(real.get(name).splits)))
+    else:
+        (tmp_path / "7").mkdir()
+        (tmp_path / ".ipynb_checkpoints").mkdir()
+        for place in ("7/1.jpeg", "7/._1.jpeg", ".ipynb_checkpoints/1.jpeg"):
+            (tmp_path / place).write_bytes(content)
+        found = real.load_labelled(name, tmp_path)
+    assert len(found) == 1
+    assert not found.left_out
+
+
+def test_nothing_at_all_is_still_an_error_when_skipping(folder):
+    (folder / "metadata.jsonl").write_text("{\n{\n")
+    with pytest.raises(LayoutError, match="no row can be used: .*left out 2"):
+        pairs(folder, **SKIP)
