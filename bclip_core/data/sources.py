@@ -43,6 +43,7 @@ def _real(config: DataConfig, split: str) -> datasets.Dataset:
             missing=config.bad_rows,
             on_error=config.bad_rows,
             limit=getattr(config, split),
+            links=config.links,
         )
     except (DataError, LayoutError) as error:
         raise ConfigError(str(error)) from error
