@@ -140,8 +140,22 @@ def test_unknown_parts_of_an_entry_are_refused_by_name():
 def test_an_unknown_need_of_a_term_is_refused_by_name(monkeypatch):
     monkeypatch.setitem(TERMS, "odd", Term(lambda *_: torch.zeros(()), needs=("depth",)))
     refused(r"needs of its terms \['depth'\]: expected of conditioned, ", terms=("odd",))
-    monkeypatch.setitem(TERMS, "odd", Term(lambda *_: torch.zeros(()), learns=("slope",)))
-    refused(r"learns of its terms \['slope'\]: expected of cross_scale, ", terms=("odd",))
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"learns": ("slope",)}, r"learns of its term 'odd' \('slope',\): expected numbers by name"),
+        ({"reads": ("gamma",)}, "setting of its term 'odd' 'gamma': expected of beta, "),
+        ({"weight": "odd_weight"}, "setting of its term 'odd' 'odd_weight': expected of beta, "),
+        ({"settings": {"beta": 0.1}}, r"settings of its term 'odd' \['beta'\]: expected names that"),
+        ({"learns": {"sigmoid_bias": 1.0}}, r"'sigmoid_bias' is -10.0 and 1.0: expected one number"),
+        ({"needs": lambda config: ("reference",)}, "pooler='': expected one of beta_clip, "),
+    ],
+)
+def test_what_a_term_declares_wrongly_is_refused_by_name(declared, message, monkeypatch):
+    monkeypatch.setitem(TERMS, "odd", Term(lambda *_: torch.zeros(()), **declared))
+    refused(message, terms=("sigmoid", "odd"))
 
 
 def test_texts_that_a_method_needs_are_refused_by_name_where_the_setting_leaves_them_out():
@@ -242,11 +256,11 @@ def test_an_open_choice_is_a_setting_that_changes_the_loss(name, setting, tiny_s
 def test_a_method_computes_what_its_terms_read_and_no_more(name, tiny_scenes):
     method = get_method(name)
     _, features = features_of(method, tiny_scenes)
-    needs = {need for term in method.terms for need in TERMS[term].needs}
+    needs = method.needs()
+    assert needs == {need for t in method.terms for need in TERMS[t].needed(LossConfig())}
     assert (features.patches is not None) == ("patches" in needs)
     assert (features.word_tokens is not None) == ("tokens" in needs)
     assert (features.crossed is not None) == bool(needs & {"crossed", "crossed_one"})
-    assert (features.conditioned is not None) == bool(method.pooler)
+    assert (features.conditioned is not None) == ("conditioned" in needs)
     assert features.reference is None
-    for number in ("cross_scale", "cross_bias", "word_scale", "subcaption_scale", "sigmoid_bias"):
-        assert (getattr(features, number) is not None) == (number in method.learns)
+    assert tuple(features.learnt) == method.learns
