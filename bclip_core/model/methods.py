@@ -185,8 +185,9 @@ class Method:
             negative weight.
         """
         decided = {"pooler": {"kind": self.pooler}, "texts": {"caption": self.caption}}
+        changes = config.changes()
         for part, read in self.reads(config).items():
-            changed = getattr(config, part).changes()
+            changed = changes.get(part, {})
             changed |= {f"extra.{n}": v for n, v in changed.pop("extra", {}).items()}
             for name, value in changed.items():
                 if value == decided.get(part, {}).get(name) or name in read:
@@ -227,17 +228,25 @@ class Method:
 
     def reading(self, config: RunConfig) -> Reading:
         """What a training forward pass computes for its terms."""
-        needs = self.needs(config.loss)
+        return self._reading(self.texts(config.texts), config.loss)
+
+    def _reading(self, texts: TextConfig, loss: LossConfig) -> Reading:
+        needs = self.needs(loss)
         one = "crossed_one" in needs
         return Reading(
-            kinds=self.texts(config.texts).kinds,
+            kinds=texts.kinds,
             conditioned="conditioned" in needs,
             patches="patches" in needs,
             tokens="tokens" in needs,
             crossed=("one" if one else "all") if needs & set(POOLED[1:]) else "",
-            cross_images=0 if one else config.loss.cross_images,
+            cross_images=0 if one else loss.cross_images,
             reference="reference" in needs,
         )
+
+    def resolve(self, config: RunConfig) -> Plan:
+        """All that it makes of a configuration."""
+        texts = self.texts(config.texts)
+        return Plan(config, self, self.parts(config), texts, self._reading(texts, config.loss))
 
     def loss_terms(self, features: Features, config: LossConfig) -> dict[str, Tensor]:
         """Each term's scalar by its label, weighted."""
@@ -322,15 +331,20 @@ def get_method(name: str) -> Method:
     return METHODS[name]
 
 
-def resolve(config: RunConfig) -> Plan:
+def resolve(config: RunConfig, *, check: bool = False) -> Plan:
     """Ask the catalogue what a configuration comes to.
+
+    Args:
+        config: of a run.
+        check: refuse settings that the method does not read, see `Method.check`.
 
     Raises:
         ConfigError: an unknown method, or texts that its terms cannot do without are left out.
     """
     method = get_method(config.method)
-    texts, reading = method.texts(config.texts), method.reading(config)
-    return Plan(config, method, method.parts(config), texts, reading)
+    if check:
+        method.check(config)
+    return method.resolve(config)
 
 
 def register(method: Method) -> Method:

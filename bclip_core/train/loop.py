@@ -65,12 +65,12 @@ def train(
         CheckpointError: the run was begun, but none of its checkpoints can be read.
         NonFiniteLossError: loss or gradient is not finite; earlier checkpoints are kept.
     """
-    plan = resolve(config)
     require_same_run(folder, config)
     trained = folder / WEIGHTS
-    if trained.is_file() and not list_checkpoints(folder):  # finished, see `runs.complete`
+    finished = trained.is_file() and not list_checkpoints(folder)  # see `runs.complete`
+    plan = resolve(config, check=not finished)
+    if finished:
         return checkpoints.load(trained, plan.parts).eval()
-    plan.method.check(config)
     model = create_model(plan)
     check_model(config, model)
     if not plan.method.terms:
