@@ -20,7 +20,7 @@ from bclip_core.checkpoints.open_clip import export_open_clip, import_open_clip
 from bclip_core.checkpoints.released import import_released
 from bclip_core.checkpoints.weights import read_safetensors, read_weights
 from bclip_core.config import BackboneConfig, ConfigError, HeadsConfig, PoolerConfig, RunConfig
-from bclip_core.model import BClip, Heads, get_method
+from bclip_core.model import BClip, Heads, HeadsSpec, Parts, get_method
 from bclip_core.poolers import build_pooler
 from bclip_core.records.files import write_atomically
 
@@ -29,9 +29,6 @@ SHIPPED = {"scenes": PRETRAINED_FOLDER / "scenes.safetensors"}
 # Fields that change what a model computes: weights never load across a difference in one of them.
 # A longer context is not a mismatch where stretching is asked for, see `create_model`.
 CHECKED_BACKBONE_FIELDS = ("name", "quick_gelu", "context_length")
-
-
-HeadsSpec = tuple[tuple[str, ...], bool, HeadsConfig]  # the arguments of `heads.Heads`
 
 
 def build_model(
@@ -54,18 +51,33 @@ def equip(model: BClip, pooler: PoolerConfig | None, heads: HeadsSpec | None) ->
     if pooler is not None:
         model.pooler = build_pooler(model.backbone.dim, pooler)
     if heads is not None:
-        names, calibrate, config = heads
+        scalars, calibrate, config = heads
         rows, columns = model.backbone.grid
-        model.heads = Heads(names, model.backbone.dim, rows * columns, calibrate, config)
+        model.heads = Heads(scalars, model.backbone.dim, rows * columns, calibrate, config)
     return model
 
 
-def parts_of(config: RunConfig) -> tuple[PoolerConfig | None, HeadsSpec | None]:
-    """Pooler and heads of a run's method."""
-    method = get_method(config.method)
-    pooler = config.pooler.replace(kind=method.pooler) if method.pooler else None
-    heads = (method.learns, method.calibrate, config.heads)
-    return pooler, heads if method.learns or method.calibrate else None
+def start_model(parts: Parts, seed: int) -> BClip:
+    """The model that a run starts from: pretrained weights, positions stretched, fresh pooler.
+
+    Args:
+        parts: what it is made of.
+        seed: of the fresh weights, which depend on nothing else.
+
+    Raises:
+        ConfigError: unknown backbone.
+        CheckpointError: the pretrained weights do not fit the parts.
+    """
+    torch.manual_seed(seed)
+    weights = own_weights(parts.backbone.pretrained)
+    if weights is None:
+        return build_model(*parts)
+    backbone = load(weights).backbone
+    stored, asked = backbone.config, parts.backbone
+    refuse_mismatch(stored, asked.replace(context_length=stored.context_length), str(weights))
+    backbone.stretch_context(asked.context_length)
+    torch.manual_seed(seed)
+    return equip(BClip(backbone), parts.pooler, parts.heads)
 
 
 def own_weights(pretrained: str) -> Path | None:
@@ -104,12 +116,13 @@ def save(model: BClip, path: Path, *, dtype: torch.dtype | None = None) -> Path:
     return write_atomically(Path(path), lambda temporary: save_file(state, temporary, metadata))
 
 
-def load(path: Path, expected: RunConfig | None = None) -> BClip:
+def load(path: Path, expected: RunConfig | Parts | None = None) -> BClip:
     """Read a model written by `save`, in float32.
 
     Args:
         path: a `.safetensors` file.
-        expected: refuse the file when backbone, activation, context or pooler differ from this.
+        expected: refuse the file when backbone, activation, context, pooler or heads differ from
+            those of this run, or from these parts.
 
     Raises:
         FileNotFoundError: no such file.
@@ -124,15 +137,18 @@ def load(path: Path, expected: RunConfig | None = None) -> BClip:
     pooler = None if header["pooler"] is None else PoolerConfig.from_dict(header["pooler"])
     heads = _heads_of(header)
     if expected is not None:
+        if isinstance(expected, RunConfig):
+            expected = get_method(expected.method).parts(expected)
         refuse_mismatch(backbone, expected.backbone, str(path))
-        asked, learnt = parts_of(expected)
+        asked, learnt = expected.pooler, expected.heads
         shapes = [None if one is None else (one.kind, one.heads) for one in (pooler, asked)]
         if shapes[0] != shapes[1]:
             raise CheckpointError(
                 f"checkpoint {path}: pooler is {pooler}, but asked for is {asked}"
             )
-        if heads != learnt:
-            raise CheckpointError(f"checkpoint {path}: heads are {heads}, but asked is {learnt}")
+        found, wanted = (None if one is None else one.shape for one in (heads, learnt))
+        if found != wanted:
+            raise CheckpointError(f"checkpoint {path}: heads are {found}, but asked is {wanted}")
     # Weights follow from the file, so nothing is fetched for the tag that they once started from.
     model = build_model(backbone.replace(pretrained=""), pooler, heads)
     load_exactly(model, state, f"checkpoint {path}")
@@ -146,7 +162,8 @@ def _heads_of(header: dict[str, Any]) -> HeadsSpec | None:
     if not stored:
         return None
     names, calibrate = tuple(stored.pop("names")), stored.pop("calibrate")
-    return names, calibrate, HeadsConfig.from_dict(stored)
+    starts = dict.fromkeys(names, 0.0)  # their values are among the weights
+    return HeadsSpec(starts, calibrate, HeadsConfig.from_dict(stored))
 
 
 def refuse_mismatch(stored: BackboneConfig, asked: BackboneConfig, name: str) -> None:

@@ -54,9 +54,10 @@ def _check_type(name: str, value: object, kind: type) -> None:
 def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     changed = {}
     for name, value in values.items():
+        default = defaults.get(name)  # there is none of a setting that a term brings
         if isinstance(value, dict):
-            value = _changed(value, defaults[name]) or defaults[name]
-        if value != defaults[name]:
+            value = _changed(value, default or {}) or default
+        if value != default:
             changed[name] = value
     return changed
 
@@ -201,7 +202,11 @@ class TextConfig(Config):
 
 @dataclass(frozen=True)
 class LossConfig(Config):
-    """Settings of the loss terms; a method reads those that its terms use."""
+    """Settings of the loss terms; a method reads those that its terms declare.
+
+    A term may bring settings that have no field here, see `Term.settings`: numbers, which `extra`
+    holds by name where they differ from the term's own.
+    """
 
     beta: float = 0.5  # how far other texts of the same image count as positives (β-CAL)
     beta_cal_weight: float = 1.0
@@ -219,6 +224,9 @@ class LossConfig(Config):
     principal_weight: float = 1.0  # Long-CLIP's short caption
     principal_components: int = 32  # as Long-CLIP's code
     local_weight: float = 1.0  # of the local term of FLAIR, FILIP and SPARC
+    extra: dict[str, float] = field(
+        default_factory=dict, hash=False
+    )  # of terms that bring their own
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -232,6 +240,10 @@ class LossConfig(Config):
         temperature, components = self.token_temperature, self.principal_components
         require(temperature > 0, "token_temperature", temperature, "> 0")
         require(components >= 1, "principal_components", components, ">= 1")
+        require(isinstance(self.extra, dict), "extra", self.extra, "numbers by name")
+        for name, value in self.extra.items():
+            _check_type(f"extra.{name}", value, float)
+        object.__setattr__(self, "extra", {name: float(v) for name, v in self.extra.items()})
 
 
 @dataclass(frozen=True)

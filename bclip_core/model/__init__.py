@@ -10,13 +10,17 @@ from bclip_core.model.features import (
 )
 from bclip_core.model.heads import (
     Heads,
+    HeadsSpec,
     TokenCalibration,
 )
 from bclip_core.model.methods import (
     METHODS,
     Method,
+    Parts,
+    Plan,
     get_method,
     register,
+    resolve,
 )
 from bclip_core.model.terms import (
     TERMS,
@@ -28,9 +32,12 @@ __all__ = [
     "BClip",
     "Features",
     "Heads",
+    "HeadsSpec",
     "LossTerm",
     "METHODS",
     "Method",
+    "Parts",
+    "Plan",
     "Reading",
     "TERMS",
     "Term",
@@ -38,4 +45,5 @@ __all__ = [
     "TokenCalibration",
     "get_method",
     "register",
+    "resolve",
 ]

@@ -27,8 +27,7 @@ class BClip(nn.Module):
 
     Args:
         backbone: encodes images and texts into the shared space of width D.
-        pooler: turns patches and texts into text-conditioned image embeddings, or None. Any of
-            `pooler_kinds`.
+        pooler: turns patches and texts into text-conditioned image embeddings, or None.
         heads: scales, biases and calibration that the method's losses learn, or None.
         reading: what `forward` computes beside embeddings; training sets it, evaluation needs none.
     """
@@ -61,7 +60,8 @@ class BClip(nn.Module):
         conditioned = pooler_scale = None
         identity = text_identity(texts.tokens)[texts.index]
         if self.pooler is not None:
-            conditioned, _ = self.pooler(patches, text)
+            if self.reading.conditioned:
+                conditioned, _ = self.pooler(patches, text)
             if self.pooler.logit_scale is not None:
                 pooler_scale = self.pooler.logit_scale.exp()
             if self.reading.crossed:
@@ -76,7 +76,7 @@ class BClip(nn.Module):
             kind = [TEXT_KINDS.index(name) for name in self.reading.kinds]
             extra["kind"] = torch.tensor(kind, device=text.device).expand(texts.mask.shape)
         if self.heads is not None:
-            extra |= self.heads.values()
+            extra["learnt"] = self.heads.values()
         scale = self.backbone.logit_scale.exp()
         return Features(
             image, text, texts.mask, identity, conditioned, scale, pooler_scale, **extra

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,9 +52,9 @@ class Features(NamedTuple):
         crossed: cosine of text k of image b with M other images pooled under it, [B, K, M]; or of
             one text of b, [B, 1, M].
         reference: mean of those M images' conditioned embeddings, [B, K, D].
-        cross_scale, cross_bias, word_scale, subcaption_scale, sigmoid_bias: learnt scalars.
 
     Always there:
+        learnt: the scalars that the terms declare, by name; a `..._scale` is the multiplier itself.
         ranks: how many processes hold these very features, see `distributed.gather_features`.
     """
 
@@ -70,12 +72,19 @@ class Features(NamedTuple):
     word_mask: Tensor | None = None
     crossed: Tensor | None = None
     reference: Tensor | None = None
-    cross_scale: Tensor | None = None
-    cross_bias: Tensor | None = None
-    word_scale: Tensor | None = None
-    subcaption_scale: Tensor | None = None
-    sigmoid_bias: Tensor | None = None
+    learnt: Mapping[str, Tensor] = MappingProxyType({})
     ranks: int = 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor that is there, by name; the learnt scalars as "learnt.NAME"."""
+        fields = {name: x for name, x in self._asdict().items() if isinstance(x, Tensor)}
+        return fields | {f"learnt.{name}": value for name, value in self.learnt.items()}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Features:
+        """The same with other tensors, named as `tensors` does; it needs all of `learnt`."""
+        fields: dict[str, Any] = {name: x for name, x in tensors.items() if "." not in name}
+        learnt = {name: tensors[f"learnt.{name}"] for name in self.learnt}
+        return self._replace(**fields, learnt=learnt)
 
     def where(self, *kinds: str) -> Tensor:
         """Which texts exist and are of these kinds, [B, K] bool; every text where none is told."""
@@ -91,6 +100,7 @@ class Reading:
 
     Attributes:
         kinds: what the K slots of a batch hold, see `TextConfig.kinds`; empty: not told.
+        conditioned: each image pooled with each of its texts, where there is a pooler.
         patches: the dense patches.
         tokens: patch and word tokens.
         crossed: other images pooled with a text: "" none, "all" texts, or "one" text per image.
@@ -99,6 +109,7 @@ class Reading:
     """
 
     kinds: tuple[str, ...] = ()
+    conditioned: bool = True
     patches: bool = False
     tokens: bool = False
     crossed: str = ""

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bclip_core.config import HeadsConfig
-
-SCALARS = {
-    "cross_scale": math.log(1 / 0.07),
-    "cross_bias": -5.5,  # about -(mean logit + ln 7) at the start, for eight images per text
-    "word_scale": math.log(1 / 0.07),
-    "subcaption_scale": math.log(1 / 0.07),
-    "sigmoid_bias": -10.0,  # as SigLIP starts it
-}
-"""Learnt numbers a loss term may ask for, with their starts; a `..._scale` is a logarithm."""
 
 _HIDDEN_RATIO = 0.2  # of the width, as in FineLIP's code
 
@@ -53,11 +44,30 @@ class TokenCalibration(nn.Module):
         return aggregated
 
 
+class HeadsSpec(NamedTuple):
+    """Which heads a method has.
+
+    Attributes:
+        scalars: learnt numbers by name, with their starts; a `..._scale` is a logarithm.
+        calibrate: whether patches and words are calibrated.
+        config: sizes.
+    """
+
+    scalars: Mapping[str, float]
+    calibrate: bool
+    config: HeadsConfig
+
+    @property
+    def shape(self) -> tuple[tuple[str, ...], bool, HeadsConfig]:
+        """What two files must share to hold the same weights: all but the starts."""
+        return tuple(sorted(self.scalars)), self.calibrate, self.config
+
+
 class Heads(nn.Module):
     """The learnt parts that a method's terms ask for.
 
     Args:
-        names: of `SCALARS`.
+        scalars: learnt numbers by name, with their starts; a `..._scale` is a logarithm.
         dim: D.
         patches: P, of which `config.token_ratio` decides the number of calibrated tokens, for
             patches and words alike (as FineLIP's code).
@@ -71,12 +81,17 @@ class Heads(nn.Module):
     """
 
     def __init__(
-        self, names: Iterable[str], dim: int, patches: int, calibrate: bool, config: HeadsConfig
+        self,
+        scalars: Mapping[str, float],
+        dim: int,
+        patches: int,
+        calibrate: bool,
+        config: HeadsConfig,
     ) -> None:
         super().__init__()
-        self.config, self.names, self.calibrate = config, tuple(sorted(names)), calibrate
+        self.config, self.names, self.calibrate = config, tuple(sorted(scalars)), calibrate
         self.scalars = nn.ParameterDict(
-            {name: nn.Parameter(torch.tensor(SCALARS[name])) for name in self.names}
+            {name: nn.Parameter(torch.tensor(float(scalars[name]))) for name in self.names}
         )
         slots = max(1, int(config.token_ratio * patches))
         sizes = (dim, slots, config.calibration_scale)

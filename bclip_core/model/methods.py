@@ -1,18 +1,52 @@
-"""The catalogue: a method = pooler + loss terms + texts. A new method is one entry."""
+"""The catalogue: a method = pooler + loss terms + texts. A new method is one entry.
+
+What a method computes, learns and reads follows from what its terms declare, see `terms.Term`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
-from bclip_core.config import ConfigError, LossConfig, RunConfig, TextConfig
+from bclip_core.config import (
+    BackboneConfig,
+    ConfigError,
+    LossConfig,
+    PoolerConfig,
+    RunConfig,
+    TextConfig,
+)
 from bclip_core.model.features import Features, Reading
-from bclip_core.model.heads import SCALARS
-from bclip_core.model.terms import READABLE, TERMS, LossTerm, Term
+from bclip_core.model.heads import HeadsSpec
+from bclip_core.model.terms import POOLED, READABLE, TERMS, LossTerm, Term
 from bclip_core.poolers import POOLERS
 
-__all__ = ["METHODS", "TERMS", "LossTerm", "Method", "Term", "get_method", "register"]
+__all__ = [
+    "METHODS",
+    "TERMS",
+    "LossTerm",
+    "Method",
+    "Parts",
+    "Plan",
+    "Term",
+    "get_method",
+    "register",
+    "resolve",
+]
+
+_FIELDS = tuple(f.name for f in dataclasses.fields(LossConfig) if f.name != "extra")
+
+
+class Parts(NamedTuple):
+    """What a model is made of: the arguments of `checkpoints.build_model`."""
+
+    backbone: BackboneConfig
+    pooler: PoolerConfig | None
+    heads: HeadsSpec | None
 
 
 @dataclass(frozen=True)
@@ -28,8 +62,8 @@ class Method:
         calibrate: whether patch and word tokens are calibrated to fewer (MulCLIP).
 
     Raises:
-        ConfigError: unknown terms, poolers or needs of terms, or terms that need a pooler without
-            one.
+        ConfigError: unknown terms or poolers, terms that declare what there is not or two starts
+            of one number, or that need a pooler without one.
     """
 
     name: str
@@ -49,14 +83,24 @@ class Method:
             for value in given:
                 if value not in known:
                     self._refuse(f"{field}={value!r}: expected one of {', '.join(known)}")
-        for field, known in (("needs", READABLE), ("learns", tuple(SCALARS))):
-            unknown = sorted(self._all(field) - set(known))
-            if unknown:
-                self._refuse(f"{field} of its terms {unknown}: expected of {', '.join(known)}")
-        if self._all("needs") & {"conditioned", "crossed", "crossed_one"} and not self.pooler:
-            self._refuse(f"pooler='': expected one of {', '.join(POOLERS)} for {self.terms}")
-        if self._all("needs") >= {"crossed", "crossed_one"}:
-            self._refuse("terms that cross all texts and terms that cross one: expected one kind")
+        for name in self.terms:
+            self._check_declaration(name, TERMS[name])
+        for field in ("learns", "settings"):
+            self._collected(field)
+        self.needs()
+
+    def _check_declaration(self, name: str, term: Term) -> None:
+        """Refuse a term that declares what there is not."""
+        for field in ("learns", "settings"):
+            value = getattr(term, field)
+            if not isinstance(value, Mapping):
+                self._refuse(f"{field} of its term {name!r} {value!r}: expected numbers by name")
+        known = (*_FIELDS, *term.settings)
+        for setting in (*term.reads, *((term.weight,) if term.weight else ())):
+            if setting not in known:
+                self._refuse(f"setting of its term {name!r} {setting!r}: expected of {_all(known)}")
+        if taken := sorted(set(term.settings) & set(_FIELDS)):
+            self._refuse(f"settings of its term {name!r} {taken}: expected names that are free")
 
     def _refuse(self, reason: str) -> None:
         raise ConfigError(f"method {self.name!r}: {reason}")
@@ -65,6 +109,35 @@ class Method:
         values = [getattr(TERMS[name], field) for name in self.terms]
         return {v for value in values for v in ((value,) if isinstance(value, str) else value)}
 
+    def _collected(self, field: str) -> dict[str, float]:
+        """Numbers that its terms declare, by name; two terms may share one."""
+        found: dict[str, float] = {}
+        for name in self.terms:
+            for number, value in getattr(TERMS[name], field).items():
+                if found.setdefault(number, value) != value:
+                    self._refuse(
+                        f"{field} of its terms, {number!r} is {found[number]} and {value}: "
+                        "expected one number, or two names"
+                    )
+        return found
+
+    def needs(self, config: LossConfig | None = None) -> set[str]:
+        """What has to be computed for its terms under these settings, of `terms.READABLE`.
+
+        Raises:
+            ConfigError: a term needs what there is not, a pooler where the method has none, or
+                other images in a way that another term does not.
+        """
+        settings = LossConfig() if config is None else config
+        needs = {need for name in self.terms for need in TERMS[name].needed(settings)}
+        if unknown := sorted(needs - set(READABLE)):
+            self._refuse(f"needs of its terms {unknown}: expected of {_all(READABLE)}")
+        if needs & set(POOLED) and not self.pooler:
+            self._refuse(f"pooler='': expected one of {_all(POOLERS)} for {self.terms}")
+        if needs >= {"crossed", "crossed_one"}:
+            self._refuse("terms that cross all texts and terms that cross one: expected one kind")
+        return needs
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The names of its terms in histories: both forms of β-CAL are "beta_cal" there."""
@@ -72,13 +145,68 @@ class Method:
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """The fields of `LossConfig` that weigh its terms."""
+        """The settings that weigh its terms."""
         return tuple(sorted(self._all("weight") - {""}))
 
     @property
     def learns(self) -> tuple[str, ...]:
-        """The scalars of `heads.SCALARS` that its terms learn."""
+        """The scalars that its terms learn."""
         return tuple(sorted(self._all("learns")))
+
+    def weighed(self, config: LossConfig, factor: float) -> LossConfig:
+        """`config` with every weight of its terms multiplied."""
+        own = self._collected("settings")
+        extra = {n: config.extra.get(n, own[n]) * factor for n in self.weights if n in own}
+        extra = {n: value for n, value in {**config.extra, **extra}.items() if value != own.get(n)}
+        fields = {n: getattr(config, n) * factor for n in self.weights if n not in own}
+        return config.replace(**fields, extra=extra)
+
+    def reads(self, config: RunConfig) -> dict[str, tuple[str, ...]]:
+        """The fields of each part of a configuration that it reads, under these settings."""
+        needs = self.needs(config.loss)
+        loss = {*self._all("reads"), *self.weights}
+        loss |= {"cross_images"} if needs & {"crossed", "reference"} else set()
+        own = tuple(f"extra.{name}" for name in self._collected("settings"))
+        return {
+            "loss": (*(name for name in _FIELDS if name in loss), *own),
+            "pooler": ("heads", "init") if self.pooler else (),
+            "heads": ("token_ratio", "calibration_scale") if self.calibrate else (),
+            "texts": ("sentences", "phrases", "sentence_texts")
+            + (("summary",) if "summary" in self._all("texts") else ()),
+        }
+
+    def check(self, config: RunConfig) -> None:
+        """Refuse settings that differ from the defaults though this method does not read them.
+
+        Of the texts, how many there are of each kind may be set for any method: `texts` cuts them.
+
+        Raises:
+            ConfigError: such a setting (the message lists those that the method does read), or a
+            negative weight.
+        """
+        decided = {"pooler": {"kind": self.pooler}, "texts": {"caption": self.caption}}
+        changes = config.changes()
+        for part, read in self.reads(config).items():
+            changed = changes.get(part, {})
+            changed |= {f"extra.{n}": v for n, v in changed.pop("extra", {}).items()}
+            for name, value in changed.items():
+                if value == decided.get(part, {}).get(name) or name in read:
+                    continue
+                known = f"one of {', '.join(read)}" if read else "none, it reads no such setting"
+                raise ConfigError(
+                    f"{part}.{name}={value!r}: not read by method {self.name!r}: "
+                    f"expected, of {part}, {known}"
+                )
+        for name in self.weights:
+            if (weight := config.loss.extra.get(name, 0.0)) < 0:
+                raise ConfigError(f"loss.extra.{name}={weight!r}: expected >= 0")
+
+    def parts(self, config: RunConfig) -> Parts:
+        """What the models of its runs are made of."""
+        pooler = config.pooler.replace(kind=self.pooler) if self.pooler else None
+        heads = HeadsSpec(self._collected("learns"), self.calibrate, config.heads)
+        has_heads = heads.scalars or self.calibrate
+        return Parts(config.backbone, pooler, heads if has_heads else None)
 
     def texts(self, config: TextConfig) -> TextConfig:
         """`config` cut to what this method reads; the sampled caption stays the same.
@@ -100,23 +228,53 @@ class Method:
 
     def reading(self, config: RunConfig) -> Reading:
         """What a training forward pass computes for its terms."""
-        needs = self._all("needs")
-        centred = config.loss.conditioning_centre and any(t.startswith("beta") for t in self.terms)
-        crossed = "one" if "crossed_one" in needs else "all"
-        gathers_calibrated = config.loss.subcaption_tokens == "calibrated"
+        return self._reading(self.texts(config.texts), config.loss)
+
+    def _reading(self, texts: TextConfig, loss: LossConfig) -> Reading:
+        needs = self.needs(loss)
+        one = "crossed_one" in needs
         return Reading(
-            kinds=self.texts(config.texts).kinds,
+            kinds=texts.kinds,
+            conditioned="conditioned" in needs,
             patches="patches" in needs,
-            tokens="tokens" in needs or ("subcaption" in self.terms and gathers_calibrated),
-            crossed=crossed if centred or needs & {"crossed", "crossed_one"} else "",
-            cross_images=0 if crossed == "one" else config.loss.cross_images,
-            reference=centred,
+            tokens="tokens" in needs,
+            crossed=("one" if one else "all") if needs & set(POOLED[1:]) else "",
+            cross_images=0 if one else loss.cross_images,
+            reference="reference" in needs,
         )
+
+    def resolve(self, config: RunConfig) -> Plan:
+        """All that it makes of a configuration."""
+        texts = self.texts(config.texts)
+        return Plan(config, self, self.parts(config), texts, self._reading(texts, config.loss))
 
     def loss_terms(self, features: Features, config: LossConfig) -> dict[str, Tensor]:
         """Each term's scalar by its label, weighted."""
         terms = zip(self.labels, (TERMS[name] for name in self.terms), strict=True)
-        return {label: term.loss(features, config) * term.factor(config) for label, term in terms}
+        return {label: term.weighted(features, config) for label, term in terms}
+
+
+def _all(names: Mapping[str, object] | tuple[str, ...]) -> str:
+    return ", ".join(names)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration with all that its method makes of it, so that nobody asks twice.
+
+    Attributes:
+        config: of the run.
+        method: its entry of the catalogue.
+        parts: what its model is made of.
+        texts: what a step draws.
+        reading: what a training forward pass computes.
+    """
+
+    config: RunConfig
+    method: Method
+    parts: Parts
+    texts: TextConfig
+    reading: Reading
 
 
 _MULCLIP = ("global", "summary", "word", "subcaption")
@@ -171,6 +329,22 @@ def get_method(name: str) -> Method:
     if name not in METHODS:
         raise ConfigError(f"method={name!r}: expected one of {', '.join(METHODS)}")
     return METHODS[name]
+
+
+def resolve(config: RunConfig, *, check: bool = False) -> Plan:
+    """Ask the catalogue what a configuration comes to.
+
+    Args:
+        config: of a run.
+        check: refuse settings that the method does not read, see `Method.check`.
+
+    Raises:
+        ConfigError: an unknown method, or texts that its terms cannot do without are left out.
+    """
+    method = get_method(config.method)
+    if check:
+        method.check(config)
+    return method.resolve(config)
 
 
 def register(method: Method) -> Method:

@@ -5,8 +5,9 @@ A term sees a step's `Features` and the `LossConfig`; a method is a sum of terms
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -30,34 +31,55 @@ from bclip_core.model.features import Features
 from bclip_core.poolers import sparse_average
 
 LossTerm = Callable[[Features, LossConfig], Tensor]
+Needs = tuple[str, ...] | Callable[[LossConfig], tuple[str, ...]]
 SUMMARY_SLOT = 1  # of the text axis, where a method reads a summary
-READABLE = ("conditioned", "patches", "tokens", "crossed", "crossed_one")
+POOLED = ("conditioned", "crossed", "crossed_one", "reference")  # these need a pooler
+READABLE = (*POOLED, "patches", "tokens")
 
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of a loss.
+    """One summand of a loss: all that the rest of the house knows of it is what it declares here.
 
     Attributes:
         loss: its scalar, of features and settings.
         texts: which kinds of text it reads beside the caption, of `TEXT_KINDS`.
         required: those of them that it cannot do without.
-        needs: what else it reads, of `READABLE`.
-        learns: numbers that it learns, of `heads.SCALARS`.
+        needs: what has to be computed for it, of `READABLE`; where settings decide that, a function
+            of them. "reference" is the mean of other images' embeddings, "crossed" their cosines.
+        learns: scalars that it learns, with their starts, for its loss to read as
+            `features.learnt`; a `..._scale` is a logarithm here and kept in [1, 100].
         label: its name in histories; empty: the one in `TERMS`.
-        weight: the field of `LossConfig` that it is multiplied by; empty: 1.
+        weight: the setting that it is multiplied by; empty: 1.
+        reads: the other fields of `LossConfig` that its loss reads.
+        settings: numbers of its own that are no fields of `LossConfig`, with their defaults; its
+            loss reads them as `config.extra`, a run sets them as `loss.extra.NAME`.
     """
 
     loss: LossTerm
     texts: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    learns: tuple[str, ...] = ()
+    needs: Needs = ()
+    learns: Mapping[str, float] = field(default_factory=dict)
     label: str = ""
     weight: str = ""
+    reads: tuple[str, ...] = ()
+    settings: Mapping[str, float] = field(default_factory=dict)
+
+    def needed(self, config: LossConfig) -> tuple[str, ...]:
+        """What has to be computed for it under these settings, of `READABLE`."""
+        return self.needs(config) if callable(self.needs) else self.needs
+
+    def weighted(self, features: Features, config: LossConfig) -> Tensor:
+        """Its scalar, times its weight."""
+        if self.settings:
+            config = config.replace(extra={**self.settings, **config.extra})
+        return self.loss(features, config) * self.factor(config)
 
     def factor(self, config: LossConfig) -> float:
         """Its weight in the loss."""
+        if self.weight in self.settings:
+            return float(config.extra.get(self.weight, self.settings[self.weight]))
         return float(getattr(config, self.weight)) if self.weight else 1.0
 
 
@@ -105,9 +127,9 @@ def _cross(form: str, beside: bool) -> LossTerm:
             unit_cosine(_given(features.conditioned), features.text),
             _given(features.crossed),
             features.where("caption", "sentence", "phrase"),
-            _given(features.cross_scale if beside else features.pooler_logit_scale),
+            features.learnt["cross_scale"] if beside else _given(features.pooler_logit_scale),
             form=form,
-            bias=_given(features.cross_bias) if form == "bce" else 0.0,
+            bias=features.learnt["cross_bias"] if form == "bce" else 0.0,
         )
 
     return term
@@ -132,7 +154,7 @@ def _word(features: Features, config: LossConfig) -> Tensor:
         _given(features.patch_tokens),
         _given(features.word_tokens),
         _given(features.word_mask),
-        _given(features.word_scale),
+        features.learnt["word_scale"],
         temperature=config.token_temperature,
         negatives=config.word_negatives,
     )
@@ -145,7 +167,7 @@ def _subcaption(features: Features, config: LossConfig) -> Tensor:
         _given(features.patch_tokens if calibrated else features.patches),
         features.text,
         features.where("sentence"),
-        _given(features.subcaption_scale),
+        features.learnt["subcaption_scale"],
         temperature=config.token_temperature,
     )
 
@@ -177,13 +199,13 @@ def _multi_positive(features: Features, _: LossConfig) -> Tensor:
 def _sigmoid(features: Features, _: LossConfig) -> Tensor:
     """SigLIP: class token against caption, each pair a yes or no."""
     caption, mask = features.text[:, :1], features.mask[:, :1]
-    bias = _given(features.sigmoid_bias)
+    bias = features.learnt["sigmoid_bias"]
     return sigmoid_contrastive(features.image, caption, mask, features.logit_scale, bias)
 
 
 def _flair_global(features: Features, _: LossConfig) -> Tensor:
     """FLAIR's multi-positive sigmoid loss; its code halves the sum of both."""
-    mask, bias = features.where("caption", "sentence"), _given(features.sigmoid_bias)
+    mask, bias = features.where("caption", "sentence"), features.learnt["sigmoid_bias"]
     loss = sigmoid_contrastive(features.image, features.text, mask, features.logit_scale, bias)
     return loss / 2
 
@@ -195,31 +217,49 @@ def _flair_local(features: Features, _: LossConfig) -> Tensor:
         _given(features.crossed)[:, 0],
         features.where("caption", "sentence"),
         features.logit_scale,
-        _given(features.sigmoid_bias),
+        features.learnt["sigmoid_bias"],
     )
     return loss / 2
 
 
+def _beta_needs(config: LossConfig) -> tuple[str, ...]:
+    return ("conditioned", "reference") if config.conditioning_centre else ("conditioned",)
+
+
+def _subcaption_needs(config: LossConfig) -> tuple[str, ...]:
+    return ("tokens",) if config.subcaption_tokens == "calibrated" else ("patches",)
+
+
 _PARTS, _SENTENCES, _SUMMARY = ("sentence", "phrase"), ("sentence",), ("summary",)
-_CROSSED, _BIASED = ("conditioned", "crossed"), ("sigmoid_bias",)
-_BETA: dict[str, Any] = {"texts": _PARTS, "label": "beta_cal", "weight": "beta_cal_weight"}
+_START = math.log(1 / 0.07)  # of every learnt scale
+_CROSS_BIAS = {"cross_bias": -5.5}  # about -(mean logit + ln 7) at first, for 8 images per text
+_BIASED = {"sigmoid_bias": -10.0}  # as SigLIP starts it
+_BETA: dict[str, Any] = {
+    "texts": _PARTS, "needs": _beta_needs, "label": "beta_cal", "weight": "beta_cal_weight",
+    "reads": ("beta", "mask_padding", "duplicates", "conditioning_centre"),
+}  # fmt: skip
 _CROSS: dict[str, Any] = {
-    "texts": _PARTS, "needs": _CROSSED, "label": "cross", "weight": "cross_weight"
+    "texts": _PARTS, "needs": ("conditioned", "crossed"), "label": "cross", "weight": "cross_weight"
 }  # fmt: skip
 TERMS: dict[str, Term] = {
     "global": Term(_global),
-    "beta_cal_ce": Term(_beta_cal("ce"), needs=("conditioned",), **_BETA),
-    "beta_cal_bce": Term(_beta_cal("bce"), needs=("conditioned",), **_BETA),
-    "cross_ce": Term(_cross("ce", True), learns=("cross_scale",), **_CROSS),
-    "cross_bce": Term(_cross("bce", True), learns=("cross_scale", "cross_bias"), **_CROSS),
+    "beta_cal_ce": Term(_beta_cal("ce"), **_BETA),
+    "beta_cal_bce": Term(_beta_cal("bce"), **_BETA),
+    "cross_ce": Term(_cross("ce", True), learns={"cross_scale": _START}, **_CROSS),
+    "cross_bce": Term(_cross("bce", True), learns={"cross_scale": _START, **_CROSS_BIAS}, **_CROSS),
     "cross_only_ce": Term(_cross("ce", False), **_CROSS),
-    "cross_only_bce": Term(_cross("bce", False), learns=("cross_bias",), **_CROSS),
+    "cross_only_bce": Term(_cross("bce", False), learns=_CROSS_BIAS, **_CROSS),
     "summary": Term(_summary, _SUMMARY, _SUMMARY, weight="summary_weight"),
-    "principal": Term(_principal, _SUMMARY, _SUMMARY, weight="principal_weight"),
-    "word": Term(_word, needs=("tokens",), learns=("word_scale",), weight="word_weight"),
+    "principal": Term(
+        _principal, _SUMMARY, _SUMMARY, weight="principal_weight", reads=("principal_components",)
+    ),
+    "word": Term(
+        _word, needs=("tokens",), learns={"word_scale": _START}, weight="word_weight",
+        reads=("token_temperature", "word_negatives"),
+    ),
     "subcaption": Term(
-        _subcaption, _SENTENCES, _SENTENCES, ("patches",), ("subcaption_scale",),
-        weight="subcaption_weight",
+        _subcaption, _SENTENCES, _SENTENCES, _subcaption_needs, {"subcaption_scale": _START},
+        weight="subcaption_weight", reads=("token_temperature", "subcaption_tokens"),
     ),
     "late_interaction": Term(_late_interaction, needs=("tokens",), weight="local_weight"),
     "sparse": Term(_sparse, needs=("tokens",), weight="local_weight"),
@@ -231,6 +271,6 @@ TERMS: dict[str, Term] = {
         weight="local_weight",
     ),
 }  # fmt: skip
-"""Every known term. A reader's own is added by `methods.register`."""
+"""Every known term. A reader's own is one more entry, made before the `Method` that names it."""
 
-__all__ = ["READABLE", "SUMMARY_SLOT", "TERMS", "LossTerm", "Term"]
+__all__ = ["POOLED", "READABLE", "SUMMARY_SLOT", "TERMS", "LossTerm", "Needs", "Term"]

@@ -21,10 +21,12 @@ from filelock import FileLock
 from bclip_core.config import RunConfig
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation.protocols import scenes as scene_benchmark
+from bclip_core.model import get_method
 from bclip_core.records.files import read_json, write_json
 from bclip_core.records.progress import progress_bar
 from bclip_core.records.results import code_version
 from bclip_core.train import train
+from bclip_core.train.loop import WEIGHTS
 from bclip_core.train.resume import CHECKPOINTS
 from bclip_core.train.run import EVALUATED, Run, find
 
@@ -51,7 +53,7 @@ def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(run.folder.with_suffix(".lock")):
         data = run.config.data
-        if not (run.folder / "model.safetensors").is_file():
+        if not (run.folder / WEIGHTS).is_file():
             train(run.config, load_split(data, "train"), run.folder, progress=progress)
         # six times the model's size, of use only to go on with training that is over
         shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
@@ -73,10 +75,14 @@ def obtain(
         split: what they are evaluated on, see `complete`.
 
     Raises:
+        ConfigError: a run that is to be trained has a setting that its method does not read.
         RuntimeError: a worker failed; the message ends with its last lines.
     """
     runs = [find(config) for config in configs]
     missing = {run.folder: run for run in runs if not run.has(split)}
+    for run in missing.values():
+        if not (run.folder / WEIGHTS).is_file():
+            get_method(run.config.method).check(run.config)
     for part in ("train", split):  # built here once, not by every worker
         for run in missing.values():
             load_split(run.config.data, part)

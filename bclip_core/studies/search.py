@@ -39,9 +39,8 @@ def scaled(config: RunConfig, factors: Factors) -> RunConfig:
     """A configuration with its learning rates and its method's weights multiplied."""
     rate, weight = factors
     train = config.train.replace(lr=config.train.lr * rate, pooler_lr=config.train.pooler_lr * rate)
-    names = get_method(config.method).weights
-    loss = {name: getattr(config.loss, name) * weight for name in names}
-    return config.replace(train=train, loss=config.loss.replace(**loss))
+    loss = get_method(config.method).weighed(config.loss, weight)
+    return config.replace(train=train, loss=loss)
 
 
 def trial(profile: Profile, method: str, factors: Factors) -> RunConfig:

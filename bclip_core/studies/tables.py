@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bclip_core.evaluation import seed_interval
-from bclip_core.model import METHODS, TERMS
+from bclip_core.model import METHODS
 from bclip_core.records.results import load_result, save_result
 
 Entry = Mapping[str, Any]
@@ -72,7 +72,7 @@ def family(name: str) -> str:
         return "leak-free" if any(t.startswith("cross") for t in method.terms) else "β-CLIP"
     if name.startswith("mulclip"):
         return "MulCLIP"
-    local = method.pooler or any(TERMS[term].needs for term in method.terms)
+    local = method.pooler or method.needs()
     return "local terms" if local else "global terms"
 
 

@@ -10,6 +10,7 @@ import torch
 from bclip_core.backbone import CheckpointError
 from bclip_core.config import ConfigError, RunConfig, configure
 from bclip_core.data.sources import load_split
+from bclip_core.model import resolve
 from bclip_core.records.files import read_json
 from bclip_core.train.distributed import world
 from bclip_core.train.loop import train
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         config = RunConfig.from_dict(read_json(given.config))
     else:
         config = configure(given.profile, given.method, given.set)
+        resolve(config, check=True)  # what is wrong is said before any scene is drawn
     train(config, load_split(config.data, "train"), given.folder, device=given.device)
     if world()[0] == 0:
         print(f"trained: {given.folder / 'model.safetensors'}")

@@ -44,24 +44,25 @@ def encode_in_chunks(model: nn.Module, images: Tensor, texts: TextBatch, size: i
     """
     with torch.no_grad():
         parts: list[Features] = [model(*chunk) for chunk in chunks(images, texts, size)]
+    several = [part.tensors() for part in parts]
     leaves = dict[str, Tensor]()
-    for name, value in parts[0]._asdict().items():
-        if isinstance(value, Tensor):
-            joined = torch.cat([getattr(part, name) for part in parts]) if value.ndim else value
-            leaves[name] = joined.detach().requires_grad_(joined.is_floating_point())
-    return parts[0]._replace(**leaves)  # type: ignore[arg-type]
+    for name, value in several[0].items():
+        joined = torch.cat([part[name] for part in several]) if value.ndim else value
+        leaves[name] = joined.detach().requires_grad_(joined.is_floating_point())
+    return parts[0].with_tensors(leaves)
 
 
 def backward_in_chunks(
     model: nn.Module, images: Tensor, texts: TextBatch, size: int, encoded: Features
 ) -> None:
     """Carry the gradients of `encoded` (from `encode_in_chunks`, after backward) to the weights."""
-    whole = [x.grad if isinstance(x, Tensor) and x.is_leaf else None for x in encoded]
+    whole = {name: x.grad for name, x in encoded.tensors().items() if x.is_leaf}
     for start, chunk in zip(range(0, len(images), size), chunks(images, texts, size), strict=True):
         last = start + size >= len(images)
         outputs, gradients = [], []
         with nullcontext() if last else _without_exchange(model):
-            for value, gradient in zip(model(*chunk), whole, strict=True):
+            for name, value in model(*chunk).tensors().items():
+                gradient = whole.get(name)
                 if gradient is None or not (gradient.ndim or last):
                     continue  # scalars are the same in every chunk: theirs is taken once
                 outputs.append(value)

@@ -15,7 +15,7 @@ import datasets
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
 from bclip_core.config import RunConfig
-from bclip_core.model import BClip, get_method
+from bclip_core.model import BClip, resolve
 from bclip_core.records.files import write_json
 from bclip_core.records.progress import progress_bar
 from bclip_core.train.meters import Meter
@@ -59,21 +59,23 @@ def train(
         The trained model, on the CPU.
 
     Raises:
-        ConfigError: unknown method or backbone, pictures of another size than the backbone's, or
-            `folder` holds a run of another configuration; before anything is written.
+        ConfigError: unknown method or backbone, a setting that the method does not read, pictures
+            of another size than the backbone's, or `folder` holds a run of another configuration;
+            before anything is written.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
         NonFiniteLossError: loss, gradient or weights are not finite; earlier checkpoints are kept.
     """
-    method = get_method(config.method)
     require_same_run(folder, config)
     trained = folder / WEIGHTS
-    if trained.is_file() and not list_checkpoints(folder):  # finished, see `runs.complete`
-        return checkpoints.load(trained, config).eval()
-    model = create_model(config)
+    finished = trained.is_file() and not list_checkpoints(folder)  # see `runs.complete`
+    plan = resolve(config, check=not finished)
+    if finished:
+        return checkpoints.load(trained, plan.parts).eval()
+    model = create_model(plan)
     check_model(config, model)
-    if not method.terms:
+    if not plan.method.terms:
         return _finish(model, config, folder)
-    run = prepare(config, method, model, dataset, folder, device)
+    run = prepare(plan, model, dataset, folder, device)
     steps = config.train.steps
     _run(run, steps if stop_after is None else min(stop_after, steps), progress, callback)
     run.accelerator.wait_for_everyone()

@@ -35,11 +35,12 @@ def require_same_run(folder: Path, config: RunConfig) -> None:
 
 def _differences(stored: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> list[str]:
     found = []
-    for name, value in asked.items():
-        if isinstance(value, dict):
-            found += _differences(stored[name], value, f"{prefix}{name}.")
-        elif stored[name] != value:
-            found.append(f"{prefix}{name} is {stored[name]!r} there, but {value!r} was asked for")
+    for name in dict.fromkeys((*asked, *stored)):  # a term's own settings are there where changed
+        have, want = stored.get(name), asked.get(name)
+        if isinstance(have, dict) and isinstance(want, dict):
+            found += _differences(have, want, f"{prefix}{name}.")
+        elif have != want:
+            found.append(f"{prefix}{name} is {have!r} there, but {want!r} was asked for")
     return found
 
 

@@ -1,7 +1,7 @@
 """From a configuration to everything that a training loop holds; all that is wrong is refused here.
 
-The catalogue is asked once and the result is carried along: a loop reads `Training`, never the
-configuration's names again.
+The catalogue is asked once, by `resolve`, and its `Plan` is carried along: a loop reads `Training`,
+never the configuration's names again.
 """
 
 from __future__ import annotations
@@ -16,17 +16,10 @@ from accelerate import Accelerator
 from torch import nn
 
 from bclip_core.backbone import Tokenizer
-from bclip_core.checkpoints.own import (
-    build_model,
-    equip,
-    load,
-    own_weights,
-    parts_of,
-    refuse_mismatch,
-)
+from bclip_core.checkpoints.own import start_model
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_loader
-from bclip_core.model import BClip, Method, get_method
+from bclip_core.model import BClip, Method, Plan, resolve
 from bclip_core.records.files import write_json
 from bclip_core.train.distributed import make_accelerator
 from bclip_core.train.optimization import apply_settings, make_optimizer
@@ -38,8 +31,7 @@ class Training:
     """A run that is ready to go on.
 
     Attributes:
-        config: of the run.
-        method: its entry of the catalogue.
+        plan: the configuration and what its method makes of it.
         folder: where it is kept.
         model: the bare model, on its device.
         parallel: the same as accelerate wraps it; forward and backward go through this one.
@@ -50,8 +42,7 @@ class Training:
         skipped: ids of the pictures that other rows had to stand in for.
     """
 
-    config: RunConfig
-    method: Method
+    plan: Plan
     folder: Path
     model: BClip
     parallel: nn.Module
@@ -60,6 +51,16 @@ class Training:
     batches: Iterator[Batch]
     update: int
     skipped: set[str] = field(default_factory=set)
+
+    @property
+    def config(self) -> RunConfig:
+        """Of the run."""
+        return self.plan.config
+
+    @property
+    def method(self) -> Method:
+        """Its entry of the catalogue."""
+        return self.plan.method
 
     @property
     def main(self) -> bool:
@@ -74,7 +75,7 @@ class Training:
             print(f"skipped, cannot be decoded ({len(self.skipped)} so far): {', '.join(new)}")
 
 
-def create_model(config: RunConfig) -> BClip:
+def create_model(config: RunConfig | Plan) -> BClip:
     """The model that a run starts from: pretrained weights, positions stretched, fresh pooler.
 
     The draw of the fresh weights depends on `config.train.seed` alone.
@@ -83,20 +84,10 @@ def create_model(config: RunConfig) -> BClip:
         ConfigError: unknown method or backbone.
         CheckpointError: the pretrained weights do not fit the configuration.
     """
-    torch.manual_seed(config.train.seed)
-    pooler, heads = parts_of(config)
-    reading = get_method(config.method).reading(config)
-    weights = own_weights(config.backbone.pretrained)
-    if weights is None:
-        model = build_model(config.backbone, pooler, heads)
-        model.reading = reading
-        return model
-    backbone = load(weights).backbone
-    stored, asked = backbone.config, config.backbone
-    refuse_mismatch(stored, asked.replace(context_length=stored.context_length), str(weights))
-    backbone.stretch_context(asked.context_length)
-    torch.manual_seed(config.train.seed)
-    return equip(BClip(backbone, reading=reading), pooler, heads)
+    plan = config if isinstance(config, Plan) else resolve(config)
+    model = start_model(plan.parts, plan.config.train.seed)
+    model.reading = plan.reading
+    return model
 
 
 def check_model(config: RunConfig, model: BClip) -> None:
@@ -118,21 +109,20 @@ def check_model(config: RunConfig, model: BClip) -> None:
 
 
 def prepare(
-    config: RunConfig, method: Method, model: BClip, dataset: datasets.Dataset, folder: Path,
-    device: str,
-) -> Training:  # fmt: skip
+    plan: Plan, model: BClip, dataset: datasets.Dataset, folder: Path, device: str
+) -> Training:
     """Devices, data, optimiser and the latest checkpoint of a run; its folder is begun.
 
     Raises:
         ConfigError: fp16 without a GPU, or fewer rows than a batch.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
     """
-    settings = config.train
+    config, settings = plan.config, plan.config.train
     accelerator = make_accelerator(settings, device)
     ahead = settings.loader_workers == 0
-    texts = method.texts(config.texts)
     size = config.data.image_size
-    data = ImageTextDataset(dataset, texts, size, settings.seed, config.data.bad_rows, ahead=ahead)
+    bad_rows = config.data.bad_rows
+    data = ImageTextDataset(dataset, plan.texts, size, settings.seed, bad_rows, ahead=ahead)
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
@@ -149,7 +139,7 @@ def prepare(
         begin_folder(folder, config, start)
     tokenizer = Tokenizer(config.backbone.context_length)
     batches = make_loader(data, sampler, tokenizer, settings.loader_workers)
-    return Training(config, method, folder, model, parallel, optimizer, accelerator, batches, start)
+    return Training(plan, folder, model, parallel, optimizer, accelerator, batches, start)
 
 
 def begin_folder(folder: Path, config: RunConfig, update: int) -> None:

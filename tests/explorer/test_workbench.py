@@ -20,6 +20,7 @@ from bclip_core.explorer.readings import patch_on_grid
 from bclip_core.explorer.workbench import ENCODED_KEPT, MODELS_KEPT, PICTURES_KEPT
 from bclip_core.plotting.files import FIGURES
 from bclip_core.records.files import write_json
+from bclip_core.train import create_model
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +207,24 @@ def test_runs_on_disk_can_be_chosen_and_a_bad_one_says_so(
         bench.compute(view.replace(models=("damaged",)))
     with pytest.raises(ValueError, match="name 'clip': expected a name other than"):
         Workbench({"clip": model}, held_out_scenes, tmp_path)
+
+
+@pytest.mark.parametrize(("method", "heads"), [("sparc", 1), ("flair", 8), ("beta-clip-ce", 8)])
+def test_a_run_of_every_pooler_can_be_looked_through(
+    method, heads, tiny_config, held_out_scenes, tmp_path
+):
+    config = tiny_config.replace(method=method)
+    fake_run(tmp_path / method, config, create_model(config), 0.2)
+    bench = Workbench({}, held_out_scenes, tmp_path)
+    kinds = ("mean", *(f"head {number + 1}" for number in range(heads)), "cosine")
+    assert bench.kinds([method]) == kinds
+    loaded = checkpoints.load(tmp_path / method / "model.safetensors").eval()
+    pixels, text = bench.picture("scene 0").pixels(64), "red"
+    for kind in kinds:
+        panel = bench.compute(View("scene 0", text, (method,), kind=kind)).panels[0]
+        values = picture_maps(loaded, pixels, [text]).values(kind)
+        assert panel.kind == kind
+        assert panel.hottest == divmod(int(values[0].argmax()), 8)
 
 
 def test_an_export_overwrites_nothing(shown, tmp_path):

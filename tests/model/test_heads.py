@@ -9,7 +9,6 @@ from bclip_core.backbone import CheckpointError
 from bclip_core.checkpoints import own as checkpoints
 from bclip_core.config import BackboneConfig, ConfigError, HeadsConfig, RunConfig
 from bclip_core.model import Heads, TokenCalibration
-from bclip_core.model.heads import SCALARS
 from bclip_core.train import create_model
 
 
@@ -42,14 +41,16 @@ def test_calibration_ignores_what_is_masked_and_its_gradient_is_exact():
 
 
 def test_heads_have_what_is_asked_and_exponentiate_scales():
-    heads = Heads(["word_scale", "sigmoid_bias"], 16, 64, True, HeadsConfig(token_ratio=0.25))
+    starts = {"word_scale": math.log(1 / 0.07), "sigmoid_bias": -10}
+    heads = Heads(starts, 16, 64, True, HeadsConfig(token_ratio=0.25))
     values = heads.values()
     assert values.keys() == {"word_scale", "sigmoid_bias"}
     assert values["word_scale"].item() == pytest.approx(1 / 0.07)
-    assert values["sigmoid_bias"].item() == SCALARS["sigmoid_bias"] == -10
+    assert values["sigmoid_bias"].item() == -10
+    assert list(heads.scalars) == ["sigmoid_bias", "word_scale"]
     assert heads.calibrate_patches(torch.randn(1, 64, 16)).shape == (1, 16, 16)
-    assert Heads([], 16, 64, False, HeadsConfig()).calibrate_words is None
-    assert Heads([], 16, 64, True, HeadsConfig()).calibrate_words.weight[-1].out_features == 12
+    assert Heads({}, 16, 64, False, HeadsConfig()).calibrate_words is None
+    assert Heads({}, 16, 64, True, HeadsConfig()).calibrate_words.weight[-1].out_features == 12
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.1])

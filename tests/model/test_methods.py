@@ -7,16 +7,18 @@ import torch
 
 from bclip_core.backbone import Tokenizer
 from bclip_core.config import (
+    PROFILES,
     BackboneConfig,
     ConfigError,
     LossConfig,
     PoolerConfig,
     RunConfig,
     TextConfig,
+    configure,
 )
 from bclip_core.data.batches import ImageTextDataset, collate_texts, draw_texts
 from bclip_core.losses import beta_cal, global_contrastive, multi_positive
-from bclip_core.model import METHODS, TERMS, Method, Term, get_method, register
+from bclip_core.model import METHODS, TERMS, Method, Term, get_method, register, resolve
 from bclip_core.train import create_model, train
 from bclip_core.train.resume import read_history
 
@@ -140,8 +142,31 @@ def test_unknown_parts_of_an_entry_are_refused_by_name():
 def test_an_unknown_need_of_a_term_is_refused_by_name(monkeypatch):
     monkeypatch.setitem(TERMS, "odd", Term(lambda *_: torch.zeros(()), needs=("depth",)))
     refused(r"needs of its terms \['depth'\]: expected of conditioned, ", terms=("odd",))
-    monkeypatch.setitem(TERMS, "odd", Term(lambda *_: torch.zeros(()), learns=("slope",)))
-    refused(r"learns of its terms \['slope'\]: expected of cross_scale, ", terms=("odd",))
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        (
+            {"learns": ("slope",)},
+            r"learns of its term 'odd' \('slope',\): expected numbers by name",
+        ),
+        ({"reads": ("gamma",)}, "setting of its term 'odd' 'gamma': expected of beta, "),
+        ({"weight": "odd_weight"}, "setting of its term 'odd' 'odd_weight': expected of beta, "),
+        (
+            {"settings": {"beta": 0.1}},
+            r"settings of its term 'odd' \['beta'\]: expected names that",
+        ),
+        (
+            {"learns": {"sigmoid_bias": 1.0}},
+            r"'sigmoid_bias' is -10.0 and 1.0: expected one number",
+        ),
+        ({"needs": lambda config: ("reference",)}, "pooler='': expected one of beta_clip, "),
+    ],
+)
+def test_what_a_term_declares_wrongly_is_refused_by_name(declared, message, monkeypatch):
+    monkeypatch.setitem(TERMS, "odd", Term(lambda *_: torch.zeros(()), **declared))
+    refused(message, terms=("sigmoid", "odd"))
 
 
 def test_texts_that_a_method_needs_are_refused_by_name_where_the_setting_leaves_them_out():
@@ -242,11 +267,142 @@ def test_an_open_choice_is_a_setting_that_changes_the_loss(name, setting, tiny_s
 def test_a_method_computes_what_its_terms_read_and_no_more(name, tiny_scenes):
     method = get_method(name)
     _, features = features_of(method, tiny_scenes)
-    needs = {need for term in method.terms for need in TERMS[term].needs}
+    needs = method.needs()
+    assert needs == {need for t in method.terms for need in TERMS[t].needed(LossConfig())}
     assert (features.patches is not None) == ("patches" in needs)
     assert (features.word_tokens is not None) == ("tokens" in needs)
     assert (features.crossed is not None) == bool(needs & {"crossed", "crossed_one"})
-    assert (features.conditioned is not None) == bool(method.pooler)
+    assert (features.conditioned is not None) == ("conditioned" in needs)
     assert features.reference is None
-    for number in ("cross_scale", "cross_bias", "word_scale", "subcaption_scale", "sigmoid_bias"):
-        assert (getattr(features, number) is not None) == (number in method.learns)
+    assert tuple(features.learnt) == method.learns
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "computed"),
+    [
+        ("beta-clip-ce", {}, {}),
+        ("beta-clip-ce", {"conditioning_centre": True, "cross_images": 3},
+         {"crossed": "all", "reference": True, "cross_images": 3}),
+        ("beta-clip-bce-cross", {}, {"crossed": "all", "cross_images": 8}),
+        ("flair", {}, {"crossed": "one", "cross_images": 0}),
+        ("mulclip", {}, {"patches": True, "tokens": True}),
+        ("mulclip-no-word", {}, {"patches": True}),
+        ("mulclip-no-word", {"subcaption_tokens": "calibrated"}, {"tokens": True}),
+        ("sparc", {}, {"tokens": True}),
+        ("clip-ft", {"conditioning_centre": True}, {}),
+    ],
+)  # fmt: skip
+def test_settings_decide_what_is_computed_where_a_term_says_so(name, loss, computed):
+    reading = get_method(name).reading(RunConfig(name, loss=LossConfig(**loss)))
+    found = {field.name: getattr(reading, field.name) for field in dataclasses.fields(reading)}
+    expected = {"patches": False, "tokens": False, "crossed": "", "reference": False} | computed
+    assert {field: found[field] for field in expected} == expected
+    assert reading.conditioned == (get_method(name).pooler in ("beta_clip", "flair"))
+
+
+def test_what_is_computed_follows_from_declarations_and_not_from_names(monkeypatch):
+    """Under other names the same terms have the same computed; a name like theirs has nothing."""
+    monkeypatch.setitem(TERMS, "plain", TERMS["beta_cal_ce"])
+    monkeypatch.setitem(TERMS, "beta_nothing", Term(lambda *_: torch.zeros(())))
+    centred = RunConfig(loss=LossConfig(conditioning_centre=True))
+    renamed = Method("renamed", "", ("global", "plain"), "beta_clip")
+    assert renamed.reading(centred) == get_method("beta-clip-ce").reading(centred)
+    named = Method("named", "", ("global", "beta_nothing"), "beta_clip").reading(centred)
+    assert (named.crossed, named.reference) == ("", False)
+
+
+UNREAD = [
+    ("siglip", "loss.beta=0.9", "of loss, none, it reads no such setting"),
+    ("clip", "loss.beta=0.9", "of loss, none, it reads no such setting"),
+    ("mulclip", "loss.beta=0.9",
+     "of loss, one of summary_weight, word_weight, subcaption_weight, token_temperature, "
+     "word_negatives, subcaption_tokens"),
+    ("beta-clip-ce", "loss.cross_images=4",
+     "of loss, one of beta, beta_cal_weight, mask_padding, duplicates, conditioning_centre"),
+    ("flair", "loss.cross_images=4", "of loss, one of local_weight"),
+    ("clip-ft", "loss.extra.margin=1", "of loss, none, it reads no such setting"),
+    ("clip-ft", "pooler.heads=4", "of pooler, none, it reads no such setting"),
+    ("flair", "pooler.kind=similarity", "of pooler, one of heads, init"),
+    ("beta-clip-ce", "heads.token_ratio=0.5", "of heads, none, it reads no such setting"),
+    ("siglip", "heads.calibration_scale=8", "of heads, none, it reads no such setting"),
+    ("beta-clip-ce", "texts.summary=given",
+     "of texts, one of sentences, phrases, sentence_texts"),
+    ("clip-ft", "texts.caption=short", "of texts, one of sentences, phrases, sentence_texts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "setting", "expected"), UNREAD, ids=lambda value: value[:24])
+def test_a_setting_that_no_term_reads_is_refused_with_those_that_are(name, setting, expected):
+    with pytest.raises(ConfigError) as error:
+        get_method(name).check(configure("smoke", name, [setting]))
+    assert str(error.value).endswith(f"not read by method '{name}': expected, {expected}")
+    assert str(error.value).startswith(setting.partition("=")[0])
+
+
+READ = [
+    ("beta-clip-bce", "loss.beta=0.9"), ("beta-clip-ce-cross", "loss.cross_images=4"),
+    ("mulclip", "heads.token_ratio=0.5"), ("sparc", "loss.local_weight=2"),
+    ("flair", "pooler.kind=flair"), ("clip-pretrain", "texts.caption=short"),
+    ("long-clip", "texts.summary=given"), ("clip-ft", "texts.phrases=3"),
+    ("siglip", "loss.beta=0.5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "setting"), READ)
+def test_a_setting_that_is_read_or_not_changed_is_taken(name, setting):
+    get_method(name).check(configure("smoke", name, [setting]))
+
+
+def test_centring_reads_how_many_images_it_takes():
+    settings = ["loss.conditioning_centre=true", "loss.cross_images=4"]
+    get_method("beta-clip-ce").check(configure("smoke", "beta-clip-ce", settings))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_profile_is_taken_by_every_method(name):
+    for profile in PROFILES.values():
+        get_method(name).check(profile.run(name, seed=1))
+        get_method(profile.pretraining.method).check(profile.pretraining)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_setting_that_a_method_declares_is_one_that_its_terms_look_at(name, tiny_scenes):
+    """And no other: the terms are given settings that note what is asked of them."""
+    asked = set()
+
+    class Noting(LossConfig):
+        def __getattribute__(self, field):
+            if field in LossConfig.__dataclass_fields__:
+                asked.add(field)
+            return super().__getattribute__(field)
+
+    method = get_method(name)
+    seen = set()
+    for centre in (False, True):
+        _, features = features_of(method, tiny_scenes, conditioning_centre=centre)
+        settings = Noting(conditioning_centre=centre)
+        asked.clear()
+        method.loss_terms(features, settings)
+        seen |= asked
+    assert seen - {"extra"} == set(method.reads(RunConfig(name))["loss"]) - {"cross_images"}
+
+
+def test_a_plan_is_all_that_the_catalogue_says(tiny_config):
+    config = tiny_config.replace(method="mulclip")
+    plan, method = resolve(config), METHODS["mulclip"]
+    assert plan.method is method
+    assert plan.texts == method.texts(config.texts)
+    assert plan.reading == method.reading(config)
+    assert plan.parts.pooler is None
+    assert tuple(sorted(plan.parts.heads.scalars)) == method.learns
+    assert resolve(config.replace(method="flair")).parts.pooler.kind == "flair"
+    assert resolve(config.replace(method="clip-ft")).parts.heads is None
+
+
+def test_weights_are_multiplied_and_nothing_else():
+    loss = LossConfig(word_weight=2.0, beta=0.1)
+    found = get_method("mulclip").weighed(loss, 3.0)
+    assert found.changes() == {
+        "beta": 0.1, "summary_weight": 1.5, "word_weight": 6.0, "subcaption_weight": 3.0
+    }  # fmt: skip
+    assert get_method("siglip").weighed(loss, 3.0) == loss

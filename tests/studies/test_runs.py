@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bclip_core.checkpoints import own as checkpoints
-from bclip_core.config import BackboneConfig
+from bclip_core.config import BackboneConfig, ConfigError
 from bclip_core.data.sources import load_split
 from bclip_core.records.files import read_json
 from bclip_core.studies.runs import complete, obtain
@@ -117,6 +117,14 @@ def test_workers_train_as_this_process_does_and_a_failure_is_told(config, capfd)
     assert (run.folder / "model.safetensors").read_bytes() == weights
     assert run.metrics() == read_json(own.folder.with_name("own") / "metrics.json")
     assert not find(failing).finished
+
+
+def test_a_setting_that_nothing_reads_is_refused_before_any_run_is_trained(config):
+    unread = config.replace(loss=config.loss.replace(beta=0.75))
+    other = config.replace(train=config.train.replace(seed=7))
+    with pytest.raises(ConfigError, match=r"loss.beta=0.75: not read by method 'clip-ft'"):
+        obtain([other, unread], progress=False)
+    assert not find(other).folder.exists()
 
 
 def test_nothing_asked_is_nothing_done(config, tmp_path):

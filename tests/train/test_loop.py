@@ -345,6 +345,26 @@ def test_the_command_line_trains_a_profile_with_changes(tmp_path, capsys):
     assert same_weights(checkpoints.load(first), checkpoints.load(again))
 
 
+def test_a_setting_that_nothing_reads_is_refused_before_anything_is_done(
+    tiny_config, tiny_scenes, tmp_path
+):
+    arguments = ["--method", "siglip", "--set", "loss.beta=0.9", "--folder", str(tmp_path / "run")]
+    with pytest.raises(ConfigError, match=r"loss.beta=0.9: not read by method 'siglip'"):
+        main(arguments)
+    config = tiny_config.replace(method="clip-ft", loss=tiny_config.loss.replace(beta=0.9))
+    with pytest.raises(ConfigError, match=r"loss.beta=0.9: not read by method 'clip-ft'"):
+        run(config, tiny_scenes, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_from_before_such_settings_were_refused_is_still_loaded(
+    tiny_config, tiny_scenes, tmp_path
+):
+    config = tiny_config.replace(method="clip", loss=tiny_config.loss.replace(beta=0.9))
+    stored = checkpoints.save(create_model(config), tmp_path / "model.safetensors")
+    assert same_weights(run(config, tiny_scenes, tmp_path), checkpoints.load(stored, config))
+
+
 def test_help_names_every_option(capsys):
     with pytest.raises(SystemExit) as error:
         main(["--help"])

@@ -5,13 +5,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bclip_core.backbone import Tokenizer
 from bclip_core.checkpoints import build_model
-from bclip_core.config import BackboneConfig, LossConfig, PoolerConfig
+from bclip_core.config import BackboneConfig, LossConfig, PoolerConfig, RunConfig
 from bclip_core.data.batches import collate_texts
-from bclip_core.model import TERMS, Reading, get_method
+from bclip_core.model import Reading, get_method
 from bclip_core.train.distributed import gather_features
 from bclip_core.train.gradient_cache import backward_in_chunks, encode_in_chunks
 
-METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce", "filip", "sparc")
+METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce", "filip", "sparc", "siglip")
 ROWS = (  # one to four texts per image; one text is repeated across images and ranks
     ("A red circle and a blue square.", "a red circle", "a blue square", "next to"),
     ("Two shapes.", None, None, None),
@@ -31,9 +31,9 @@ def gradients(
     """
     method = get_method(name)
     torch.manual_seed(0)
-    pooler = PoolerConfig(init="xavier", kind=method.pooler) if method.pooler else None
-    model = build_model(BackboneConfig("scene-tiny"), pooler).double()
-    model.reading = Reading(tokens=any("tokens" in TERMS[term].needs for term in method.terms))
+    config = RunConfig(name, BackboneConfig("scene-tiny"), PoolerConfig(init="xavier"))
+    model = build_model(*method.parts(config)).double()
+    model.reading = Reading(tokens="tokens" in method.needs())
     images = torch.randn(len(ROWS), 3, 64, 64, dtype=torch.float64)[rows]
     texts = collate_texts(ROWS[rows], Tokenizer())
     forward = DistributedDataParallel(model) if parallel else model
