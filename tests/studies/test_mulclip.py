@@ -19,7 +19,6 @@ from bclip_core.studies.mulclip.maps import (
     scene_batch,
     scene_levels,
     sentence_masks,
-    slot_weights,
 )
 from bclip_core.studies.papers import MULCLIP_ABLATION
 from bclip_core.studies.search import comparison_configs
@@ -142,7 +141,9 @@ def test_weights_are_those_behind_the_averages():
     torch.testing.assert_close(weights @ unit, attend(queries[None], tokens[None], None, 0.1)[0])
     layer = TokenCalibration(8, 2)
     layer.scale.data.fill_(1.5)
-    torch.testing.assert_close(slot_weights(layer, tokens) @ tokens, layer(tokens[None])[0])
+    shares = layer.shares(tokens[None])[0]
+    torch.testing.assert_close(shares, (1.5 * layer.weight(tokens)).softmax(0).T)
+    torch.testing.assert_close(shares @ tokens, layer(tokens[None])[0])
 
 
 def test_a_batch_of_scenes_has_the_first_texts_of_each(mulclip, held_out_scenes):

@@ -1,4 +1,4 @@
-"""The scenes benchmark: retrieval, regions and grounding of one model on held-out scenes.
+"""The protocol on scenes: retrieval, regions and grounding of one model on held-out scenes.
 
 Every number comes with a bootstrap 95 % interval over scenes, its chance level and its count.
 """
@@ -18,6 +18,8 @@ from bclip_core.data.scenes import (
     RegionQuery,
     attribute_queries,
     get_difficulty,
+    linked_phrases,
+    object_masks,
     region_queries,
 )
 from bclip_core.evaluation.conditioned import own_caption_similarity
@@ -148,21 +150,14 @@ def grounding_items(
     rows, phrases, masks = [], [], []
     columns = ["phrases", "phrase_objects", "instances", "boxes"]
     for row, scene in enumerate(dataset.select_columns(columns)):
-        instances = torch.from_numpy(np.array(scene["instances"]))
-        links = {
-            phrase: objects
-            for texts, linked in zip(scene["phrases"], scene["phrase_objects"], strict=True)
-            for phrase, objects in zip(texts, linked, strict=True)
-            if objects
-        }
+        links = {phrase: named for phrase, named in linked_phrases(scene).items() if named}
         objects_shown = len(scene["boxes"])
         specific = {p: linked for p, linked in links.items() if len(linked) < objects_shown}
-        for phrase, objects in list((specific or links).items())[:per_scene]:
-            mask = torch.isin(instances, torch.tensor(objects, dtype=instances.dtype) + 1)
-            if mask.any():
-                rows.append(row)
-                phrases.append(phrase)
-                masks.append(mask)
+        asked = dict(list((specific or links).items())[:per_scene])
+        for phrase, mask in object_masks(scene, asked).items():
+            rows.append(row)
+            phrases.append(phrase)
+            masks.append(mask)
     return rows, phrases, torch.stack(masks)
 
 
