@@ -12,7 +12,7 @@ from typing import Any
 
 from bclip_core.checkpoints.own import SHIPPED
 from bclip_core.data import real
-from bclip_core.evaluation import HEADLINES
+from bclip_core.evaluation import HEADLINES, OWN_CAPTION, percent
 from bclip_core.model import METHODS
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import read_json, write_atomically
@@ -21,19 +21,10 @@ from bclip_core.records.results import REFERENCE_FOLDER, load_result
 from bclip_core.reproduce import study_blocks
 
 README = REPOSITORY / "README.md"
-OWN_CAPTION = {  # shown in the README's table alone, as what it is
-    f"own caption (leaks), {title}, R@1": f"retrieval/own_caption/long/{direction}_R@1"
-    for title, direction in (("text → image", "t2i"), ("image → text", "i2t"))
-}
-
-
-def percent(value: dict[str, Any]) -> str:
-    """`mean [low, high]` in percent, one decimal."""
-    return f"{100 * value['mean']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
 
 
 def reference_methods() -> dict[str, Any]:
-    """The benchmark's summaries by method, in the catalogue's order."""
+    """The overview's summaries by method, in the catalogue's order."""
     methods = load_result("benchmark", "cpu", reference=True)["values"]["methods"]
     return {name: methods[name] for name in METHODS if name in methods}
 

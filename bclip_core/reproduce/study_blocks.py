@@ -63,15 +63,7 @@ def honest_gains_table(record: Record) -> str:
 
 def ablation_table(record: Record) -> str:
     """MulCLIP's variants against the full method, from a record `mulclip_ablation`."""
-    values = mulclip_ablation.in_order(record["values"])
-    rows = [["points against the full method", *mulclip_ablation.METRICS]]
-    for name, gaps in values["gaps"].items():
-        rows.append([name])
-        for title in mulclip_ablation.METRICS:
-            mean, low, high = (100 * gaps[title][key] for key in ("mean", "low", "high"))
-            told = mulclip_ablation.verdict(gaps[title])
-            rows[-1].append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] {told}")
-    return aligned_markdown(rows)
+    return aligned_markdown(mulclip_ablation.gap_rows(record["values"]))
 
 
 def _committed(name: str) -> Record:

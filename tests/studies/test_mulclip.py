@@ -22,6 +22,7 @@ from bclip_core.studies.mulclip.maps import (
 )
 from bclip_core.studies.papers import MULCLIP_ABLATION
 from bclip_core.studies.search import comparison_configs
+from bclip_core.studies.tables import verdict
 from bclip_core.train import create_model
 
 
@@ -83,7 +84,7 @@ def test_a_gap_of_one_seed_adds_the_reach_of_both_runs_as_squares():
         assert gap["mean"] == pytest.approx(-0.1)
         assert gap["low"] == pytest.approx(-0.1 - math.hypot(0.03, 0.08))
         assert gap["high"] == pytest.approx(-0.1 + math.hypot(0.06, 0.04))
-        assert ablation.verdict(gap) == "worse"
+        assert verdict(gap, ablation.WORDS) == "worse"
 
 
 def test_gaps_of_several_seeds_are_taken_seed_by_seed():
@@ -97,7 +98,7 @@ def test_gaps_of_several_seeds_are_taken_seed_by_seed():
 
 def test_a_verdict_needs_an_interval_without_zero():
     for low, high, expected in ((-2, -1, "worse"), (1, 2, "better"), (-1, 2, "not told")):
-        assert ablation.verdict({"low": low, "high": high}) == expected
+        assert verdict({"low": low, "high": high}, ablation.WORDS) == expected
 
 
 def test_a_record_comes_back_from_a_file_in_order(profile):

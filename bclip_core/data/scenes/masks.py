@@ -19,9 +19,7 @@ def linked_phrases(scene: Mapping[str, Any]) -> dict[str, list[int]]:
     }
 
 
-def object_masks(
-    scene: Mapping[str, Any], links: Mapping[str, Sequence[int]]
-) -> dict[str, Tensor]:
+def object_masks(scene: Mapping[str, Any], links: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
     """The visible pixels of what each text names; a text that names nothing visible is left out.
 
     Args:

@@ -5,7 +5,8 @@ Every number comes with a bootstrap 95 % interval over scenes, its chance level 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import datasets
 import numpy as np
@@ -34,7 +35,15 @@ from bclip_core.evaluation.encoding import (
 from bclip_core.evaluation.grounding import grounding_chance, grounding_scores, patch_cosine_map
 from bclip_core.evaluation.regions import hits_from_scores, region_scores, roi_features
 from bclip_core.evaluation.retrieval import retrieval_metrics, similarity_matrix
-from bclip_core.evaluation.summaries import Metrics, summarise_items, summarise_retrieval
+from bclip_core.evaluation.summaries import (
+    Metrics,
+    attribute_metric,
+    grounding_metric,
+    region_metric,
+    retrieval_metric,
+    summarise_items,
+    summarise_retrieval,
+)
 from bclip_core.model import BClip
 
 PHRASES_PER_SCENE = 3  # of the grounding test
@@ -72,17 +81,19 @@ def evaluate(model: BClip, dataset: datasets.Dataset, *, progress: bool = False)
     first = dataset[0]
     for level in LEVELS:
         asked = region_queries(dataset, level)
-        metrics |= _regions(f"regions/{{}}/{level}", model, patches, asked, first["image"].size)
+        metrics |= _regions(
+            partial(region_metric, level), model, patches, asked, first["image"].size
+        )
     for attribute in get_difficulty(first["difficulty"]).varying:
         asked = attribute_queries(dataset, attribute)
         metrics |= _regions(
-            f"attributes/{{}}/{attribute}", model, patches, asked, first["image"].size
+            partial(attribute_metric, attribute), model, patches, asked, first["image"].size
         )
     return metrics | _grounding(model, patches, dataset)
 
 
-VALIDATED = ("retrieval/global/long/t2i_R@1", "retrieval/global/long/i2t_R@1")
-VALIDATED_REGIONS = "regions/dense/medium"
+VALIDATED = (retrieval_metric("global", way="t2i"), retrieval_metric("global", way="i2t"))
+VALIDATED_REGIONS = region_metric("medium")
 
 
 def validate(model: BClip, dataset: datasets.Dataset) -> Metrics:
@@ -97,7 +108,8 @@ def validate(model: BClip, dataset: datasets.Dataset) -> Metrics:
     text = encode_texts(model, dataset["caption"])
     metrics = _retrieval("global/long", similarity_matrix(text, image))
     picture, queries = dataset[0]["image"].size, region_queries(dataset, "medium")
-    metrics |= _regions("regions/{}/medium", model, patches, queries, picture, pooled=False)
+    name = partial(region_metric, "medium")
+    metrics |= _regions(name, model, patches, queries, picture, pooled=False)
     recall = float(np.mean([metrics[name]["mean"] for name in VALIDATED]))
     score = (recall + metrics[VALIDATED_REGIONS]["mean"]) / 2
     return metrics | {"score": {"mean": score, "count": len(dataset)}}
@@ -111,7 +123,7 @@ def _retrieval(name: str, similarity: Tensor) -> Metrics:
 
 
 def _regions(
-    name: str,
+    name: Callable[[str], str],
     model: BClip,
     patches: Tensor,
     queries: Sequence[RegionQuery],
@@ -134,7 +146,7 @@ def _regions(
         scores["pooled"] = pooled_caption_scores(model, patches, rows, per_query)
     chance = float(np.mean([1 / len(query.captions) for query in queries]))
     return {
-        name.format(kind): summarise_items(hits_from_scores(values).hits, chance, rows.tolist())
+        name(kind): summarise_items(hits_from_scores(values).hits, chance, rows.tolist())
         for kind, values in scores.items()
     }
 
@@ -178,5 +190,5 @@ def _grounding(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> Metr
         scores = grounding_scores(values, model.backbone.grid, masks)
         for metric, items in scores._asdict().items():
             level = float(getattr(chance, metric).mean())
-            metrics[f"grounding/{kind}/{metric}"] = summarise_items(items, level, rows)
+            metrics[grounding_metric(kind, metric)] = summarise_items(items, level, rows)
     return metrics
