@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bclip_core.data.scenes import linked_phrases, object_masks
 from bclip_core.evaluation.encoding import device_of, encode_images, encode_texts
 from bclip_core.evaluation.grounding import grounding_scores, upsample_map
 from bclip_core.evaluation.retrieval import similarity_matrix
@@ -154,7 +155,7 @@ def text_maps(
         raise ValueError(f"{len(masks)} masks for {len(maps.texts)} texts: expected one per text")
     values = maps.values(kind)
     heats = upsample_map(values, maps.grid, maps.size).double().numpy()
-    # The benchmark's own pointing game, so that a figure and a table never disagree about a hit.
+    # The protocol's own pointing game, so that a figure and a table never disagree about a hit.
     hits = None if masks is None else grounding_scores(values, maps.grid, masks).pointing == 1
     height, width = maps.size[0] / maps.grid[0], maps.size[1] / maps.grid[1]
     note = "cosine {:.2f}" if kind == "cosine" else "{:.1f} × even"
@@ -188,7 +189,7 @@ def choose_phrases(scene: Mapping[str, Any], count: int) -> tuple[list[str], lis
     """
     masks = phrase_masks(scene)
     queues: dict[int, list[str]] = {}
-    for phrase, objects in _linked_phrases(scene).items():
+    for phrase, objects in linked_phrases(scene).items():
         if len(objects) == 1 and phrase in masks:
             queues.setdefault(objects[0], []).append(phrase)
     turns = [
@@ -202,19 +203,4 @@ def choose_phrases(scene: Mapping[str, Any], count: int) -> tuple[list[str], lis
 
 def phrase_masks(scene: Mapping[str, Any]) -> dict[str, Tensor]:
     """For each phrase of a scene that names visible objects, their pixels: bool [H, W]."""
-    instances = torch.from_numpy(np.array(scene["instances"]))
-    masks = {
-        phrase: torch.isin(instances, torch.tensor(objects, dtype=instances.dtype) + 1)
-        for phrase, objects in _linked_phrases(scene).items()
-        if objects
-    }
-    return {phrase: mask for phrase, mask in masks.items() if mask.any()}
-
-
-def _linked_phrases(scene: Mapping[str, Any]) -> dict[str, list[int]]:
-    """The objects that each phrase of a scene is true of."""
-    return {
-        phrase: objects
-        for texts, linked in zip(scene["phrases"], scene["phrase_objects"], strict=True)
-        for phrase, objects in zip(texts, linked, strict=True)
-    }
+    return object_masks(scene, linked_phrases(scene))

@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
+from bclip_core import checkpoints
 from bclip_core.backbone import CheckpointError
-from bclip_core.checkpoints import own as checkpoints
 from bclip_core.checkpoints.weights import read_weights
 from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig
 from bclip_core.data import real
@@ -90,7 +90,7 @@ def measure(
         images: folder of its pictures where they lie elsewhere.
         allow_missing: use the pictures that are there, instead of refusing an incomplete folder.
         split: which split; "" takes "test", and all levels for regions.
-        conditioned: as `real_benchmark.measure_retrieval`.
+        conditioned: as `protocols.retrieval.measure_retrieval`.
         progress: show bars.
 
     Returns:

@@ -1,4 +1,4 @@
-"""From hits per item to what a table shows: mean, bootstrap interval, chance, count."""
+"""From hits per item to what a table shows: metrics, their names, and how one is written."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from torch import Tensor
 from bclip_core.evaluation.intervals import bootstrap_interval
 from bclip_core.evaluation.retrieval import Retrieval, chance_recall
 
-Metrics = dict[str, dict[str, Any]]
+PARTS = ("mean", "low", "high")
+Estimate = dict[str, Any]
+"""One number with its certainty: `PARTS`, and where they are known `chance` and `count`.
+
+Fractions in [0, 1], as the protocols give them; of a difference, in [-1, 1]."""
+Metrics = dict[str, Estimate]
+"""What a model reached: estimates by name, see `retrieval_metric` and the others beside it."""
 
 
 def summarise_items(
     values: Tensor, chance: float, groups: Tensor | Sequence[int] | None = None
-) -> dict[str, Any]:
+) -> Estimate:
     """Mean of a number or hit per item [N], its bootstrap 95 % interval, chance level and count.
 
     Args:
@@ -47,17 +53,61 @@ def summarise_retrieval(name: str, found: Retrieval, relevant: Tensor) -> Metric
     return metrics
 
 
+def retrieval_metric(kind: str, texts: str = "long", way: str = "t2i", k: int | str = 1) -> str:
+    """The name of a recall: how pictures were embedded, which texts asked, direction and k."""
+    return f"retrieval/{kind}/{texts}/{way}_R@{k}"
+
+
+def region_metric(level: str, kind: str = "dense") -> str:
+    """The name of a region accuracy, of the region's patches or of the pooled picture."""
+    return f"regions/{kind}/{level}"
+
+
+def attribute_metric(attribute: str, kind: str = "dense") -> str:
+    """The name of the accuracy where one attribute alone is false."""
+    return f"attributes/{kind}/{attribute}"
+
+
+def grounding_metric(kind: str, measure: str) -> str:
+    """The name of a comparison of maps with masks: "attention" or "cosine", of `Grounding`."""
+    return f"grounding/{kind}/{measure}"
+
+
+REGION_LEVELS = ("hard", "medium", "easy", "trivial")  # as FG-OVD calls them, in tables' order
 HEADLINES = {
-    "long caption → image, R@1": "retrieval/global/long/t2i_R@1",
-    "image → long caption, R@1": "retrieval/global/long/i2t_R@1",
-    "conditioned on every candidate, text → image, R@1": "retrieval/conditioned/long/t2i_R@1",
-    "conditioned on every candidate, image → text, R@1": "retrieval/conditioned/long/i2t_R@1",
-    "regions, hard": "regions/dense/hard",
-    "regions, medium": "regions/dense/medium",
-    "regions, easy": "regions/dense/easy",
-    "regions, trivial": "regions/dense/trivial",
-    "pointing game, attention": "grounding/attention/pointing",
-    "pointing game, patch cosine": "grounding/cosine/pointing",
-    "average precision, attention": "grounding/attention/average_precision",
-    "average precision, patch cosine": "grounding/cosine/average_precision",
+    "long caption → image, R@1": retrieval_metric("global", way="t2i"),
+    "image → long caption, R@1": retrieval_metric("global", way="i2t"),
+    "conditioned on every candidate, text → image, R@1": retrieval_metric("conditioned"),
+    "conditioned on every candidate, image → text, R@1": retrieval_metric("conditioned", way="i2t"),
+    **{f"regions, {level}": region_metric(level) for level in REGION_LEVELS},
+    "pointing game, attention": grounding_metric("attention", "pointing"),
+    "pointing game, patch cosine": grounding_metric("cosine", "pointing"),
+    "average precision, attention": grounding_metric("attention", "average_precision"),
+    "average precision, patch cosine": grounding_metric("cosine", "average_precision"),
 }
+"""What a model is judged by first: metrics by title. Other tables name theirs by the functions."""
+OWN_CAPTION = {
+    "own caption (leaks), text → image, R@1": retrieval_metric("own_caption", way="t2i"),
+    "own caption (leaks), image → text, R@1": retrieval_metric("own_caption", way="i2t"),
+}
+"""The authors' protocol, which no other table than the methods' shows."""
+
+
+def percent(estimate: Estimate, *, signed: bool = False) -> str:
+    """`mean [low, high]` in percent, one decimal; `signed` writes the sign of a difference."""
+    form = "+.1f" if signed else ".1f"
+    mean, low, high = (format(100 * float(estimate[part]), form) for part in PARTS)
+    return f"{mean} [{low}, {high}]"
+
+
+def plus_minus(estimate: Estimate) -> str:
+    """`mean ±half of the interval` in percent; without ± where the interval has no width."""
+    half = (estimate["high"] - estimate["low"]) / 2
+    return f"{100 * estimate['mean']:.1f}" + (f" ±{100 * half:.1f}" if half else "")
+
+
+def reach(estimate: Estimate) -> tuple[float, tuple[float, float]]:
+    """Mean in percent, and how far the interval reaches below and above it, for a bar."""
+    mean, low, high = (100 * float(estimate[part]) for part in PARTS)
+    # A bootstrap interval may exclude its own mean by rounding; a bar can't have negative length.
+    return mean, (max(0.0, mean - low), max(0.0, high - mean))

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bclip_core.checkpoints import own as checkpoints
+from bclip_core import checkpoints
 from bclip_core.config import RunConfig
+from bclip_core.evaluation import grounding_metric
 from bclip_core.model import METHODS, BClip
 from bclip_core.records.files import read_json
 from bclip_core.records.results import runs_folder
 from bclip_core.train import Run
 
 UNTOUCHED = "clip"
-_POINTING = "grounding/attention/pointing"  # of a run's metrics
+_POINTING = grounding_metric("attention", "pointing")  # of a run's metrics
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,15 @@ class TokenCalibration(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Tokens [B, T, D], of which [B, T] bool exist (None: all), to [B, slots, D]."""
+        return self.shares(tokens, mask) @ tokens
+
+    def shares(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """How much of each token [B, T, D] is in each slot, [B, slots, T]; they sum to 1 over T."""
         logits = self.scale * self.weight(tokens)
         if mask is not None:
             logits = logits.masked_fill(~mask[..., None], torch.finfo(logits.dtype).min)
-        aggregated: Tensor = logits.softmax(1).mT @ tokens
-        return aggregated
+        weights: Tensor = logits.softmax(1).mT
+        return weights
 
 
 class HeadsSpec(NamedTuple):

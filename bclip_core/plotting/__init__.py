@@ -14,9 +14,9 @@ from bclip_core.plotting.curves import (
     training_curves,
 )
 from bclip_core.plotting.dots import (
-    benchmark,
     leak_comparison,
     method_comparison,
+    methods_overview,
     table_markdown,
 )
 from bclip_core.plotting.files import (
@@ -39,12 +39,12 @@ from bclip_core.records.markdown import (
 __all__ = [
     "aligned_markdown",
     "attention_grid",
-    "benchmark",
     "beta_ablation",
     "beta_cal_targets",
     "leak_comparison",
     "loss_costs",
     "method_comparison",
+    "methods_overview",
     "png",
     "publish",
     "save",

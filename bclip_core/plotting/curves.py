@@ -11,14 +11,25 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bclip_core.evaluation import HEADLINES
-from bclip_core.plotting.style import COLOURS, GUIDE, LINES, Estimate, Metrics, percent, style
+from bclip_core.evaluation import HEADLINES, Estimate, Metrics, reach
+from bclip_core.model import TERMS
+from bclip_core.plotting.style import COLOURS, GUIDE, LINES, style
 
 Records = Sequence[Mapping[str, Any]]
 
-_TERMS = {"global": "global loss", "beta_cal": "β-CAL loss"}
+_TITLES = {
+    "beta_cal": "β-CAL loss",
+    "word": "word loss (MulCLIP)",
+    "subcaption": "sub-caption loss (MulCLIP)",
+    "late_interaction": "late interaction (FILIP)",
+    "sparse": "sparse alignment (SPARC)",
+    "flair_global": "FLAIR, global loss",
+    "flair_local": "FLAIR, local loss",
+}
+"""Of the terms that their names do not say enough of."""
 _SMOOTHED_FROM = 40  # records; shorter curves are drawn as they are
 _APART_FROM = 10.0  # ratio of last values from which runs share no axis: the two forms of β-CAL
+_LOGARITHMIC_FROM = 30.0  # ratio of largest to smallest value; a line would lie on the axis
 _GUESS_WITHIN = 1.5  # times the largest loss; a line of guessing further up would flatten the rest
 BETA_PANELS = (
     "regions, hard",
@@ -33,10 +44,12 @@ BETA_PANELS = (
 def training_curves(histories: Mapping[str, Records], batch_size: int | None = None) -> Figure:
     """The loss terms of runs over their updates: a panel per term that any run has.
 
-    Long curves are drawn raw and pale, with their running mean on top.
+    Terms are all those of `model.TERMS`, by the names that histories give them. Long curves are
+    drawn raw and pale, with their running mean on top; a panel whose values span decades has a
+    logarithmic axis.
 
     Args:
-        histories: for each label the records of a run, see `run_state.read_history`.
+        histories: for each label the records of a run, see `train.resume.read_history`.
         batch_size: B; draws the loss of guessing, ln B, into the global panel, or names it above
             where it is far off.
 
@@ -52,7 +65,9 @@ def training_curves(histories: Mapping[str, Records], batch_size: int | None = N
             for label in drawn:
                 points = [(r["update"], r[term]) for r in histories[label] if term in r]
                 _curve(panel, points, labels.index(label), label)
-            panel.set(xlabel="update", title=_TERMS[term])
+            panel.set(xlabel="update", title=_title(term))
+            if _spans_decades([r[term] for label in drawn for r in histories[label] if term in r]):
+                panel.set_yscale("log")
             if term == "global" and batch_size:
                 _mark_guessing(panel, math.log(batch_size))
             panel.legend(frameon=False)
@@ -63,15 +78,24 @@ def training_curves(histories: Mapping[str, Records], batch_size: int | None = N
 def _panels(histories: Mapping[str, Records]) -> list[tuple[str, list[str]]]:
     """(term, labels of its runs) of each panel; runs of very different size get panels apart."""
     panels = []
-    for term in _TERMS:
+    terms = list(dict.fromkeys(term.label or name for name, term in TERMS.items()))
+    for term in terms:
         ends = {label: h[-1][term] for label, h in histories.items() if h and term in h[-1]}
         if ends and min(ends.values()) * _APART_FROM < max(ends.values()):
             panels += [(term, [label]) for label in ends]
         elif ends:
             panels.append((term, list(ends)))
     if not panels:
-        raise ValueError(f"runs {list(histories)}: expected one that has {' or '.join(_TERMS)}")
+        raise ValueError(f"runs {list(histories)}: expected one that has any of {', '.join(terms)}")
     return panels
+
+
+def _title(term: str) -> str:
+    return _TITLES.get(term, f"{term.replace('_', ' ')} loss")
+
+
+def _spans_decades(values: Sequence[float]) -> bool:
+    return min(values) > 0 and max(values) > _LOGARITHMIC_FROM * min(values)
 
 
 def _curve(panel: Axes, points: Sequence[tuple[int, float]], number: int, label: str) -> None:
@@ -125,7 +149,7 @@ def beta_ablation(
         for panel, (title, name) in zip(axes, drawn.items(), strict=False):
             _metric_over_beta(panel, {beta: m[name] for beta, m in points.items()})
             if baseline and name in baseline:
-                value, (below, above) = percent(baseline[name])
+                value, (below, above) = reach(baseline[name])
                 panel.axhspan(value - below, value + above, color=GUIDE, alpha=0.18, linewidth=0)
                 panel.axhline(value, color=GUIDE, linestyle="--", label=baseline_label)
             panel.set_title(title)
@@ -140,11 +164,11 @@ def beta_ablation(
 
 def _metric_over_beta(panel: Axes, values: Mapping[float, Estimate]) -> None:
     betas = sorted(values)
-    heights, reach = zip(*(percent(values[beta]) for beta in betas), strict=True)
+    heights, bars = zip(*(reach(values[beta]) for beta in betas), strict=True)
     panel.errorbar(
         betas,
         heights,
-        yerr=np.array(reach).T,
+        yerr=np.array(bars).T,
         color=COLOURS[0],
         marker="o",
         markersize=4,

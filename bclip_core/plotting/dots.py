@@ -10,31 +10,44 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bclip_core.plotting.style import COLOURS, GUIDE, MARKERS, Estimate, Metrics, percent, style
+from bclip_core.evaluation import (
+    REGION_LEVELS,
+    Metrics,
+    grounding_metric,
+    percent,
+    reach,
+    region_metric,
+    retrieval_metric,
+)
+from bclip_core.plotting.style import COLOURS, GUIDE, MARKERS, style
 from bclip_core.records.markdown import aligned_markdown
 
 Series = Mapping[str, str]  # metric by what it is called in its panel; one or two
 Draw = Callable[[Axes], None]
 
-_RETRIEVAL = {"to image": "t2i_R@1", "to text": "i2t_R@1"}
+
+def _both_ways(kind: str, texts: str = "long") -> Series:
+    ways = {"to image": "t2i", "to text": "i2t"}
+    return {title: retrieval_metric(kind, texts, way) for title, way in ways.items()}
+
+
+def _both_maps(measure: str) -> Series:
+    return {kind: grounding_metric(kind, measure) for kind in ("attention", "cosine")}
+
+
 METHOD_PANELS: dict[str, Series] = {
-    "long captions, R@1": {k: f"retrieval/global/long/{v}" for k, v in _RETRIEVAL.items()},
-    "short captions, R@1": {k: f"retrieval/global/short/{v}" for k, v in _RETRIEVAL.items()},
-    "long, its own way, R@1": {k: f"retrieval/own_way/long/{v}" for k, v in _RETRIEVAL.items()},
-    "pointing game": {
-        "attention": "grounding/attention/pointing", "cosine": "grounding/cosine/pointing"
-    },
-    "regions, hard": {"": "regions/dense/hard"},
-    "regions, medium": {"": "regions/dense/medium"},
-    "regions, easy": {"": "regions/dense/easy"},
-    "regions, trivial": {"": "regions/dense/trivial"},
-}  # fmt: skip
+    "long captions, R@1": _both_ways("global"),
+    "short captions, R@1": _both_ways("global", "short"),
+    "long, its own way, R@1": _both_ways("own_way"),
+    "pointing game": _both_maps("pointing"),
+    **{f"regions, {level}": {"": region_metric(level)} for level in REGION_LEVELS},
+}
 LEAK_PANELS: dict[str, Series] = {
     "one picture for all, to image": {
         "as it is": "leak/identical/t2i_R@1", "centred": "leak/identical_centred/t2i_R@1"
     },
-    "conditioned on all": {k: f"retrieval/conditioned/long/{v}" for k, v in _RETRIEVAL.items()},
-    "on its own caption": {k: f"retrieval/own_caption/long/{v}" for k, v in _RETRIEVAL.items()},
+    "conditioned on all": _both_ways("conditioned"),
+    "on its own caption": _both_ways("own_caption"),
     "the global pair": METHOD_PANELS["long captions, R@1"],
     "conditioned, to image": {
         "as it is": "leak/honest/t2i_R@1", "centred": "leak/honest_centred/t2i_R@1"
@@ -42,12 +55,9 @@ LEAK_PANELS: dict[str, Series] = {
     "conditioned, to text": {
         "as it is": "leak/honest/i2t_R@1", "centred": "leak/honest_centred/i2t_R@1"
     },
-    "regions": {"hard": "regions/dense/hard", "medium": "regions/dense/medium"},
+    "regions": {level: region_metric(level) for level in REGION_LEVELS[:2]},
     "pointing game": METHOD_PANELS["pointing game"],
-    "average precision": {
-        "attention": "grounding/attention/average_precision",
-        "cosine": "grounding/cosine/average_precision",
-    },
+    "average precision": _both_maps("average_precision"),
 }  # fmt: skip
 """R@1 where nothing else is said. "As it is" and "centred" are of fewer candidates than the rest of
 the retrieval, see `scene_leak`."""
@@ -101,7 +111,7 @@ def leak_comparison(
     """A row per way of training: leak, shares of variance, and what becomes of honest measures.
 
     Args:
-        variants: metrics with those of the leak as `leak/...`, see `method_tables.summaries`.
+        variants: metrics with those of the leak as `leak/...`, see `studies.tables.summaries`.
         panels: metrics by panel title and by name within the panel.
         columns: panels in a row.
 
@@ -173,7 +183,7 @@ def _dot_panel(methods: Mapping[str, Metrics], series: Series, colours: Mapping[
             for number, name in enumerate(series.values()):
                 if name not in values:
                     continue
-                mean, (below, above) = percent(values[name])
+                mean, (below, above) = reach(values[name])
                 shift = 0.0 if len(series) == 1 else (-_SIDE, _SIDE)[number]
                 panel.errorbar(
                     mean, row + shift, xerr=[[below], [above]], fmt=_LOOKS[number][0], ms=4,
@@ -218,7 +228,7 @@ def _stack(panel: Axes, variants: Mapping[str, Metrics]) -> None:
                 left += share
 
 
-def benchmark(
+def methods_overview(
     methods: Mapping[str, Metrics], metrics: Mapping[str, str] | Sequence[str], columns: int = 4
 ) -> Figure:
     """Methods against metrics: one panel per metric, a dot with its interval per method.
@@ -243,7 +253,7 @@ def benchmark(
                 if name not in values:
                     panel.text(0, row, "  does not apply", va="center", color=GUIDE, fontsize=8)
                 else:
-                    mean, (below, above) = percent(values[name])
+                    mean, (below, above) = reach(values[name])
                     look = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % 6]}
                     panel.errorbar(mean, row, xerr=[[below], [above]], capsize=3, ms=5, **look)
                     chance = 100 * float(values[name]["chance"])
@@ -278,7 +288,7 @@ def table_markdown(
     rows = [["% [95 % interval]", "chance", *methods]]
     for title, name in _present(methods, metrics).items():
         found = [values[name] for values in methods.values() if name in values]
-        cells = [_cell(values.get(name)) for values in methods.values()]
+        cells = [percent(v[name]) if name in v else "–" for v in methods.values()]
         rows.append([title, f"{100 * found[0]['chance']:.1f}", *cells])
     return aligned_markdown(rows)
 
@@ -291,10 +301,3 @@ def _present(
     if not found:
         raise ValueError(f"metrics {list(named.values())}: expected one that some method has")
     return found
-
-
-def _cell(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "–"
-    mean, low, high = (100 * float(estimate[name]) for name in ("mean", "low", "high"))
-    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"

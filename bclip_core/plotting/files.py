@@ -17,6 +17,10 @@ from bclip_core.records.files import write_atomically, write_json
 
 FIGURES = REPOSITORY / "figures"
 DOTS_PER_INCH = 150  # of a file
+MEASURED = frozenset(
+    "date seconds peak_memory loader_share teraflops_per_second model_flops_utilisation".split()
+)
+"""What histories say of when and how fast a run was; no figure's numbers hold it."""
 _NOTEBOOK_DOTS_PER_INCH = 100
 _LARGEST_OUTPUT = 150_000  # bytes; larger ones lose colours, since committed notebooks stay small
 
@@ -72,6 +76,13 @@ def save(
     return picture, record
 
 
+def without_times(numbers: Any) -> Any:
+    """The same without what a run took (`MEASURED`), at any depth: it differs in every run."""
+    if isinstance(numbers, Mapping):
+        return {k: without_times(v) for k, v in numbers.items() if k not in MEASURED}
+    return [without_times(each) for each in numbers] if isinstance(numbers, list) else numbers
+
+
 def publish(
     figure: Figure,
     name: str,
@@ -82,8 +93,9 @@ def publish(
     """Show a figure, and save it unless the profile is "smoke".
 
     Committed figures are those of a real profile; a smoke run, which `make test` does too, never
-    touches them. The record says which profile it was.
+    touches them. The record says which profile it was, and nothing of when and how fast: made
+    again by the same code, it is the same to the last byte.
     """
     show(figure)
     if profile != "smoke":
-        save(figure, name, {"profile": profile, **numbers}, folder)
+        save(figure, name, {"profile": profile, **without_times(numbers)}, folder)

@@ -131,7 +131,7 @@ def attention_grid(
 
     Args:
         images: uint8 [H, W, 3] each.
-        maps: for each picture its maps, see `attention_maps.TextMap`.
+        maps: for each picture its maps, see `evaluation.maps.TextMap`.
         titles: of the rows, above the picture.
         opacity: of the maps, in [0, 1].
 
@@ -165,16 +165,21 @@ def map_over_picture(panel: Axes, image: Picture, item: TextMap, opacity: float 
     if item.mask is not None and item.mask.any():
         contour = panel.contour(item.mask, levels=[0.5], colors="white", linewidths=1.2)
         contour.set_path_effects(_OUTLINE)
-    x, y, width, height = item.hottest
     panel.add_patch(_frame(item.hottest, "black"))
     if item.hit is not None:
         marker, size = ("o", 5) if item.hit else ("x", 7)
-        centre = (int(x + width / 2), int(y + height / 2))  # the pixel that the verdict is about
+        centre = judged_pixel(item.hottest)
         panel.plot(*centre, marker, color="white", ms=size, mew=1.6, path_effects=_OUTLINE)
     verdict = "" if item.hit is None else (", hit" if item.hit else ", miss")
     words = textwrap.wrap(item.text, 22, max_lines=3, placeholder=" …")
     lines = [*words, f"({item.note}{verdict})"]
     panel.set_title("\n".join(lines), fontsize=7.5, parse_math=False)
+
+
+def judged_pixel(box: Box) -> tuple[int, int]:
+    """Column and row of the pixel that a verdict is about: the centre of the hottest patch."""
+    x, y, width, height = box
+    return int(x + width / 2), int(y + height / 2)
 
 
 def bare_picture(panel: Axes, image: npt.NDArray[Any], **options: Any) -> None:
@@ -273,8 +278,7 @@ def _draw_frame(drawn: Image.Image, box: Box, times: float) -> None:
 
 def _verdict(drawn: Image.Image, box: Box, times: float, hit: bool) -> None:
     """A dot or a cross on the pixel that the verdict is about."""
-    x, y, width, height = box
-    centre = (times * (int(x + width / 2) + 0.5), times * (int(y + height / 2) + 0.5))
+    centre = tuple(times * (part + 0.5) for part in judged_pixel(box))
     pen = ImageDraw.Draw(drawn)
     for radius, colour, thick in ((8, "black", 6), (6, "white", 3)):
         left, top, right, bottom = (*(c - radius for c in centre), *(c + radius for c in centre))

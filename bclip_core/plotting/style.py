@@ -1,8 +1,8 @@
-"""What all figures share: colours, line styles, fonts, and how a metric is read."""
+"""What all figures share: colours, line styles, fonts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,10 +30,6 @@ _RC: Any = {
     "savefig.facecolor": "white",
 }
 
-Estimate = Mapping[str, Any]
-"""`mean`, `low`, `high` and `chance`, fractions in [0, 1], as `scene_benchmark.evaluate` gives."""
-Metrics = Mapping[str, Estimate]
-
 
 @contextmanager
 def style() -> Iterator[None]:
@@ -42,10 +38,3 @@ def style() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
         yield
-
-
-def percent(estimate: Estimate) -> tuple[float, tuple[float, float]]:
-    """Mean in percent, and how far the interval reaches below and above it."""
-    mean, low, high = (100 * float(estimate[name]) for name in ("mean", "low", "high"))
-    # A bootstrap interval may exclude its own mean by rounding; a bar can't have negative length.
-    return mean, (max(0.0, mean - low), max(0.0, high - mean))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bclip_core.checkpoints.own import SHIPPED
-from bclip_core.evaluation import HEADLINES
+from bclip_core.evaluation import HEADLINES, OWN_CAPTION, percent
 from bclip_core.model import METHODS
 from bclip_core.records.files import read_json
 from bclip_core.records.markdown import aligned_markdown
@@ -31,10 +31,6 @@ from bclip_core.studies.tables import (
 Record = Mapping[str, Any]
 Columns = Mapping[str, str]
 
-OWN_CAPTION = {  # shown on the page of β-CLIP alone, as what it is
-    f"own caption (leaks), {title}, R@1": f"retrieval/own_caption/long/{direction}_R@1"
-    for title, direction in (("text → image", "t2i"), ("image → text", "i2t"))
-}
 FRONT_METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce", "mulclip")
 FRONT = {
     "long caption → image": COMPARED["long caption → image"],
@@ -76,11 +72,6 @@ LEAK_DETAILS = {
     "patches": HONEST["pointing, cosine"],
     "precision": HONEST["precision, attention"],
 }
-
-
-def percent(value: Mapping[str, Any]) -> str:
-    """`mean [low, high]` in percent, one decimal."""
-    return f"{100 * value['mean']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
 
 
 def _committed(name: str) -> Record:
@@ -207,14 +198,9 @@ def costs_block() -> str:
 
 def mulclip_table(record: Record, titles: tuple[str, ...] = tuple(mulclip.METRICS)) -> str:
     """MulCLIP's variants against the full method, from a record `mulclip_ablation`."""
-    values = mulclip.in_order(record["values"])
-    rows = [["points against the full method", *titles]]
-    for name, gaps in values["gaps"].items():
-        rows.append([name])
-        for title in titles:
-            mean, low, high = (100 * gaps[title][key] for key in ("mean", "low", "high"))
-            told = mulclip.verdict(gaps[title])
-            rows[-1].append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] {told}")
+    rows = mulclip.gap_rows(record["values"])
+    kept = [0, *(rows[0].index(title) for title in titles)]
+    rows = [[row[column] for column in kept] for row in rows]
     return aligned_markdown(rows)
 
 

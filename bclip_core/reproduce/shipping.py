@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from bclip_core.checkpoints import own as checkpoints
+from bclip_core import checkpoints
 from bclip_core.data.sources import load_split
-from bclip_core.evaluation.protocols import scenes as scene_benchmark
+from bclip_core.evaluation.protocols import scenes
 from bclip_core.records.files import sha256, write_json
 from bclip_core.records.results import provenance
 from bclip_core.train import Run
@@ -35,7 +35,7 @@ def ship_pretrained(run: Run) -> Path:
         "config": run.config.to_dict(),
         "sha256": sha256(SHIPPED_MODEL),
         "training_curve": history[:: max(1, len(history) // CURVE_POINTS)],
-        "metrics": scene_benchmark.evaluate(checkpoints.load(SHIPPED_MODEL), test),
+        "metrics": scenes.evaluate(checkpoints.load(SHIPPED_MODEL), test),
     }
     write_json(SHIPPED_RECORD, record)
     return SHIPPED_MODEL

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bclip_core.evaluation import REGION_LEVELS, percent, region_metric, retrieval_metric
 from bclip_core.records.files import read_json
 from bclip_core.records.results import REFERENCE_FOLDER
 
 _CARD = "github.com/fzohra/B-CLIP, README.md"
 _BETA = "arXiv 2512.12678"
 _MUL = "arXiv 2512.07128"
-_GLOBAL = "retrieval/global/captions"
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,18 @@ def _pair(
     """Both directions of one retrieval result."""
     ways = (("i2t", "image → text", i2t), ("t2i", "text → image", t2i))
     first, second = (
-        Published(model, data_set, f"{_GLOBAL}/{way}_R@{k}", f"{title}, {arrow}, R@{k}", value,
-                  source, note)
+        Published(model, data_set, retrieval_metric("global", "captions", way, k),
+                  f"{title}, {arrow}, R@{k}", value, source, note)
         for way, arrow, value in ways
     )  # fmt: skip
     return first, second
 
 
 def _regions(model: str, *values: float) -> tuple[Published, ...]:
-    levels = ("hard", "medium", "easy", "trivial")
     note = "squashed pictures; the authors count a tie as a hit, we as a miss"
     return tuple(
-        Published(model, "fgovd", f"regions/dense/{level}", f"FG-OVD {level}", value, _CARD, note)
-        for level, value in zip(levels, values, strict=True)
+        Published(model, "fgovd", region_metric(level), f"FG-OVD {level}", value, _CARD, note)
+        for level, value in zip(REGION_LEVELS, values, strict=True)
     )
 
 
@@ -112,7 +111,7 @@ MULCLIP_ABLATION = {
     "without words": 74.93,
     "batch-wise words": 71.60,
 }
-"""MulCLIP's own ablation (arXiv 2512.07128), by the names of `mulclip_ablation.VARIANTS`: average
+"""MulCLIP's own ablation (arXiv 2512.07128), by the names of `mulclip.ablation.VARIANTS`: average
 R@1 of long-caption retrieval in percent, ViT-B/16 tuned on DOCCI. Seeds and spread: not known."""
 
 
@@ -145,7 +144,7 @@ def paper_rows(
     rows = [["model", "quantity", "published", "ours [95 % interval]", "items", "source"]]
     for row in published:
         fitting = [result for result in results if _fits(row, result)]
-        ours = "; ".join(_estimate(result["metrics"][row.metric]) for result in fitting)
+        ours = "; ".join(percent(result["metrics"][row.metric]) for result in fitting)
         items = "; ".join(f"{result['metrics'][row.metric]['count']:,}" for result in fitting)
         source = f"{row.source} ({row.note})" if row.note else row.source
         rows.append([row.model, row.title, f"{row.value:g}", ours, items, source])
@@ -160,7 +159,7 @@ def subset_rows(results: Sequence[Record]) -> list[list[str]]:
             chance, count = f"{100 * value['chance']:.1f}", f"{value['count']:,}"
             blind = f"{100 * value['blind']:.1f}" if "blind" in value else chance
             about = [result["data_set"], result["label"], name, count, chance, blind]
-            rows.append([*about, _estimate(value)])
+            rows.append([*about, percent(value)])
     return rows
 
 
@@ -196,8 +195,3 @@ def _fits(row: Published, result: Record) -> bool:
         and (name == row.data_set or name.startswith(f"{row.data_set}-"))
         and row.metric in result["metrics"]
     )
-
-
-def _estimate(value: Mapping[str, Any]) -> str:
-    mean, low, high = (100 * value[part] for part in ("mean", "low", "high"))
-    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from bclip_core.config import RunConfig
 from bclip_core.data.sources import load_split
-from bclip_core.evaluation.protocols import scenes as scene_benchmark
+from bclip_core.evaluation.protocols import scenes
 from bclip_core.model import get_method
 from bclip_core.records.files import read_json, write_json
 from bclip_core.records.progress import progress_bar
@@ -58,7 +58,7 @@ def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
         # six times the model's size, of use only to go on with training that is over
         shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
         if not run.has(split):
-            measure = scene_benchmark.evaluate if split == "test" else scene_benchmark.validate
+            measure = scenes.evaluate if split == "test" else scenes.validate
             write_json(run.folder / EVALUATED[split], run.measured(measure, split))
     return run
 

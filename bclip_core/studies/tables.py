@@ -1,4 +1,4 @@
-"""The records of `search.compare` and `leak_study.study` as tables, fresh or committed."""
+"""The records of studies as tables, fresh or committed."""
 
 from __future__ import annotations
 
@@ -6,30 +6,36 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bclip_core.evaluation import seed_interval
+from bclip_core.evaluation import (
+    REGION_LEVELS,
+    Estimate,
+    Metrics,
+    grounding_metric,
+    plus_minus,
+    region_metric,
+    retrieval_metric,
+    seed_interval,
+)
 from bclip_core.model import METHODS
 from bclip_core.records.results import load_result, save_result
 
 Entry = Mapping[str, Any]
-"""Of one method: `metrics` and `leak` per seed, and, where it trained, `cost` and `table`."""
+"""Of one method or variant: `metrics` per seed; where measured `leak`, `cost` and `table`."""
 
-OWN_WAY = "retrieval/own_way/long"
-"""Long captions scored by what a method adds to the class token: pooled embeddings, every picture
-pooled with every candidate, or, for FILIP, late interaction."""
+OWN_WAY = "own_way"
+"""The kind of long captions' retrieval by what a method adds to the class token: pooled embeddings,
+every picture pooled with every candidate, or, for FILIP, late interaction."""
 
 COMPARED = {
-    "long caption → image": "retrieval/global/long/t2i_R@1",
-    "image → long caption": "retrieval/global/long/i2t_R@1",
-    "short caption → image": "retrieval/global/short/t2i_R@1",
-    "image → short caption": "retrieval/global/short/i2t_R@1",
-    "its own way → image": f"{OWN_WAY}/t2i_R@1",
-    "its own way → text": f"{OWN_WAY}/i2t_R@1",
-    "regions, hard": "regions/dense/hard",
-    "regions, medium": "regions/dense/medium",
-    "regions, easy": "regions/dense/easy",
-    "regions, trivial": "regions/dense/trivial",
-    "pointing, patch cosine": "grounding/cosine/pointing",
-    "pointing, attention": "grounding/attention/pointing",
+    "long caption → image": retrieval_metric("global", "long", "t2i"),
+    "image → long caption": retrieval_metric("global", "long", "i2t"),
+    "short caption → image": retrieval_metric("global", "short", "t2i"),
+    "image → short caption": retrieval_metric("global", "short", "i2t"),
+    "its own way → image": retrieval_metric(OWN_WAY, "long", "t2i"),
+    "its own way → text": retrieval_metric(OWN_WAY, "long", "i2t"),
+    **{f"regions, {level}": region_metric(level) for level in REGION_LEVELS},
+    "pointing, patch cosine": grounding_metric("cosine", "pointing"),
+    "pointing, attention": grounding_metric("attention", "pointing"),
 }
 """Titles of the comparison's columns, and their metrics."""
 
@@ -59,7 +65,7 @@ def in_order(values: Mapping[str, Any], names: Iterable[str] = METHODS) -> dict[
 
 
 def family(name: str) -> str:
-    """Which kind a method is of, from what it is made of, see `plotting.methods.GROUPS`.
+    """Which kind a method is of, from what it is made of, see `plotting.dots.GROUPS`.
 
     A method that the catalogue doesn't know is "another".
     """
@@ -76,37 +82,37 @@ def family(name: str) -> str:
     return "local terms" if local else "global terms"
 
 
-def summaries(values: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
+def summaries(values: Mapping[str, Entry]) -> dict[str, Metrics]:
     """Each method's metrics over its seeds, and those of its leak as `leak/...`.
 
     Args:
         values: by method.
 
     Returns:
-        For each method and metric mean, low, high and, where there is one, chance; `OWN_WAY/...`
-        repeats the conditioned or the late retrieval. Intervals as
-        `comparison.summarise`; the leak of a single run has none, low and high are its mean.
+        For each method and metric mean, low, high and, where there is one, chance; `OWN_WAY`
+        repeats the conditioned or the late retrieval. Intervals as `summarise`; the leak of a
+        single run has none, low and high are its mean.
     """
     found = {}
     for name, entry in values.items():
         metrics = dict(summarise(entry["metrics"])) if entry["metrics"] else {}
         for kind in ("conditioned", "late"):
-            start = f"retrieval/{kind}/long/"
+            start, own = (retrieval_metric(k).rpartition("/")[0] for k in (kind, OWN_WAY))
             metrics |= {
-                f"{OWN_WAY}/{key.removeprefix(start)}": value
+                own + key.removeprefix(start): value
                 for key, value in metrics.items()
-                if key.startswith(start)
+                if key.startswith(f"{start}/")
             }
-        found[name] = metrics | _leak(entry["leak"])
+        found[name] = metrics | _leak(entry.get("leak", ()))
     return found
 
 
-def _leak(measured: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+def _leak(measured: Sequence[Mapping[str, float]]) -> Metrics:
     found = {}
     for name in measured[0] if measured else ():
         means = [one[name] for one in measured]
         if len(means) > 1:
-            estimate: dict[str, Any] = seed_interval(means)._asdict()
+            estimate: Estimate = seed_interval(means)._asdict()
         else:
             estimate = dict.fromkeys(("mean", "low", "high"), means[0])
         if "R@1" in name:
@@ -116,7 +122,7 @@ def _leak(measured: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
 
 
 def comparison_rows(
-    summary: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str] = COMPARED
+    summary: Mapping[str, Metrics], columns: Mapping[str, str] = COMPARED
 ) -> list[list[str]]:
     """A row per method, `mean ±half of its 95 % interval` in percent; the header and chance first.
 
@@ -131,16 +137,13 @@ def comparison_rows(
         chances.append(f"{100 * first['chance']:.1f}" if "chance" in first else "")
     rows = [["%", *used], ["chance", *chances]]
     for method, values in summary.items():
-        rows.append([method, *(plus_minus(values.get(name)) for name in used.values())])
+        rows.append([method, *(cell(values, name) for name in used.values())])
     return rows
 
 
-def plus_minus(estimate: Mapping[str, Any] | None) -> str:
-    """Mean and half of the interval in percent; a dash for None."""
-    if estimate is None:
-        return "–"
-    half = (estimate["high"] - estimate["low"]) / 2
-    return f"{100 * estimate['mean']:.1f}" + (f" ±{100 * half:.1f}" if half else "")
+def cell(values: Mapping[str, Estimate], name: str) -> str:
+    """One metric as `plus_minus` writes it; a dash where it was not measured."""
+    return plus_minus(values[name]) if name in values else "–"
 
 
 def gains(
@@ -173,17 +176,20 @@ def _with_leak(entry: Entry) -> list[dict[str, Any]]:
     """The metrics of each run with those of its leak, named as in `summaries`; if it trained."""
     if not entry["metrics"]:
         return []
+    leaks = entry.get("leak") or [{}] * len(entry["metrics"])
     return [
         metrics | {f"leak/{name}": {"mean": value} for name, value in leak.items()}
-        for metrics, leak in zip(entry["metrics"], entry["leak"], strict=True)
+        for metrics, leak in zip(entry["metrics"], leaks, strict=True)
     ]
 
 
-def verdict(gap: Mapping[str, float]) -> str:
-    """Whether a difference is "ahead" or "behind", its interval without zero, or "level"."""
-    if gap["low"] > 0:
-        return "ahead"
-    return "behind" if gap["high"] < 0 else "level"
+def verdict(
+    gap: Mapping[str, float], words: tuple[str, str, str] = ("behind", "level", "ahead")
+) -> str:
+    """What a difference says: the first word where its interval lies below zero, the last above."""
+    if gap["high"] < 0:
+        return words[0]
+    return words[2] if gap["low"] > 0 else words[1]
 
 
 def gain_rows(
@@ -229,14 +235,11 @@ def trial_rows(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     return rows
 
 
-Metrics = Mapping[str, Mapping[str, Any]]
-
-
-def summarise(runs: Sequence[Metrics]) -> dict[str, dict[str, Any]]:
+def summarise(runs: Sequence[Metrics]) -> Metrics:
     """One method's metrics over its runs, which differ in the seed only.
 
     Args:
-        runs: `scene_benchmark.evaluate` of each run.
+        runs: metrics of each run, as `protocols.scenes.evaluate` gives them.
 
     Returns:
         For each metric mean, low, high, chance, count and seeds. The interval is Student's over

@@ -11,7 +11,7 @@ from typing import Any
 
 import datasets
 
-from bclip_core.checkpoints import own as checkpoints
+from bclip_core import checkpoints
 from bclip_core.config import RunConfig
 from bclip_core.data.scenes import SCENES_VERSION
 from bclip_core.data.sources import load_split
@@ -43,12 +43,12 @@ class Run:
         return read_history(self.folder / "history.jsonl")
 
     def metrics(self) -> dict[str, Any]:
-        """The scene benchmark of the run, see `scene_benchmark.evaluate`."""
+        """All metrics of the run on test scenes, see `protocols.scenes.evaluate`."""
         metrics: dict[str, Any] = read_json(self.folder / "metrics.json")
         return metrics
 
     def validation(self) -> dict[str, Any]:
-        """The cheap part of it on the validation split, see `scene_benchmark.validate`."""
+        """The cheap part of it on the validation split, see `protocols.scenes.validate`."""
         metrics: dict[str, Any] = read_json(self.folder / EVALUATED["validation"])
         return metrics
 

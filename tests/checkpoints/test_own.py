@@ -9,9 +9,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from bclip_core import checkpoints
 from bclip_core.backbone import CheckpointError, Tokenizer, stretch_positions
 from bclip_core.checkpoints import build_model, load, save
-from bclip_core.checkpoints import own as checkpoints
 from bclip_core.config import BackboneConfig, PoolerConfig, RunConfig, TrainConfig
 from bclip_core.train import create_model
 

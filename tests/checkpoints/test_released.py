@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bclip_core import checkpoints
 from bclip_core.backbone import SMALL_ARCHITECTURES, CheckpointError, known_architectures
 from bclip_core.checkpoints import import_released
-from bclip_core.checkpoints import own as checkpoints
 from bclip_core.checkpoints.released import released_to_open_clip
 from bclip_core.losses import beta_cal, global_contrastive
 from bclip_core.model import BClip, TextBatch

@@ -1,4 +1,4 @@
-"""Maps of one picture: what the model computes, and verdicts that agree with the benchmark."""
+"""Maps of one picture: what the model computes, and verdicts that agree with the protocol."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The scenes benchmark: every metric, chance where nothing was learnt, more where it was."""
+"""The protocol on scenes: every metric, chance where nothing was learnt, more where it was."""
 
 import math
 

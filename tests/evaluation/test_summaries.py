@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from bclip_core.evaluation import (
+    HEADLINES,
     chance_recall,
+    percent,
+    plus_minus,
+    reach,
+    region_metric,
     retrieval_from_ranks,
+    retrieval_metric,
     retrieval_metrics,
     summarise_items,
     summarise_retrieval,
@@ -46,3 +52,21 @@ def test_ranks_of_two_directions_need_not_come_from_one_matrix():
     assert found.recall == {"t2i_R@1": 0.5, "t2i_R@5": 1.0, "i2t_R@1": 0.0, "i2t_R@5": 1.0}
     with pytest.raises(ValueError, match="k=0"):
         retrieval_from_ranks({"t2i": torch.tensor([1])}, (0,))
+
+
+def test_an_estimate_is_written_in_percent():
+    value = {"mean": 0.255, "low": 0.2, "high": 0.3}
+    assert percent(value) == "25.5 [20.0, 30.0]"
+    assert percent({"mean": -0.01, "low": -0.02, "high": 0.005}, signed=True) == "-1.0 [-2.0, +0.5]"
+    assert plus_minus(value) == "25.5 ±5.0"
+    assert plus_minus(dict.fromkeys(("mean", "low", "high"), 0.5)) == "50.0"
+    mean, (below, above) = reach(value)
+    assert (mean, below, above) == pytest.approx((25.5, 5.5, 4.5))
+    assert reach({"mean": 0.2, "low": 0.21, "high": 0.3})[1][0] == 0.0  # no bar of negative length
+
+
+def test_headlines_are_names_that_the_functions_make():
+    assert HEADLINES["regions, hard"] == region_metric("hard") == "regions/dense/hard"
+    assert HEADLINES["image → long caption, R@1"] == "retrieval/global/long/i2t_R@1"
+    assert retrieval_metric("late", "short", "i2t", 5) == "retrieval/late/short/i2t_R@5"
+    assert HEADLINES["pointing game, attention"] == "grounding/attention/pointing"

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from bclip_core import checkpoints
 from bclip_core.backbone import CheckpointError
-from bclip_core.checkpoints import own as checkpoints
 from bclip_core.checkpoints.own import SHIPPED
 from bclip_core.data.images import BrokenImageError
 from bclip_core.evaluation import grounding_scores

@@ -9,7 +9,7 @@ from bclip_core.backbone import Tokenizer
 from bclip_core.data.batches import ImageTextDataset, StepSampler, make_loader
 from bclip_core.data.images import decode_images, normalise_images
 from bclip_core.evaluation.maps import picture_maps
-from bclip_core.evaluation.protocols import scenes as scene_benchmark
+from bclip_core.evaluation.protocols import scenes
 from bclip_core.losses import beta_cal
 from bclip_core.losses.blocks import Logits, Pairs
 from bclip_core.model import METHODS
@@ -158,7 +158,7 @@ def there(tiny_config):
     return made
 
 
-@pytest.mark.parametrize("measure", [scene_benchmark.evaluate, measure_leak, late_retrieval])
+@pytest.mark.parametrize("measure", [scenes.evaluate, measure_leak, late_retrieval])
 def test_measurements_of_a_model_on_a_gpu(measure, there, held_out_scenes):
     with pretended_gpu():
         on_gpu, on_cpu = there("beta-clip-ce")

@@ -23,6 +23,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 LOCK = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
 LARGEST_FILE = 16 * 2**20  # bytes
 MODULE_LINES = 400
+FUNCTION_LINES = 60  # of the body, without docstring
 # Put together here, so that this file does not hold them itself.
 REGISTRY_HOSTS = [
     ".".join(parts)
@@ -146,7 +147,27 @@ def test_no_file_is_too_large():
 def test_modules_stay_readable():
     paths = sorted((REPOSITORY / "bclip_core").rglob("*.py"))
     lines = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in paths}
-    assert {name: count for name, count in lines.items() if count >= MODULE_LINES} == {}
+    assert {name: count for name, count in lines.items() if count > MODULE_LINES} == {}
+
+
+def function_lines(source: str) -> dict[str, int]:
+    """Lines of every function's body, without its docstring."""
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+            found[node.name] = (body[-1].end_lineno or 0) - body[0].lineno + 1
+    return found
+
+
+def test_functions_fit_a_screen():
+    assert function_lines('def f():\n    """Doc."""\n    x = (\n        1\n    )\n    y = 2') == {
+        "f": 4
+    }
+    for path in sorted((REPOSITORY / "bclip_core").rglob("*.py")):
+        found = function_lines(path.read_text(encoding="utf-8"))
+        long = {name: count for name, count in found.items() if count > FUNCTION_LINES}
+        assert not long, f"{path.name}: {long}"
 
 
 def sanitized(text: str) -> str:

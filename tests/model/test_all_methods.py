@@ -6,7 +6,7 @@ import torch
 from bclip_core.backbone import Tokenizer, create_backbone
 from bclip_core.checkpoints import load
 from bclip_core.config import BackboneConfig, ConfigError
-from bclip_core.evaluation.protocols import scenes as scene_benchmark
+from bclip_core.evaluation.protocols import scenes
 from bclip_core.model import METHODS
 from bclip_core.train import train
 from bclip_core.train.resume import read_history
@@ -71,15 +71,15 @@ def test_texts_that_a_method_needs_are_asked_for_before_anything_is_written(
 
 
 @pytest.mark.parametrize("name", ["flair", "sparc", "mulclip", "beta-clip-ce-cross"])
-def test_the_benchmark_takes_any_method(name, tiny_config, tiny_scenes, held_out_scenes, tmp_path):
+def test_the_protocol_takes_any_method(name, tiny_config, tiny_scenes, held_out_scenes, tmp_path):
     model = run(short(tiny_config, name), tiny_scenes, tmp_path)
-    metrics = scene_benchmark.evaluate(model, held_out_scenes)
+    metrics = scenes.evaluate(model, held_out_scenes)
     conditioned = bool(METHODS[name].pooler)
     for metric in ("retrieval/conditioned/long/t2i_R@1", "regions/pooled/hard",
                    "grounding/attention/pointing"):  # fmt: skip
         assert (metric in metrics) == conditioned
     assert all(0 <= entry["mean"] <= 1 for entry in metrics.values())
-    quick = scene_benchmark.validate(model, held_out_scenes)
+    quick = scenes.validate(model, held_out_scenes)
     assert {k: metrics[k] for k in quick if k != "score"} == {
         k: v for k, v in quick.items() if k != "score"
     }

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from bclip_core import checkpoints
 from bclip_core.backbone import CheckpointError
-from bclip_core.checkpoints import own as checkpoints
 from bclip_core.config import BackboneConfig, ConfigError, HeadsConfig, RunConfig
 from bclip_core.model import Heads, TokenCalibration
 from bclip_core.train import create_model

@@ -15,6 +15,9 @@ from PIL import Image
 from bclip_core import plotting
 from bclip_core.evaluation import HEADLINES
 from bclip_core.evaluation.maps import TextMap
+from bclip_core.model import METHODS as METHODS_OF_THE_CATALOGUE
+from bclip_core.model import get_method
+from bclip_core.plotting.files import FIGURES, MEASURED
 
 
 def line_figure() -> Figure:
@@ -102,6 +105,30 @@ def test_publish_shows_always_and_saves_outside_smoke(tmp_path, displayed):
     assert [decoded(content).size for content in displayed] == [(200, 100)] * 2
 
 
+def test_published_numbers_do_not_say_how_fast_a_run_was(tmp_path, displayed):
+    lived = [{"update": 1, "global": 2.5, "seconds": 1.3, "peak_memory": 9.0, "loader_share": 0.1}]
+    plotting.publish(line_figure(), "a", {"clip-ft": lived}, "cpu", tmp_path)
+    kept = json.loads((tmp_path / "a.json").read_text())
+    assert kept == {"profile": "cpu", "clip-ft": [{"update": 1, "global": 2.5}]}
+
+
+def measured_keys(value) -> set[str]:
+    """Keys at any depth that say when or how fast something ran."""
+    children = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict | list):
+        return set()
+    own = MEASURED & value.keys() if isinstance(value, dict) else set()
+    return set(own).union(*map(measured_keys, children))
+
+
+def test_committed_figures_are_the_same_whenever_they_are_made():
+    found = sorted(FIGURES.glob("*.json"))
+    assert len(found) > 10
+    for path in found:
+        assert not measured_keys(json.loads(path.read_text(encoding="utf-8"))), path.name
+    assert measured_keys({"a": [{"seconds": 1}], "b": {"date": 2}}) == {"seconds", "date"}
+
+
 def test_show_keeps_a_notebook_small_and_rare_colours_true(displayed):
     plotting.show(noisy_figure())
     (content,) = displayed
@@ -174,8 +201,41 @@ def test_the_running_mean_of_a_straight_line_is_that_line():
 
 
 def test_training_curves_need_a_term():
-    with pytest.raises(ValueError, match="expected one that has global or beta_cal"):
+    with pytest.raises(ValueError, match="expected one that has any of global, beta_cal, "):
         plotting.training_curves({"clip": []})
+
+
+TITLES = {
+    "siglip": ["sigmoid loss"],
+    "mulclip": ["global loss", "summary loss", "word loss (MulCLIP)", "sub-caption loss (MulCLIP)"],
+    "flair": ["FLAIR, global loss", "FLAIR, local loss"],
+    "beta-clip-ce": ["global loss", "β-CAL loss"],
+}
+
+
+@pytest.mark.parametrize("method", TITLES)
+def test_every_term_of_a_history_has_a_panel_with_its_own_title(method):
+    labels = get_method(method).labels
+    lived = [{"update": n, "loss": 9.0, **dict.fromkeys(labels, 3 - 0.1 * n)} for n in range(1, 9)]
+    figure = plotting.training_curves({method: lived})
+    assert [panel.get_title() for panel in figure.axes] == TITLES[method]
+    for panel in figure.axes:
+        np.testing.assert_allclose(panel.lines[0].get_ydata(), [3 - 0.1 * n for n in range(1, 9)])
+
+
+def test_all_terms_of_the_catalogue_can_be_drawn():
+    for name, method in METHODS_OF_THE_CATALOGUE.items():
+        if method.terms:
+            lived = [{"update": n, **dict.fromkeys(method.labels, 2.0)} for n in (1, 2)]
+            panels = plotting.training_curves({name: lived}).axes
+            assert len({panel.get_title() for panel in panels}) == len(method.labels), name
+
+
+def test_a_loss_that_falls_by_decades_has_a_logarithmic_axis():
+    low = history(8, beta_cal=3.2)
+    low[-1]["beta_cal"] = 0.05
+    scales = [panel.get_yscale() for panel in plotting.training_curves({"bce": low}).axes]
+    assert scales == ["linear", "log"]
 
 
 def test_beta_ablation_draws_means_bars_baseline_and_chance():
@@ -237,8 +297,8 @@ METHODS = {
 }
 
 
-def test_benchmark_puts_each_method_where_its_numbers_are():
-    figure = plotting.benchmark(METHODS, {"First": "a", "Second": "b"})
+def test_the_overview_puts_each_method_where_its_numbers_are():
+    figure = plotting.methods_overview(METHODS, {"First": "a", "Second": "b"})
     first, second = (panel for panel in figure.axes if panel.axison)
     assert [text.get_text() for text in first.get_yticklabels()] == list(METHODS)
     found = [(c[0].get_xdata()[0], c[0].get_ydata()[0]) for c in first.containers]
@@ -246,7 +306,7 @@ def test_benchmark_puts_each_method_where_its_numbers_are():
     assert [text.get_text().strip() for text in second.texts] == ["does not apply"]
     assert first.lines[-1].get_xdata()[0] == pytest.approx(12.5)  # chance
     with pytest.raises(ValueError, match="expected one that some method has"):
-        plotting.benchmark(METHODS, ["c"])
+        plotting.methods_overview(METHODS, ["c"])
 
 
 def test_table_markdown():
@@ -343,16 +403,16 @@ def test_attention_grid_refuses_rows_that_do_not_fit():
 def test_figures_stay_out_of_the_readers_session():
     before = dict(mpl.rcParams)
     plotting.training_curves({"clip-ft": history(3)})
-    plotting.benchmark(METHODS, ["a"])
+    plotting.methods_overview(METHODS, ["a"])
     plotting.attention_grid([PICTURE], [[text_map("x", True)]])
     assert dict(mpl.rcParams) == before
     assert plt.get_fignums() == []
 
 
 def test_a_readers_settings_do_not_change_a_figure():
-    expected = plotting.png(plotting.benchmark(METHODS, ["a"]))
+    expected = plotting.png(plotting.methods_overview(METHODS, ["a"]))
     with mpl.rc_context({"font.size": 20, "axes.grid": True, "axes.facecolor": "black"}):
-        assert plotting.png(plotting.benchmark(METHODS, ["a"])) == expected
+        assert plotting.png(plotting.methods_overview(METHODS, ["a"])) == expected
 
 
 def test_costs_draw_every_version_and_the_slopes_of_n_and_n_squared():

@@ -10,8 +10,7 @@ from bclip_core.evaluation import seed_interval
 from bclip_core.model import METHODS
 from bclip_core.records.results import load_result, save_result
 from bclip_core.reproduce import blocks
-from bclip_core.studies import step_time
-from bclip_core.studies import tables as method_tables
+from bclip_core.studies import step_time, tables
 from bclip_core.studies.leak import study as leak_study
 from bclip_core.studies.leak import tables as leak_tables
 from bclip_core.studies.leak.study import (
@@ -205,8 +204,8 @@ def test_every_method_belongs_to_a_family():
 
 def test_a_search_is_kept_and_an_empty_one_made(tmp_path, monkeypatch):
     monkeypatch.setenv("BCLIP_RUNS", str(tmp_path))
-    method_tables.keep_settings("smoke")
+    tables.keep_settings("smoke")
     assert load_result("search", "smoke")["values"]["methods"] == {}
     save_result("search", "smoke", {"methods": {"flair": {}}})
-    method_tables.keep_settings("smoke")
+    tables.keep_settings("smoke")
     assert load_result("search", "smoke")["values"]["methods"] == {"flair": {}}

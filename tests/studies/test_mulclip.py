@@ -19,10 +19,10 @@ from bclip_core.studies.mulclip.maps import (
     scene_batch,
     scene_levels,
     sentence_masks,
-    slot_weights,
 )
 from bclip_core.studies.papers import MULCLIP_ABLATION
 from bclip_core.studies.search import comparison_configs
+from bclip_core.studies.tables import verdict
 from bclip_core.train import create_model
 
 
@@ -84,7 +84,7 @@ def test_a_gap_of_one_seed_adds_the_reach_of_both_runs_as_squares():
         assert gap["mean"] == pytest.approx(-0.1)
         assert gap["low"] == pytest.approx(-0.1 - math.hypot(0.03, 0.08))
         assert gap["high"] == pytest.approx(-0.1 + math.hypot(0.06, 0.04))
-        assert ablation.verdict(gap) == "worse"
+        assert verdict(gap, ablation.WORDS) == "worse"
 
 
 def test_gaps_of_several_seeds_are_taken_seed_by_seed():
@@ -98,7 +98,7 @@ def test_gaps_of_several_seeds_are_taken_seed_by_seed():
 
 def test_a_verdict_needs_an_interval_without_zero():
     for low, high, expected in ((-2, -1, "worse"), (1, 2, "better"), (-1, 2, "not told")):
-        assert ablation.verdict({"low": low, "high": high}) == expected
+        assert verdict({"low": low, "high": high}, ablation.WORDS) == expected
 
 
 def test_a_record_comes_back_from_a_file_in_order(profile):
@@ -142,7 +142,9 @@ def test_weights_are_those_behind_the_averages():
     torch.testing.assert_close(weights @ unit, attend(queries[None], tokens[None], None, 0.1)[0])
     layer = TokenCalibration(8, 2)
     layer.scale.data.fill_(1.5)
-    torch.testing.assert_close(slot_weights(layer, tokens) @ tokens, layer(tokens[None])[0])
+    shares = layer.shares(tokens[None])[0]
+    torch.testing.assert_close(shares, (1.5 * layer.weight(tokens)).softmax(0).T)
+    torch.testing.assert_close(shares @ tokens, layer(tokens[None])[0])
 
 
 def test_a_batch_of_scenes_has_the_first_texts_of_each(mulclip, held_out_scenes):

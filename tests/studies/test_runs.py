@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bclip_core.checkpoints import own as checkpoints
+from bclip_core import checkpoints
 from bclip_core.config import BackboneConfig, ConfigError
 from bclip_core.data.sources import load_split
 from bclip_core.records.files import read_json

@@ -8,9 +8,9 @@ import shutil
 import pytest
 import torch
 
+from bclip_core import checkpoints
 from bclip_core.backbone import Tokenizer
 from bclip_core.checkpoints import build_model
-from bclip_core.checkpoints import own as checkpoints
 from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig, TrainConfig
 from bclip_core.data.batches import ImageTextDataset, StepSampler, make_loader
 from bclip_core.data.images import normalise_images

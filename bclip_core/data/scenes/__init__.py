@@ -29,6 +29,10 @@ from bclip_core.data.scenes.layout import (
     sample_scene,
     sample_scenes,
 )
+from bclip_core.data.scenes.masks import (
+    linked_phrases,
+    object_masks,
+)
 from bclip_core.data.scenes.phrasing import (
     Phrase,
 )
@@ -67,7 +71,9 @@ __all__ = [
     "attribute_queries",
     "describe",
     "get_difficulty",
+    "linked_phrases",
     "load_scenes",
+    "object_masks",
     "region_queries",
     "render_scenes",
     "sample_scene",

@@ -18,7 +18,7 @@ from bclip_core.evaluation.regions import (
     region_scores,
     roi_features,
 )
-from bclip_core.evaluation.summaries import Metrics, summarise_items
+from bclip_core.evaluation.summaries import Metrics, region_metric, summarise_items
 from bclip_core.evaluation.task import count_cut
 from bclip_core.model import BClip
 
@@ -72,7 +72,7 @@ def measure_regions(
         for kind, values in scores.items():
             outcome = hits_from_scores(values)
             summary = summarise_items(outcome.hits, chance, rows)
-            metrics[f"regions/{kind}/{level}"] = summary | {"blind": blind[kind]}
+            metrics[region_metric(level, kind)] = summary | {"blind": blind[kind]}
             protocol["missed by a tie"][f"{kind}/{level}"] = outcome.ties
     return Measured(metrics, protocol)
 

@@ -1,4 +1,4 @@
-"""The papers' protocols on real data sets: retrieval and classes, regions in `region_benchmark`.
+"""The papers' protocols on real data sets: retrieval and classes, regions in `protocols.regions`.
 
 Every number comes with a bootstrap 95 % interval over pictures, its chance level and its count,
 and every result with how it was measured (`Measured.protocol`).

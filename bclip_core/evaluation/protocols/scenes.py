@@ -1,11 +1,12 @@
-"""The scenes benchmark: retrieval, regions and grounding of one model on held-out scenes.
+"""The protocol on scenes: retrieval, regions and grounding of one model on held-out scenes.
 
 Every number comes with a bootstrap 95 % interval over scenes, its chance level and its count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import datasets
 import numpy as np
@@ -18,6 +19,8 @@ from bclip_core.data.scenes import (
     RegionQuery,
     attribute_queries,
     get_difficulty,
+    linked_phrases,
+    object_masks,
     region_queries,
 )
 from bclip_core.evaluation.conditioned import own_caption_similarity
@@ -32,7 +35,15 @@ from bclip_core.evaluation.encoding import (
 from bclip_core.evaluation.grounding import grounding_chance, grounding_scores, patch_cosine_map
 from bclip_core.evaluation.regions import hits_from_scores, region_scores, roi_features
 from bclip_core.evaluation.retrieval import retrieval_metrics, similarity_matrix
-from bclip_core.evaluation.summaries import Metrics, summarise_items, summarise_retrieval
+from bclip_core.evaluation.summaries import (
+    Metrics,
+    attribute_metric,
+    grounding_metric,
+    region_metric,
+    retrieval_metric,
+    summarise_items,
+    summarise_retrieval,
+)
 from bclip_core.model import BClip
 
 PHRASES_PER_SCENE = 3  # of the grounding test
@@ -70,17 +81,19 @@ def evaluate(model: BClip, dataset: datasets.Dataset, *, progress: bool = False)
     first = dataset[0]
     for level in LEVELS:
         asked = region_queries(dataset, level)
-        metrics |= _regions(f"regions/{{}}/{level}", model, patches, asked, first["image"].size)
+        metrics |= _regions(
+            partial(region_metric, level), model, patches, asked, first["image"].size
+        )
     for attribute in get_difficulty(first["difficulty"]).varying:
         asked = attribute_queries(dataset, attribute)
         metrics |= _regions(
-            f"attributes/{{}}/{attribute}", model, patches, asked, first["image"].size
+            partial(attribute_metric, attribute), model, patches, asked, first["image"].size
         )
     return metrics | _grounding(model, patches, dataset)
 
 
-VALIDATED = ("retrieval/global/long/t2i_R@1", "retrieval/global/long/i2t_R@1")
-VALIDATED_REGIONS = "regions/dense/medium"
+VALIDATED = (retrieval_metric("global", way="t2i"), retrieval_metric("global", way="i2t"))
+VALIDATED_REGIONS = region_metric("medium")
 
 
 def validate(model: BClip, dataset: datasets.Dataset) -> Metrics:
@@ -95,7 +108,8 @@ def validate(model: BClip, dataset: datasets.Dataset) -> Metrics:
     text = encode_texts(model, dataset["caption"])
     metrics = _retrieval("global/long", similarity_matrix(text, image))
     picture, queries = dataset[0]["image"].size, region_queries(dataset, "medium")
-    metrics |= _regions("regions/{}/medium", model, patches, queries, picture, pooled=False)
+    name = partial(region_metric, "medium")
+    metrics |= _regions(name, model, patches, queries, picture, pooled=False)
     recall = float(np.mean([metrics[name]["mean"] for name in VALIDATED]))
     score = (recall + metrics[VALIDATED_REGIONS]["mean"]) / 2
     return metrics | {"score": {"mean": score, "count": len(dataset)}}
@@ -109,7 +123,7 @@ def _retrieval(name: str, similarity: Tensor) -> Metrics:
 
 
 def _regions(
-    name: str,
+    name: Callable[[str], str],
     model: BClip,
     patches: Tensor,
     queries: Sequence[RegionQuery],
@@ -132,7 +146,7 @@ def _regions(
         scores["pooled"] = pooled_caption_scores(model, patches, rows, per_query)
     chance = float(np.mean([1 / len(query.captions) for query in queries]))
     return {
-        name.format(kind): summarise_items(hits_from_scores(values).hits, chance, rows.tolist())
+        name(kind): summarise_items(hits_from_scores(values).hits, chance, rows.tolist())
         for kind, values in scores.items()
     }
 
@@ -148,21 +162,14 @@ def grounding_items(
     rows, phrases, masks = [], [], []
     columns = ["phrases", "phrase_objects", "instances", "boxes"]
     for row, scene in enumerate(dataset.select_columns(columns)):
-        instances = torch.from_numpy(np.array(scene["instances"]))
-        links = {
-            phrase: objects
-            for texts, linked in zip(scene["phrases"], scene["phrase_objects"], strict=True)
-            for phrase, objects in zip(texts, linked, strict=True)
-            if objects
-        }
+        links = {phrase: named for phrase, named in linked_phrases(scene).items() if named}
         objects_shown = len(scene["boxes"])
         specific = {p: linked for p, linked in links.items() if len(linked) < objects_shown}
-        for phrase, objects in list((specific or links).items())[:per_scene]:
-            mask = torch.isin(instances, torch.tensor(objects, dtype=instances.dtype) + 1)
-            if mask.any():
-                rows.append(row)
-                phrases.append(phrase)
-                masks.append(mask)
+        asked = dict(list((specific or links).items())[:per_scene])
+        for phrase, mask in object_masks(scene, asked).items():
+            rows.append(row)
+            phrases.append(phrase)
+            masks.append(mask)
     return rows, phrases, torch.stack(masks)
 
 
@@ -183,5 +190,5 @@ def _grounding(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> Metr
         scores = grounding_scores(values, model.backbone.grid, masks)
         for metric, items in scores._asdict().items():
             level = float(getattr(chance, metric).mean())
-            metrics[f"grounding/{kind}/{metric}"] = summarise_items(items, level, rows)
+            metrics[grounding_metric(kind, metric)] = summarise_items(items, level, rows)
     return metrics

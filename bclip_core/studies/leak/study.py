@@ -10,46 +10,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from bclip_core.config import ConfigError, PoolerConfig, Profile, RunConfig, get_profile
 from bclip_core.data.sources import load_split
 from bclip_core.records.results import save_result
 from bclip_core.studies.leak.measure import measure_leak, obtain_leaks
-from bclip_core.studies.runs import obtain
-from bclip_core.studies.search import chosen, cost, scaled
+from bclip_core.studies.search import chosen
 from bclip_core.studies.step_time import step_times
 from bclip_core.studies.tables import find_record, in_order
+from bclip_core.studies.variants import Variant, choose, entry, obtain_variants
 from bclip_core.train import create_model
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to train.
-
-    Attributes:
-        method: of the catalogue.
-        what: one line for tables.
-        loss: settings of the loss that differ.
-        pooler: settings of the pooler that differ.
-        equal_time: whether it gets as many updates as fit in the time of `TIMED_AGAINST`.
-        like: the method whose chosen settings it takes over, instead of its own.
-    """
-
-    method: str
-    what: str
-    loss: dict[str, Any] = field(default_factory=dict)
-    pooler: dict[str, Any] = field(default_factory=dict)
-    equal_time: bool = False
-    like: str = ""
-
 
 CENTRED, ONE_HEAD = {"conditioning_centre": True}, {"heads": 1}
 VARIANTS = {
     "own": Variant("beta-clip-ce", "the paper's: an image meets its own texts only"),
     "own, equal time": Variant(
-        "beta-clip-ce", "the same for as long as own + cross takes", equal_time=True
+        "beta-clip-ce", "the same for as long as own + cross takes", own_steps=True
     ),
     "own, rate of cross": Variant(
         "beta-clip-ce",
@@ -89,21 +66,10 @@ def variant_configs(profile: Profile, name: str, seeds: int = 0, steps: int = 0)
     Raises:
         ConfigError: an unknown variant, or no steps for one that needs them.
     """
-    if name not in VARIANTS:
-        raise ConfigError(f"variant={name!r}: expected one of {', '.join(VARIANTS)}")
-    variant, factors = VARIANTS[name], (1.0, 1.0)
+    variant, factors = choose(VARIANTS, name), (1.0, 1.0)
     with contextlib.suppress(FileNotFoundError):
         factors = chosen(profile.name)(variant.like or variant.method)
-    configs = []
-    for seed in profile.seeds[: seeds or None]:
-        config = scaled(profile.run(variant.method, seed=seed), factors)
-        config = config.replace(
-            loss=config.loss.replace(**variant.loss), pooler=config.pooler.replace(**variant.pooler)
-        )
-        if variant.equal_time:
-            config = config.replace(train=config.train.replace(steps=steps))
-        configs.append(config)
-    return configs
+    return variant.configs(profile, factors, seeds, steps)
 
 
 def equal_time_steps(steps: int, seconds: dict[str, float]) -> int:
@@ -155,25 +121,15 @@ def study(
         By variant, and for untrained poolers: `what`, `runs`, `steps`, `train`, `loss`,
         `metrics`, `leak` and `cost`, each of the last three per seed.
     """
-    if not steps and any(name in VARIANTS and VARIANTS[name].equal_time for name in variants):
+    if not steps and any(name in VARIANTS and VARIANTS[name].own_steps for name in variants):
         steps = equal_time_steps(profile.base.train.steps, measured_seconds(profile))
-    configs = {name: variant_configs(profile, name, seeds, steps) for name in variants}
-    flat = list(dict.fromkeys(config for several in configs.values() for config in several))
-    runs = dict(zip(flat, obtain(flat, workers=workers), strict=True))
+    runs = obtain_variants(
+        {name: variant_configs(profile, name, seeds, steps) for name in variants}, workers
+    )
     values = {UNTRAINED: untrained(profile)}
     values |= {name: untrained(profile, heads) for name, heads in UNTRAINED_HEADS.items()}
-    for name, several in configs.items():
-        own = [runs[config] for config in several]
-        values[name] = {
-            "what": VARIANTS[name].what,
-            "runs": [run.folder.name for run in own],
-            "steps": several[0].train.steps,
-            "train": several[0].train.to_dict(),
-            "loss": several[0].loss.to_dict(),
-            "metrics": [run.metrics() for run in own],
-            "leak": obtain_leaks(own),
-            "cost": [cost(run) for run in own],
-        }
+    for name, own in runs.items():
+        values[name] = {"what": VARIANTS[name].what, **entry(own), "leak": obtain_leaks(own)}
     return values
 
 

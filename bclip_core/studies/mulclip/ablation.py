@@ -9,21 +9,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from bclip_core.config import ConfigError, Profile, RunConfig
-from bclip_core.evaluation import HEADLINES, Metrics
-from bclip_core.studies.search import Factors, chosen, scaled
-from bclip_core.studies.tables import differences, summarise
-
-
-class Variant(NamedTuple):
-    """One way to train: a method and the settings of its loss and heads that differ."""
-
-    method: str
-    loss: dict[str, Any] = {}
-    heads: dict[str, Any] = {}
-
+from bclip_core.evaluation import HEADLINES, Metrics, percent
+from bclip_core.studies.search import Factors, chosen
+from bclip_core.studies.tables import differences, summarise, verdict
+from bclip_core.studies.variants import Variant, choose
 
 APART = {"calibration_scale": 8.0}
 """A start that sets calibrated tokens apart: from 1, FineLIP's, the word loss doesn't move."""
@@ -34,9 +26,9 @@ VARIANTS = {
     "without sub-captions": Variant("mulclip-no-subcaption"),
     "without words": Variant("mulclip-no-word"),
     "without calibration": Variant("mulclip-no-calibration"),
-    "batch-wise words": Variant("mulclip", {"word_negatives": "batch"}),
+    "batch-wise words": Variant("mulclip", loss={"word_negatives": "batch"}),
     "tokens apart": Variant("mulclip", heads=APART),
-    "tokens apart, batch-wise": Variant("mulclip", {"word_negatives": "batch"}, APART),
+    "tokens apart, batch-wise": Variant("mulclip", loss={"word_negatives": "batch"}, heads=APART),
 }
 """Variants by name; "full" comes first, the last two are not the paper's."""
 
@@ -77,23 +69,13 @@ def configurations(
     Raises:
         ConfigError: an unknown variant, no "full", or a number of seeds that the profile lacks.
     """
-    for name in variants:
-        if name not in VARIANTS:
-            raise ConfigError(f"variant={name!r}: expected one of {', '.join(VARIANTS)}")
+    asked = {name: choose(VARIANTS, name) for name in variants}
     if "full" not in variants:
         raise ConfigError(f"variants={list(variants)}: expected 'full', which gaps are counted to")
     if not 1 <= seeds <= len(profile.seeds):
         raise ConfigError(f"seeds={seeds}: expected 1 to {len(profile.seeds)}")
     factors = settled_factors(profile.name)
-    found: dict[str, list[RunConfig]] = {}
-    for name in variants:
-        method, loss, heads = VARIANTS[name]
-        runs = [scaled(profile.run(method, seed=s), factors) for s in profile.seeds[:seeds]]
-        found[name] = [
-            run.replace(loss=run.loss.replace(**loss), heads=run.heads.replace(**heads))
-            for run in runs
-        ]
-    return found
+    return {name: variant.configs(profile, factors, seeds) for name, variant in asked.items()}
 
 
 def gaps(measured: Mapping[str, Sequence[Metrics]]) -> Gaps:
@@ -130,11 +112,17 @@ def _gap(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, f
     return {"mean": mean, "low": mean - below, "high": mean + above}
 
 
-def verdict(gap: Mapping[str, float]) -> str:
-    """Whether a variant is "worse" or "better" than the full method, or this is "not told"."""
-    if gap["high"] < 0:
-        return "worse"
-    return "better" if gap["low"] > 0 else "not told"
+WORDS = ("worse", "not told", "better")
+"""What `tables.verdict` says of a variant's gap to the full method."""
+
+
+def gap_rows(values: Mapping[str, Any]) -> list[list[str]]:
+    """Each variant against the full method, from the record's values; the header first."""
+    rows = [["points against the full method", *METRICS]]
+    for name, gaps in in_order(values)["gaps"].items():
+        cells = [f"{percent(gaps[t], signed=True)} {verdict(gaps[t], WORDS)}" for t in METRICS]
+        rows.append([name, *cells])
+    return rows
 
 
 def summary(

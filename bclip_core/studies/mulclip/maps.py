@@ -17,11 +17,12 @@ from bclip_core.backbone import Tokenizer
 from bclip_core.config import RunConfig
 from bclip_core.data.batches import collate_texts, draw_texts
 from bclip_core.data.images import normalise_images
+from bclip_core.data.scenes import object_masks
 from bclip_core.evaluation import similarity_matrix
 from bclip_core.evaluation.encoding import device_of, encode_images, encode_texts
 from bclip_core.evaluation.maps import PictureMaps, TextMap, text_maps
 from bclip_core.losses.mulclip import TEMPERATURE
-from bclip_core.model import BClip, TextBatch, TokenCalibration, get_method
+from bclip_core.model import BClip, TextBatch, get_method
 
 Matrix = npt.NDArray[np.float64]
 
@@ -71,12 +72,6 @@ def attention_weights(queries: Tensor, tokens: Tensor, temperature: float = TEMP
     return (similarity_matrix(queries, tokens) / temperature).softmax(-1)
 
 
-def slot_weights(layer: TokenCalibration, tokens: Tensor) -> Tensor:
-    """Which of the tokens [L, D] each slot of a calibration is made of, [slots, L]."""
-    weights: Tensor = (layer.scale * layer.weight(tokens)).softmax(0).T
-    return weights
-
-
 def scene_batch(
     scenes: Sequence[Mapping[str, Any]], config: RunConfig
 ) -> tuple[Tensor, TextBatch, list[list[str | None]]]:
@@ -94,13 +89,9 @@ def scene_batch(
 
 def sentence_masks(scene: Mapping[str, Any]) -> dict[str, Tensor]:
     """For each sentence that names some of a scene's objects, but not all: bool pixels [H, W]."""
-    instances = torch.from_numpy(np.array(scene["instances"]))
-    masks = {
-        text: torch.isin(instances, torch.tensor(objects, dtype=instances.dtype) + 1)
-        for text, objects in zip(scene["sentences"], scene["sentence_objects"], strict=True)
-        if 0 < len(objects) < len(scene["objects"])
-    }
-    return {text: mask for text, mask in masks.items() if mask.any()}
+    links = zip(scene["sentences"], scene["sentence_objects"], strict=True)
+    some = {text: named for text, named in links if 0 < len(named) < len(scene["objects"])}
+    return object_masks(scene, some)
 
 
 @torch.inference_mode()
@@ -141,9 +132,9 @@ def scene_levels(
     patches, size = dense[number], (pixels.shape[1], pixels.shape[2])
     gathered = attention_weights(encode_texts(model, list(masks)), patches, temperature)
     device = device_of(model)
-    slots = slot_weights(heads.calibrate_patches, patches.to(device)).cpu()
+    slots = heads.calibrate_patches.shares(patches.to(device)[None])[0].cpu()
     words, pieces = _words(model, scene["caption"])
-    spoken = slot_weights(heads.calibrate_words, words.to(device)).cpu()
+    spoken = heads.calibrate_words.shares(words.to(device)[None])[0].cpu()
     grid = model.backbone.grid
     seen, said = slots @ patches, spoken @ words
     return Levels(

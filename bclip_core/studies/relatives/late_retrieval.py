@@ -13,12 +13,19 @@ import torch
 
 from bclip_core.backbone import Tokenizer
 from bclip_core.data.images import decode_images
-from bclip_core.evaluation import Metrics, ranks, retrieval_from_ranks, summarise_retrieval
+from bclip_core.evaluation import (
+    Metrics,
+    ranks,
+    retrieval_from_ranks,
+    retrieval_metric,
+    summarise_retrieval,
+)
 from bclip_core.evaluation.encoding import device_of, encode_images
 from bclip_core.losses import late_interaction_similarity
 from bclip_core.model import BClip, get_method
 from bclip_core.train import Run
 
+KIND = "late"  # of retrieval, in names of metrics
 TERM = "late_interaction"  # methods that learn by it are scored by it
 TEXTS_AT_A_TIME = 64
 
@@ -35,7 +42,7 @@ def late_retrieval(model: BClip, dataset: datasets.Dataset) -> Metrics:
         dataset: scenes.
 
     Returns:
-        `retrieval/late/long/<t2i|i2t>_R@k`, as `scene_benchmark.evaluate` gives its metrics.
+        `retrieval/late/long/<t2i|i2t>_R@k`, as `protocols.scenes.evaluate` gives its metrics.
     """
     model = model.eval()
     pixels, _ = decode_images(dataset, model.backbone.image_size[0])
@@ -55,7 +62,7 @@ def late_retrieval(model: BClip, dataset: datasets.Dataset) -> Metrics:
         "i2t": ranks(to_text, relevant, query="image"),
     }
     return summarise_retrieval(
-        "retrieval/late/long", retrieval_from_ranks(found, (1, 5, 10)), relevant
+        f"retrieval/{KIND}/long", retrieval_from_ranks(found, (1, 5, 10)), relevant
     )
 
 
@@ -65,7 +72,7 @@ def obtain_late(runs: Sequence[Run]) -> list[Metrics]:
     Empty for methods that don't learn by late interaction.
     """
     return [
-        run.kept("late", late_retrieval, "retrieval/late/long/t2i_R@1")
+        run.kept("late", late_retrieval, retrieval_metric(KIND))
         if TERM in get_method(run.config.method).terms
         else {}
         for run in runs
