@@ -53,7 +53,7 @@ def _usual_mode(path: Path) -> int:
 
 
 def _finish_files(path: Path, mode: int) -> None:
-    """All of it on the disk, with the usual permissions: some libraries write for the owner alone."""
+    """All of it on the disk, with usual permissions: some libraries write for the owner alone."""
     for part in path.rglob("*") if path.is_dir() else [path]:
         if part.is_file():
             part.chmod(mode)

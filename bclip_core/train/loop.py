@@ -15,9 +15,10 @@ import datasets
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
 from bclip_core.config import RunConfig
-from bclip_core.model import BClip, get_method
+from bclip_core.model import BClip, Method, get_method
 from bclip_core.records.files import write_json
 from bclip_core.records.progress import progress_bar
+from bclip_core.train.distributed import alone
 from bclip_core.train.meters import Meter
 from bclip_core.train.optimization import learning_rate_factor, tensor_float32
 from bclip_core.train.resume import (
@@ -27,7 +28,7 @@ from bclip_core.train.resume import (
     save_checkpoint,
 )
 from bclip_core.train.start import Training, check_model, create_model, prepare
-from bclip_core.train.step import micro_step
+from bclip_core.train.step import micro_step, require_finite_weights
 
 WEIGHTS = "model.safetensors"  # the trained model in the folder of its run
 
@@ -62,13 +63,29 @@ def train(
         ConfigError: unknown method or backbone, pictures of another size than the backbone's, or
             `folder` holds a run of another configuration; before anything is written.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
-        NonFiniteLossError: loss or gradient is not finite; earlier checkpoints are kept.
+        NonFiniteLossError: loss, gradient or weights are not finite; earlier checkpoints are kept.
+        OSError: the folder cannot be written, or the disk is full; earlier checkpoints are kept.
     """
     method = get_method(config.method)
     require_same_run(folder, config)
-    trained = folder / WEIGHTS
-    if trained.is_file() and not list_checkpoints(folder):  # finished, see `runs.complete`
-        return checkpoints.load(trained, config).eval()
+    if _finished(folder):
+        return checkpoints.load(folder / WEIGHTS, config).eval()
+    with alone(folder, config.train, device):  # two would write one history
+        return _train(config, dataset, folder, method, device, progress, stop_after, callback)
+
+
+def _finished(folder: Path) -> bool:
+    """Whether the trained model alone is left, see `runs.complete`."""
+    return (folder / WEIGHTS).is_file() and not list_checkpoints(folder)
+
+
+def _train(
+    config: RunConfig, dataset: datasets.Dataset, folder: Path, method: Method, device: str,
+    progress: bool, stop_after: int | None, callback: Callable[[int, BClip], None] | None,
+) -> BClip:  # fmt: skip
+    require_same_run(folder, config)  # asked again: another process may have been here meanwhile
+    if _finished(folder):
+        return checkpoints.load(folder / WEIGHTS, config).eval()
     model = create_model(config)
     check_model(config, model)
     if not method.terms:
@@ -114,6 +131,7 @@ def _run(
             meter.restart()
             every = settings.checkpoint_every
             if run.update == last or (every and run.update % every == 0):
+                require_finite_weights(run.model, run.update, run.folder)
                 save_checkpoint(run.folder, run.update, run.accelerator)
             if callback is not None:
                 callback(run.update, run.model)
@@ -123,6 +141,7 @@ def _finish(model: BClip, config: RunConfig, folder: Path, main: bool = True) ->
     model = model.cpu().eval()
     model.backbone.set_checkpointing(False)
     model.backbone.__dict__.pop("encode_image", None)  # the compiled one
+    require_finite_weights(model, config.train.steps, folder)
     if main:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", config.to_dict())

@@ -86,7 +86,7 @@ def load_scenes(
     try:
         with lock(path):
             # another process may have built it while this one waited
-            stored = _stored(path, getattr(config, split))
+            stored = _stored(path, getattr(config, split), say=True)
             if stored is None:
                 remove_partial(path)
                 _write(config, split, path, progress)
@@ -96,8 +96,8 @@ def load_scenes(
     return stored or Dataset.from_file(str(path))
 
 
-def _stored(path: Path, count: int) -> Dataset | None:
-    """The stored scenes, if they are there and whole."""
+def _stored(path: Path, count: int, say: bool = False) -> Dataset | None:
+    """The stored scenes, if they are there and whole; `say` what is damaged."""
     if not path.exists():
         return None
     try:
@@ -107,7 +107,8 @@ def _stored(path: Path, count: int) -> Dataset | None:
         found = f"{len(stored)} scenes: expected {count}"
     except (OSError, ValueError, pa.ArrowException) as error:
         found = " ".join(str(error).split())
-    print(f"{path} is damaged ({found}): built again")
+    if say:
+        print(f"{path} is damaged ({found}): built again")
     return None
 
 
@@ -115,10 +116,10 @@ def scenes_path(
     config: DataConfig, split: str, cache_dir: str | os.PathLike[str] | None = None
 ) -> Path:
     """The file of a split: its name holds every setting that its content depends on."""
-    root = cache_dir or os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "bclip"
+    root = cache_dir or os.environ.get(CACHE_VARIABLE) or "~/.cache/bclip"
     count = getattr(config, split)
     name = f"{config.difficulty}-{config.image_size}px-seed{config.seed}-v{SCENES_VERSION}"
-    return Path(root) / "scenes" / name / f"{split}-{count}.arrow"
+    return Path(os.path.expanduser(root)) / "scenes" / name / f"{split}-{count}.arrow"
 
 
 def build_rows(config: DataConfig, split: str, start: int, stop: int) -> dict[str, list[Any]]:
