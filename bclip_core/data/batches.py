@@ -8,6 +8,8 @@ number of processes sees the same global batches.
 from __future__ import annotations
 
 import functools
+import itertools
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -19,8 +21,15 @@ from torch import Tensor
 from bclip_core.backbone import Tokenizer
 from bclip_core.captions import SampledTexts, sample_texts, text_key
 from bclip_core.config import TextConfig
-from bclip_core.data.images import decode_images, decode_row, undecoded
+from bclip_core.data.images import (
+    BrokenImageError,
+    decode_images,
+    decode_row,
+    tell_skipped,
+    undecoded,
+)
 from bclip_core.model import TextBatch
+from bclip_core.records.processes import end_with
 
 REQUIRED_COLUMNS = ("id", "image", "caption", "short_captions", "sentences", "phrases")
 
@@ -47,9 +56,11 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         texts: which texts a step reads.
         image_size: S.
         seed: of the text draws.
-        on_error: see `decode_images`.
+        on_error: see `decode_images`. Broken pictures are looked for now, before any batch is
+            drawn, so that the batches are the same with and without `ahead`.
         ahead: decode every picture now and keep its pixels; False decodes a picture when a step
             asks for it (in a loader's worker processes), for data that memory cannot hold.
+        workers: processes that look for broken pictures where ahead=False.
 
     Raises:
         ValueError: a column is missing, or a row has no caption or a blank one (both are named).
@@ -64,18 +75,20 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         seed: int = 0,
         on_error: str = "raise",
         ahead: bool = True,
+        workers: int = 0,
     ) -> None:
         missing = [name for name in REQUIRED_COLUMNS if name not in dataset.column_names]
         if missing:
             raise ValueError(f"data set lacks columns {missing}; it has {dataset.column_names}")
-        if not ahead and on_error != "raise":
-            raise ValueError(f"on_error={on_error!r}: expected 'raise' where ahead=False")
         self.texts, self.seed, self.image_size = texts, seed, image_size
         self.stored = undecoded(dataset.select_columns(["id", "image"]))
         self.pixels: Tensor | None = None
         rows = list(range(len(dataset)))
         if ahead:
             self.pixels, rows = decode_images(dataset, image_size, on_error=on_error)
+        elif on_error == "skip":
+            rows = whole_rows(self.stored, image_size, workers)
+        self.places = rows  # of our rows in the data set
         text_columns = dataset.select_columns(["id", "short_captions", "sentences", "phrases"])
         self.rows: list[dict[str, Any]] = text_columns.select(rows).to_list()
         needed = {"short_captions" if texts.caption == "short" else "sentences"}
@@ -95,7 +108,53 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         texts = draw_texts(self.rows[number], self.texts, generator)
         if self.pixels is not None:
             return self.rows[number]["id"], self.pixels[number], texts
-        return self.rows[number]["id"], decode_row(self.stored, number, self.image_size), texts
+        pixels = decode_row(self.stored, self.places[number], self.image_size)
+        return self.rows[number]["id"], pixels, texts
+
+
+class _Check(torch.utils.data.Dataset[str]):
+    """What is wrong with each picture of an `undecoded` data set; "" where nothing is."""
+
+    def __init__(self, stored: datasets.Dataset, image_size: int) -> None:
+        self.stored, self.image_size = stored, image_size
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, row: int) -> str:
+        try:
+            decode_row(self.stored, row, self.image_size)
+        except BrokenImageError as error:
+            return str(error)
+        return ""
+
+
+def whole_rows(stored: datasets.Dataset, image_size: int, workers: int = 0) -> list[int]:
+    """The rows whose pictures can be decoded, tried once each; the others are counted and named.
+
+    Args:
+        stored: an `undecoded` data set.
+        image_size: S.
+        workers: processes that decode.
+
+    Raises:
+        BrokenImageError: none can be decoded.
+    """
+    loader: Any = torch.utils.data.DataLoader(
+        _Check(stored, image_size),
+        batch_size=64,
+        num_workers=workers,
+        collate_fn=list,
+        worker_init_fn=functools.partial(_end_with, os.getpid()),
+        generator=torch.Generator(),  # the process's own stays as it is
+    )
+    found = list(itertools.chain.from_iterable(loader))
+    tell_skipped([problem for problem in found if problem], len(found))
+    return [row for row, problem in enumerate(found) if not problem]
+
+
+def _end_with(parent: int, worker: int) -> None:
+    end_with(parent)
 
 
 def draw_texts(
@@ -230,4 +289,5 @@ def make_loader(
         collate_fn=functools.partial(_collate, tokenizer),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=functools.partial(_end_with, os.getpid()),
     )

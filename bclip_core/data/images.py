@@ -197,11 +197,24 @@ def decode_images(
             if on_error == "raise":
                 raise
             broken.append(str(error))
-    if broken:
-        print(f"skipped {len(broken)} of {len(dataset)} images: " + "; ".join(broken[:5]))
-    if not pixels:
-        raise BrokenImageError(f"none of the {len(dataset)} images can be decoded")
+    tell_skipped(broken, len(dataset))
     return torch.stack(pixels), rows
+
+
+def tell_skipped(broken: list[str], total: int) -> None:
+    """Name the pictures that are left out, each once, and count them.
+
+    Args:
+        broken: what is wrong with each.
+        total: how many pictures were tried.
+
+    Raises:
+        BrokenImageError: none is left.
+    """
+    if broken:
+        print(f"skipped {len(broken)} of {total} images: " + "; ".join(broken))
+    if len(broken) == total:
+        raise BrokenImageError(f"none of the {total} images can be decoded")
 
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")

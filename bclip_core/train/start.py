@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from bclip_core.backbone import Tokenizer
+from bclip_core.backbone.architectures import architecture
 from bclip_core.checkpoints.own import (
     build_model,
     equip,
@@ -71,13 +72,19 @@ def create_model(config: RunConfig) -> BClip:
     The draw of the fresh weights depends on `config.train.seed` alone.
 
     Raises:
-        ConfigError: unknown method or backbone.
+        ConfigError: unknown method or backbone, or heads that do not divide the width.
         CheckpointError: the pretrained weights do not fit the configuration.
     """
     torch.manual_seed(config.train.seed)
     pooler, heads = parts_of(config)
     reading = get_method(config.method).reading(config)
     weights = own_weights(config.backbone.pretrained)
+    width = architecture(config.backbone.name)[0]
+    if pooler is not None and pooler.kind != "sparc" and width % pooler.heads:
+        raise ConfigError(
+            f"pooler.heads={pooler.heads}: expected a divisor of {width}, the width of "
+            f"{config.backbone.name!r}"
+        )
     if weights is None:
         model = build_model(config.backbone, pooler, heads)
         model.reading = reading
@@ -121,10 +128,11 @@ def prepare(
     settings = config.train
     accelerator = make_accelerator(settings, device)
     ahead = settings.loader_workers == 0
-    on_error = config.data.bad_rows if ahead else "raise"
     texts = method.texts(config.texts)
     size = config.data.image_size
-    data = ImageTextDataset(dataset, texts, size, settings.seed, on_error, ahead=ahead)
+    data = ImageTextDataset(
+        dataset, texts, size, settings.seed, config.data.bad_rows, ahead, settings.loader_workers
+    )
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
