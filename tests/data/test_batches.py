@@ -313,3 +313,23 @@ def test_normalised_pixels_are_those_of_clip():
     deviation = (0.26862954, 0.26130258, 0.27577711)
     expected = [(v / 255 - m) / d for v, m, d in zip((0, 128, 255), mean, deviation, strict=True)]
     torch.testing.assert_close(normalise_images(pixels).flatten(), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_skipping_gives_the_same_batches_with_any_number_of_workers(tiny_scenes, kind, capsys):
+    broken = edited(tiny_scenes, 1, image=BROKEN[kind])
+    batches = []
+    for workers in (0, 1, 2) if kind == "cut" else (0, 1):
+        data = ImageTextDataset(broken, TEXTS, 64, 0, "skip", workers == 0, workers)
+        said = capsys.readouterr().out
+        assert said.count("skipped 1 of 4 images: image cannot be decoded: row 1, id") == 1
+        batches.append(
+            list(make_loader(data, StepSampler(len(data), 2, 6, 0), Tokenizer(), workers))
+        )
+    names = {tiny_scenes[row]["id"] for row in (0, 2, 3)}
+    assert {name for batch in batches[0] for name in batch.ids} == names
+    for others in batches[1:]:
+        for one, other in zip(batches[0], others, strict=True):
+            assert one.ids == other.ids
+            assert torch.equal(one.images, other.images)
+            assert torch.equal(one.texts.tokens, other.texts.tokens)
