@@ -8,6 +8,7 @@ number of processes sees the same global batches.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from bclip_core.captions import SampledTexts, is_blank, sample_texts, text_key
 from bclip_core.config import TextConfig
 from bclip_core.data.images import BrokenImageError, decode_images, decode_row, undecoded
 from bclip_core.model import TextBatch
+from bclip_core.records.processes import end_with
 
 REQUIRED_COLUMNS = ("id", "image", "caption", "short_captions", "sentences", "phrases")
 
@@ -315,6 +317,10 @@ def _collate(tokenizer: Tokenizer, items: list[Item | BrokenImageError]) -> Batc
     return batch._replace(skipped=tuple(name for names in skipped for name in names))
 
 
+def _end_with(parent: int, worker: int) -> None:
+    end_with(parent)
+
+
 def make_loader(
     dataset: ImageTextDataset,
     sampler: StepSampler,
@@ -342,6 +348,7 @@ def make_loader(
         num_workers=workers,
         multiprocessing_context=started if workers else None,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=functools.partial(_end_with, os.getpid()),
     )
     for batch in loader:
         if isinstance(batch, Exception):

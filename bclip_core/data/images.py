@@ -27,7 +27,7 @@ from bclip_core.records.files import is_hidden
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 LARGEST_PIXELS = 89_478_485  # width x height; Pillow's own limit, a quarter of a gigabyte as RGB
 LARGEST_RATIO = 50  # long side over short side: the short one is brought to the model's size
-_TURNS = {
+_UPRIGHT = {  # by the EXIF tag: how the stored picture has to be turned
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -35,7 +35,7 @@ _TURNS = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # what makes a picture of that EXIF orientation upright
+}
 
 
 def normalise_images(images: Tensor) -> Tensor:
@@ -46,37 +46,37 @@ def normalise_images(images: Tensor) -> Tensor:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """A picture of any kind, upright by its EXIF tag, as 8-bit RGB.
+    """A picture of any kind, upright by its EXIF tag, as 8-bit RGB; of several frames the first.
 
     16 bits are scaled to 8, where Pillow would clip at 255. Transparency is dropped, as open_clip's
-    transform does. Every decoder goes through here, so that the limits hold for all of them.
+    transform does. Metadata that cannot be read turn nothing.
 
     Raises:
-        ValueError: more than `LARGEST_PIXELS`, or sides further apart than `LARGEST_RATIO` (both
-            looked at before anything is decoded), or more than 16 bits per pixel and channel.
+        ValueError: more than `LARGEST_PIXELS`, or sides further apart than `LARGEST_RATIO` (looked
+            at before anything is decoded), or more than 16 bits per pixel and channel.
     """
-    require_shape(image.size)
-    # Pillow scales the values of a PGM of any depth above 8 bits to 16 and calls the mode "I".
+    _refuse_shape(image.size)
+    # a 16-bit picture that Pillow widens to 32: PNG of old, and PGM, scaled to 65,535
     sixteen = image.mode.startswith("I;16") or (
         image.mode == "I" and image.format in ("PNG", "PPM")
     )
-    image = _upright(image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of damaged metadata, which turn nothing
+        image.load()  # a TIFF is turned by Pillow while it is decoded
+    turn = _UPRIGHT.get(_orientation(image))
     if sixteen:
-        scaled = np.asarray(image).astype(np.float64) * (255 / 65535)
-        image = Image.fromarray(scaled.round().astype(np.uint8))
+        values = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))  # 65535 = 255 · 257
     elif image.mode in ("I", "F"):
         raise ValueError(f"32 bits per pixel (mode {image.mode!r}): expected 8 or 16")
-    return image.convert("RGB")
+    elif image.mode in ("P", "PA"):
+        image = image.convert("RGBA")  # as Pillow asks for where some colours are transparent
+    upright = (image if turn is None else image.transpose(turn)).convert("RGB")
+    upright.info = {}  # the tag too: what is upright is not turned again
+    return upright
 
 
-def require_shape(size: tuple[int, int]) -> None:
-    """Refuse a picture that would take much memory, by the size that its header tells.
-
-    A long thin one is small in its file, and huge once its short side is brought to the model's.
-
-    Raises:
-        ValueError: see `upright_rgb`.
-    """
+def _refuse_shape(size: tuple[int, int]) -> None:
     width, height = size
     if width * height > LARGEST_PIXELS:
         found = f"{width} x {height} = {width * height:,} pixels"
@@ -88,29 +88,22 @@ def require_shape(size: tuple[int, int]) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF tag, 1 where there is none or the notes beside the pixels cannot be read."""
+    """The EXIF tag, 1 to 8; 1, upright, where the metadata are damaged or tell something else."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # garbage raises many kinds; the pixels may be whole all the same
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of damaged metadata
+            found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged metadata raise many kinds: SyntaxError, struct.error, ...
         return 1
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    image.load()
-    turned = _TURNS.get(_orientation(image))
-    if turned is None:
-        return image
-    upright = image.transpose(turned)
-    for notes in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"):
-        upright.info.pop(notes, None)  # or it would be turned again
-    return upright
+    return found if isinstance(found, int) and found in _UPRIGHT else 1
 
 
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a picture file once it is upright, from its header alone."""
-    with Image.open(path, formats=FORMATS) as image:
+    with _header(path) as image:
         width, height = image.size
-        lying = _orientation(image) in (5, 6, 7, 8)
+        # of a TIFF Pillow tells the upright size
+        lying = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
     return (height, width) if lying else (width, height)
 
 
@@ -152,8 +145,9 @@ def decode_row(
     Raises:
         BrokenImageError: it cannot be decoded.
     """
-    image = stored[row]["image"]
+    image = None
     try:
+        image = stored[row]["image"]
         with _opened(image) as picture:
             return (resize_whole if whole else image_to_pixels)(picture, image_size)
     except Exception as error:  # damaged files raise many kinds: zlib, struct, OSError, ...
@@ -166,8 +160,14 @@ def _opened(stored: dict[str, Any] | None) -> Image.Image:
     if not stored or (stored["bytes"] is None and stored["path"] is None):
         raise ValueError(f"{stored!r}: expected the content or the path of a picture")
     content = stored["bytes"]
-    source = stored["path"] if content is None else io.BytesIO(content)
-    return Image.open(source, formats=FORMATS)
+    return _header(stored["path"] if content is None else io.BytesIO(content))
+
+
+def _header(source: str | os.PathLike[str] | io.BytesIO) -> Image.Image:
+    """A picture whose header alone is read yet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large sizes, which `upright_rgb` refuses; of metadata
+        return Image.open(source, formats=FORMATS)
 
 
 def decode_images(
@@ -199,11 +199,24 @@ def decode_images(
             if on_error == "raise":
                 raise
             broken.append(str(error))
-    if broken:
-        print(f"skipped {len(broken)} of {len(dataset)} images: " + "; ".join(broken[:5]))
-    if not pixels:
-        raise BrokenImageError(f"none of the {len(dataset)} images can be decoded")
+    tell_skipped(broken, len(dataset))
     return torch.stack(pixels), rows
+
+
+def tell_skipped(broken: list[str], total: int) -> None:
+    """Name the pictures that are left out, each once, and count them.
+
+    Args:
+        broken: what is wrong with each.
+        total: how many pictures were tried.
+
+    Raises:
+        BrokenImageError: none is left.
+    """
+    if broken:
+        print(f"skipped {len(broken)} of {total} images: " + "; ".join(broken))
+    if len(broken) == total:
+        raise BrokenImageError(f"none of the {total} images can be decoded")
 
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -244,10 +257,8 @@ def open_picture(source: str | os.PathLike[str] | bytes, name: str = "") -> Imag
         if not path.is_file():
             raise FileNotFoundError(f"picture {name}: no such file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large sizes; here they are refused
-            with Image.open(file or path, formats=FORMATS) as image:
-                return upright_rgb(image)
+        with _header(file or path) as image:
+            return upright_rgb(image)
     except Exception as error:  # damaged files raise many kinds
         raise BrokenImageError(f"picture {name} cannot be decoded: {error}") from error
 

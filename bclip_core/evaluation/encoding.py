@@ -20,20 +20,6 @@ def device_of(model: BClip) -> torch.device:
     return next(model.parameters()).device
 
 
-def require_finite(embeddings: Tensor, kind: str) -> None:
-    """Refuse to measure a model whose embeddings are no numbers: every rank would be a tie.
-
-    Raises:
-        ValueError: NaN or infinite values, with how many embeddings have them.
-    """
-    broken = int((~embeddings.isfinite()).any(dim=-1).sum())
-    if broken:
-        raise ValueError(
-            f"{kind} embeddings: {broken} of {len(embeddings)} are NaN or infinite: expected "
-            "numbers; the model's weights are broken or overflow in this precision"
-        )
-
-
 @torch.inference_mode()
 def encode_images(
     model: BClip, pixels: Tensor, *, batch_size: int = 256, progress: bool = False
@@ -48,6 +34,9 @@ def encode_images(
 
     Returns:
         global [M, D] and patches [M, P, D], on the CPU, not normalised.
+
+    Raises:
+        ValueError: an embedding is not finite; the model is named.
     """
     device = device_of(model)
     parts = []
@@ -57,7 +46,7 @@ def encode_images(
         images = normalise_images(pixels[start : start + batch_size].to(device))
         parts.append([part.cpu() for part in model.backbone.encode_image(images)])
     image, patches = (torch.cat(part) for part in zip(*parts, strict=True))
-    require_finite(image, "image")
+    _require_finite(model, image, "pictures")
     return image, patches
 
 
@@ -65,7 +54,11 @@ def encode_images(
 def encode_texts(
     model: BClip, texts: Sequence[str], *, batch_size: int = 512, progress: bool = False
 ) -> Tensor:
-    """Embeddings of texts [T, D], on the CPU, not normalised; equal texts are encoded once."""
+    """Embeddings of texts [T, D], on the CPU, not normalised; equal texts are encoded once.
+
+    Raises:
+        ValueError: an embedding is not finite; the model is named.
+    """
     tokenizer = Tokenizer(model.backbone.config.context_length)
     device = device_of(model)
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
@@ -75,9 +68,20 @@ def encode_texts(
     for start in progress_bar(batches, desc="encode texts", progress=progress):
         tokens = tokenizer(unique[start : start + batch_size]).to(device)
         parts.append(model.backbone.encode_text(tokens).cpu())
-    found = torch.cat(parts)
-    require_finite(found, "text")
-    return found[[distinct[text] for text in texts]]
+    embedded = torch.cat(parts)
+    _require_finite(model, embedded, "texts")
+    return embedded[[distinct[text] for text in texts]]
+
+
+def _require_finite(model: BClip, embedded: Tensor, what: str) -> None:
+    """A NaN is like nothing, so it ranks somewhere, and a metric of it would look like a result."""
+    broken = int((~embedded.isfinite().all(-1)).sum())
+    if broken:
+        name = model.backbone.config.name
+        raise ValueError(
+            f"model {name!r}: the embeddings of {broken} of {len(embedded)} {what} are not finite: "
+            "its weights are damaged"
+        )
 
 
 @torch.inference_mode()

@@ -26,11 +26,14 @@ def build_pooler(dim: int, config: PoolerConfig) -> Pooler:
     """The pooler of that kind, with fresh weights.
 
     Raises:
-        ConfigError: no such kind; the message lists the known ones.
+        ConfigError: no such kind (the message lists the known ones), or heads that do not fit.
     """
     if config.kind not in POOLERS:
         raise ConfigError(f"kind={config.kind!r}: expected one of {', '.join(POOLERS)}")
-    return POOLERS[config.kind](dim, config)
+    try:
+        return POOLERS[config.kind](dim, config)
+    except ValueError as error:
+        raise ConfigError(f"pooler.heads={config.heads}, kind {config.kind!r}: {error}") from error
 
 
 __all__ = [

@@ -16,13 +16,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from filelock import FileLock
-
 from bclip_core.config import RunConfig
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation.protocols import scenes
 from bclip_core.model import get_method
 from bclip_core.records.files import read_json, write_json
+from bclip_core.records.locks import lock
+from bclip_core.records.processes import PARENT_VARIABLE, end_with_caller, how_it_ended
 from bclip_core.records.progress import progress_bar
 from bclip_core.records.results import code_version
 from bclip_core.train import train
@@ -33,6 +33,7 @@ from bclip_core.train.run import EVALUATED, Run, find
 # Batches of ever new lengths fill oneDNN's cache of kernels, 1,024 by default. A worker had grown
 # to 2.6 GB after 15 updates; with a small cache it had 2.1 GB.
 LEAN_MEMORY = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+_PATIENCE = 10  # seconds that a worker has to end in
 
 
 def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
@@ -51,7 +52,7 @@ def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
         return run
     code_version()  # of the code that trains, before somebody edits it meanwhile
     run.folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(run.folder.with_suffix(".lock")):
+    with lock(run.folder):
         data = run.config.data
         if not (run.folder / WEIGHTS).is_file():
             train(run.config, load_split(data, "train"), run.folder, progress=progress)
@@ -76,7 +77,7 @@ def obtain(
 
     Raises:
         ConfigError: a run that is to be trained has a setting that its method does not read.
-        RuntimeError: a worker failed; the message ends with its last lines.
+        RuntimeError: a worker failed; the message says how and ends with its last lines.
     """
     runs = [find(config) for config in configs]
     missing = {run.folder: run for run in runs if not run.has(split)}
@@ -108,15 +109,21 @@ def _complete_in_workers(runs: list[Run], workers: int, progress: bool, split: s
                 if process.poll() is not None:
                     del active[folder]
                     if process.returncode:
-                        log = (folder / "worker.log").read_text(encoding="utf-8")
-                        raise RuntimeError(f"run {folder.name} failed:\n{log[-2000:]}")
+                        log = (folder / "worker.log").read_text("utf-8", "replace")
+                        how = how_it_ended(process.returncode)
+                        raise RuntimeError(f"run {folder.name} failed, {how}:\n{log[-2000:]}")
             bar.n = sum(len(run.history()) * run.config.train.log_every for run in runs)
             bar.refresh()
     finally:
         bar.close()
         for process in active.values():
             process.terminate()
-            process.wait()
+        for process in active.values():
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _start_worker(run: Run, split: str) -> subprocess.Popen[bytes]:
@@ -130,10 +137,12 @@ def _start_worker(run: Run, split: str) -> subprocess.Popen[bytes]:
         split,
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | LEAN_MEMORY
+    environment |= {PARENT_VARIABLE: str(os.getpid())}
     with (run.folder / "worker.log").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 if __name__ == "__main__":
+    end_with_caller()
     request, part = sys.argv[1:]
     complete(find(RunConfig.from_dict(read_json(Path(request)))), progress=False, split=part)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from bclip_core.backbone import CheckpointError
-from bclip_core.config import ConfigError, RunConfig, configure
+from bclip_core.config import RunConfig, configure
 from bclip_core.data.sources import load_split
 from bclip_core.model import resolve
 from bclip_core.records.files import read_json
@@ -45,5 +45,5 @@ def main(arguments: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (ConfigError, NonFiniteLossError, CheckpointError) as problem:
+    except (NonFiniteLossError, CheckpointError, ValueError, OSError) as problem:
         raise SystemExit(f"error: {problem}") from problem

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +15,7 @@ from torch import Tensor
 
 from bclip_core.config import ConfigError, TrainConfig
 from bclip_core.model import Features
+from bclip_core.records.locks import lock
 
 
 def world() -> tuple[int, int]:
@@ -36,6 +41,22 @@ def make_accelerator(config: TrainConfig, device: str = "") -> Accelerator:
         mixed_precision={"fp32": "no"}.get(config.precision, config.precision),
         gradient_accumulation_steps=config.accumulation,
     )
+
+
+@contextmanager
+def alone(folder: Path, config: TrainConfig, device: str = "") -> Iterator[None]:
+    """Hold the lock of a run's folder; of several ranks the first holds it, the others wait for it.
+
+    Raises:
+        OSError: the folder's parent cannot be written.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        make_accelerator(config, device)  # begins the process group
+    rank, ranks = world()
+    with lock(folder) if rank == 0 else nullcontext():
+        if ranks > 1:
+            torch.distributed.barrier()
+        yield
 
 
 class _Gather(torch.autograd.Function):

@@ -15,9 +15,10 @@ import datasets
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
 from bclip_core.config import RunConfig
-from bclip_core.model import BClip, resolve
+from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.files import write_json
 from bclip_core.records.progress import progress_bar
+from bclip_core.train.distributed import alone
 from bclip_core.train.meters import Meter
 from bclip_core.train.optimization import learning_rate_factor, tensor_float32
 from bclip_core.train.resume import (
@@ -64,13 +65,30 @@ def train(
             before anything is written.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
         NonFiniteLossError: loss, gradient or weights are not finite; earlier checkpoints are kept.
+        OSError: the folder cannot be written, or the disk is full; earlier checkpoints are kept.
     """
     require_same_run(folder, config)
-    trained = folder / WEIGHTS
-    finished = trained.is_file() and not list_checkpoints(folder)  # see `runs.complete`
+    finished = _finished(folder)
     plan = resolve(config, check=not finished)
     if finished:
-        return checkpoints.load(trained, plan.parts).eval()
+        return checkpoints.load(folder / WEIGHTS, plan.parts).eval()
+    with alone(folder, config.train, device):  # two would write one history
+        return _train(plan, dataset, folder, device, progress, stop_after, callback)
+
+
+def _finished(folder: Path) -> bool:
+    """Whether the trained model alone is left, see `runs.complete`."""
+    return (folder / WEIGHTS).is_file() and not list_checkpoints(folder)
+
+
+def _train(
+    plan: Plan, dataset: datasets.Dataset, folder: Path, device: str, progress: bool,
+    stop_after: int | None, callback: Callable[[int, BClip], None] | None,
+) -> BClip:  # fmt: skip
+    config = plan.config
+    require_same_run(folder, config)  # asked again: another process may have been here meanwhile
+    if _finished(folder):
+        return checkpoints.load(folder / WEIGHTS, plan.parts).eval()
     model = create_model(plan)
     check_model(config, model)
     if not plan.method.terms:
@@ -127,6 +145,7 @@ def _finish(model: BClip, config: RunConfig, folder: Path, main: bool = True) ->
     model = model.cpu().eval()
     model.backbone.set_checkpointing(False)
     model.backbone.__dict__.pop("encode_image", None)  # the compiled one
+    require_finite_weights(model, config.train.steps, folder)
     if main:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", config.to_dict())

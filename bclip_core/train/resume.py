@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from bclip_core.backbone import CheckpointError
 from bclip_core.config import ConfigError, RunConfig
@@ -17,13 +22,18 @@ from bclip_core.records.files import read_json, sha256, write_atomically, write_
 
 CHECKPOINTS = "checkpoints"  # the folder of a run that holds them
 KEPT_CHECKPOINTS = 2  # the latest, and the one before in case the latest is damaged
+FREE = frozenset(  # what a resumed run may change: where things are, and what no weight depends on
+    {"train.loader_workers", "train.checkpoint_every", "train.gradient_cache", "data.folder",
+     "data.images"}
+)  # fmt: skip
 
 
 def require_same_run(folder: Path, config: RunConfig) -> None:
     """Refuse to mix two runs in one folder.
 
     Raises:
-        ConfigError: `folder` holds a run with another configuration; every difference is listed.
+        ConfigError: `folder` holds a run with another configuration, not counting `FREE`; every
+            difference is listed.
     """
     if not (folder / "config.json").is_file():
         return
@@ -39,7 +49,7 @@ def _differences(stored: dict[str, Any], asked: dict[str, Any], prefix: str = ""
         have, want = stored.get(name), asked.get(name)
         if isinstance(have, dict) and isinstance(want, dict):
             found += _differences(have, want, f"{prefix}{name}.")
-        elif have != want:
+        elif have != want and prefix + name not in FREE:
             found.append(f"{prefix}{name} is {have!r} there, but {want!r} was asked for")
     return found
 
@@ -51,19 +61,62 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def save_checkpoint(folder: Path, update: int, accelerator: Accelerator) -> None:
-    """Weights, optimizer and random states of all ranks, complete or not at all; keeps two."""
+    """Weights, optimizer and random states of all ranks, complete or not at all; keeps two.
+
+    Raises:
+        OSError: it cannot be written; what is half-written is removed, earlier ones are kept.
+    """
     path = folder / CHECKPOINTS / f"update-{update:08d}"
     # Every rank writes its random state into the same partial folder, so its name is shared.
     partial = path.with_name(f".{path.name}.partial")
-    accelerator.save_state(str(partial))
-    accelerator.wait_for_everyone()
+    try:
+        accelerator.save_state(str(partial))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            digests = {part.name: sha256(part) for part in partial.iterdir()}
+            write_json(partial / "checkpoint.json", {"update": update, "sha256": digests})
+            write_atomically(path, lambda temporary: partial.rename(temporary))
+    except (OSError, RuntimeError, SafetensorError) as error:  # each library has its own for a disk
+        shutil.rmtree(partial, ignore_errors=True)
+        number = error.errno if isinstance(error, OSError) else None
+        reason = f"checkpoint {path} cannot be saved: {_one_line(error)}; earlier ones are kept"
+        raise OSError(number or errno.EIO, reason) from error
     if accelerator.is_main_process:
-        digests = {part.name: sha256(part) for part in partial.iterdir()}
-        write_json(partial / "checkpoint.json", {"update": update, "sha256": digests})
-        write_atomically(path, lambda temporary: partial.rename(temporary))
         for old in list_checkpoints(folder)[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold NaN or infinity; one question to the device for all."""
+    names = [name for name, value in state.items() if value.is_floating_point()]
+    if not names:
+        return []
+    finite = torch.stack([state[name].isfinite().all() for name in names]).tolist()
+    return [name for name, good in zip(names, finite, strict=True) if not good]
+
+
+def last_good_checkpoint(folder: Path) -> Path | None:
+    """The latest that can be read and whose weights are finite."""
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            _require_undamaged(path, read_json(path / "checkpoint.json").get("sha256", {}))
+            for part in path.glob("model*.safetensors"):
+                _require_finite(load_file(part))
+        except Exception:  # whatever a damaged file raises
+            continue
+        return path
+    return None
+
+
+def _require_finite(state: Mapping[str, Tensor]) -> None:
+    broken = not_finite(state)
+    if broken:
+        raise CheckpointError(f"weights are not finite: {', '.join(broken[:3])}")
 
 
 def resume(folder: Path, accelerator: Accelerator) -> int:
@@ -83,6 +136,8 @@ def resume(folder: Path, accelerator: Accelerator) -> int:
         try:
             record = read_json(path / "checkpoint.json")
             _require_undamaged(path, record.get("sha256", {}))
+            for part in path.glob("model*.safetensors"):
+                _require_finite(load_file(part))
             accelerator.load_state(str(path))
         except Exception as error:  # whatever a damaged file raises: the one before may be whole
             print(f"checkpoint {path} cannot be read ({error}): trying the one before it")
@@ -109,12 +164,26 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The records of a history file; a line cut by a kill is left out."""
+    """The records of a history file; a last line cut by a kill is left out.
+
+    Raises:
+        ValueError: another line is damaged; file and line are named.
+    """
     records = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                records.append(json.loads(line))
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict) or not isinstance(record["update"], int):
+                raise ValueError("no update's record")
+        except (ValueError, KeyError) as error:  # UnicodeDecodeError is a ValueError too
+            if number == len(lines):
+                break
+            raise ValueError(
+                f"{path}: line {number} is damaged: expected an update's record in JSON; "
+                "mend or remove that line"
+            ) from error
+        records.append(record)
     return records
 
 

@@ -81,7 +81,7 @@ def create_model(config: RunConfig | Plan) -> BClip:
     The draw of the fresh weights depends on `config.train.seed` alone.
 
     Raises:
-        ConfigError: unknown method or backbone.
+        ConfigError: unknown method or backbone, or heads that do not divide the width.
         CheckpointError: the pretrained weights do not fit the configuration.
     """
     plan = config if isinstance(config, Plan) else resolve(config)

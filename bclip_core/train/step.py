@@ -15,12 +15,31 @@ from bclip_core.train.distributed import gather_features
 from bclip_core.train.gradient_cache import backward_in_chunks, encode_in_chunks
 from bclip_core.train.meters import Meter
 from bclip_core.train.optimization import clip_gradients, learning_rate_factor
-from bclip_core.train.resume import list_checkpoints
+from bclip_core.train.resume import last_good_checkpoint, not_finite
 from bclip_core.train.start import Training
 
 
 class NonFiniteLossError(RuntimeError):
     """Loss, gradient or weights became NaN or infinite: where, when and what is left is named."""
+
+
+class NonFiniteWeightsError(NonFiniteLossError):
+    """The weights became NaN or infinite: update, parameters and checkpoint are named."""
+
+
+def require_finite_weights(model: nn.Module, update: int, folder: Path) -> None:
+    """Stop before weights are kept that an update has ruined; loss and gradient may be finite.
+
+    Raises:
+        NonFiniteWeightsError: with the update, the parameters and the last good checkpoint.
+    """
+    broken = not_finite(model.state_dict())
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise NonFiniteWeightsError(
+            f"weights are not finite after update {update}: {', '.join(broken[:3])}{more}; "
+            f"last good checkpoint: {last_good_checkpoint(folder) or 'none yet'}"
+        )
 
 
 def require_finite(values: dict[str, float], update: int, ids: list[str], folder: Path) -> None:
@@ -31,31 +50,9 @@ def require_finite(values: dict[str, float], update: int, ids: list[str], folder
     """
     if all(math.isfinite(value) for value in values.values()):
         return
-    kept = list_checkpoints(folder)
     raise NonFiniteLossError(
         f"loss is not finite at update {update + 1}: {values}; batch ids {ids}; "
-        f"last good checkpoint: {kept[-1] if kept else 'none yet'}"
-    )
-
-
-def require_finite_weights(model: nn.Module, update: int, folder: Path) -> None:
-    """Stop before weights that an update has made NaN or infinite are kept.
-
-    Loss and gradient may have been finite: a learning rate may be too large for the number range.
-
-    Raises:
-        NonFiniteLossError: with the first such parameter, the update and the last checkpoint.
-    """
-    named = dict(model.named_parameters())
-    finite = torch.stack([parameter.detach().isfinite().all() for parameter in named.values()])
-    if bool(finite.all()):
-        return
-    broken = [name for name, good in zip(named, finite.tolist(), strict=True) if not good]
-    kept = list_checkpoints(folder)
-    raise NonFiniteLossError(
-        f"weights are not finite after update {update}: {len(broken)} of {len(named)} parameters, "
-        f"first {broken[0]!r}; nothing of them was saved; last good checkpoint: "
-        f"{kept[-1] if kept else 'none yet'}"
+        f"last good checkpoint: {last_good_checkpoint(folder) or 'none yet'}"
     )
 
 

@@ -126,3 +126,21 @@ def test_errors_name_what_is_known(tmp_path):
         load_scenes(CONFIG, "dev", tmp_path)
     with pytest.raises(ValueError, match=r"'tough'.*simple"):
         load_scenes(CONFIG.replace(difficulty="tough"), "test", tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.5])
+def test_a_damaged_file_is_named_and_built_again(tmp_path, capsys, kept):
+    whole = load_scenes(CONFIG, "test", tmp_path, progress=False)["caption"][:]
+    path = scenes_path(CONFIG, "test", tmp_path)
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[: kept if isinstance(kept, int) else int(len(content) * kept)])
+    assert load_scenes(CONFIG, "test", tmp_path, progress=False)["caption"][:] == whole
+    assert capsys.readouterr().out.count(f"{path} is damaged (") == 1
+    assert path.read_bytes() == content
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"scenes cannot be kept: .*set \$BCLIP_CACHE to a folder"):
+        load_scenes(CONFIG, "test", tmp_path / "file", progress=False)

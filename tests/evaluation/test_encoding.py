@@ -50,7 +50,7 @@ def test_a_model_whose_embeddings_are_no_numbers_is_not_measured():
         broken.backbone.clip.visual.proj[0, 0] = torch.nan
         broken.backbone.clip.text_projection[0, 0] = torch.inf
     pixels = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
-    with pytest.raises(ValueError, match="image embeddings: 2 of 2 are NaN or infinite"):
+    with pytest.raises(ValueError, match="model 'scene-tiny': the embeddings of 2 of 2 pictures"):
         encode_images(broken, pixels)
-    with pytest.raises(ValueError, match="text embeddings: 1 of 1 are NaN or infinite"):
+    with pytest.raises(ValueError, match="the embeddings of 1 of 1 texts are not finite"):
         encode_texts(broken, ["a star", "a star"])

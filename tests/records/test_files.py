@@ -120,3 +120,17 @@ def test_sha256_is_that_of_the_content(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"\x00" * 5000)
     assert sha256(path) == hashlib.sha256(b"\x00" * 5000).hexdigest()
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_get_the_permissions_of_the_umask(tmp_path, mask, mode):
+    def for_the_owner(path):
+        path.write_text("weights")
+        path.chmod(0o600)
+
+    before = os.umask(mask)
+    try:
+        path = write_atomically(tmp_path / "a", for_the_owner)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == mode

@@ -394,7 +394,7 @@ def test_weights_that_an_update_broke_are_never_kept(tiny_config, tiny_scenes, t
     settings = {"steps": steps, "lr": 1e38, "warmup_steps": 0, "checkpoint_every": 1}
     config = tiny_config.replace(train=tiny_config.train.replace(**settings))
     for _ in range(2):  # the second time it resumes, from nothing
-        with pytest.raises(NonFiniteLossError, match="after update 1: .*first 'backbone") as error:
+        with pytest.raises(NonFiniteLossError, match="after update 1: backbone") as error:
             run(config, tiny_scenes, tmp_path)
         assert "last good checkpoint: none yet" in str(error.value)
     assert not list(tmp_path.rglob("*.safetensors"))

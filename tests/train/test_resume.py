@@ -13,12 +13,21 @@ import time
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from bclip_core.backbone import CheckpointError
+from bclip_core.config import ConfigError
 from bclip_core.records import REPOSITORY
-from bclip_core.records.files import write_json
-from bclip_core.train import train
-from bclip_core.train.resume import list_checkpoints, read_history, truncate_history
+from bclip_core.records.files import read_json, sha256, write_json
+from bclip_core.train import NonFiniteWeightsError, train
+from bclip_core.train.resume import (
+    FREE,
+    last_good_checkpoint,
+    list_checkpoints,
+    read_history,
+    require_same_run,
+    truncate_history,
+)
 
 
 def run(config, scenes, folder, **arguments):
@@ -217,3 +226,49 @@ def test_history_is_cut_where_the_run_resumes(tmp_path):
     truncate_history(path, 2)
     assert path.read_text() == '{"update": 1}\n{"update": 2}\n'
     assert read_history(tmp_path / "missing.jsonl") == []
+
+
+@pytest.mark.parametrize("line", ["{", '{"loss": 1}', "[]", "\x00"])
+def test_a_damaged_line_inside_the_history_is_named(tmp_path, line):
+    path = tmp_path / "history.jsonl"
+    path.write_text(f'{{"update": 1}}\n{line}\n{{"update": 3}}\n')
+    with pytest.raises(ValueError, match=r"history\.jsonl: line 2 is damaged"):
+        read_history(path)
+
+
+def test_a_resumed_run_may_change_what_decides_no_weight(config, tmp_path):
+    write_json(tmp_path / "config.json", config.to_dict())
+    settings = config.train.replace(loader_workers=2, checkpoint_every=9, gradient_cache=2)
+    moved = config.data.replace(folder="/elsewhere", images="/there")
+    require_same_run(tmp_path, config.replace(train=settings, data=moved))
+    for name in sorted(set(config.train.to_dict()) - {part.rpartition(".")[2] for part in FREE}):
+        value = getattr(config.train, name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < 1e6:
+            changed = (
+                config.train.replace(**{name: value + (0.001 if value < 1 else 1)})
+                if (isinstance(value, float) and name != "final_lr_fraction")
+                else config.train.replace(**{name: 1 if name == "final_lr_fraction" else value + 1})
+            )
+            with pytest.raises(ConfigError, match=f"train.{name} is "):
+                require_same_run(tmp_path, config.replace(train=changed))
+
+
+def test_weights_that_an_update_ruined_are_never_kept(tiny_config, tiny_scenes, tmp_path):
+    settings = tiny_config.train.replace(lr=1e38, warmup_steps=0, steps=1, checkpoint_every=0)
+    with pytest.raises(NonFiniteWeightsError, match="not finite after update 1: backbone.*none"):
+        run(tiny_config.replace(train=settings), tiny_scenes, tmp_path)
+    assert list_checkpoints(tmp_path) == []
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_checkpoint_of_ruined_weights_is_not_the_last_good_one(stopped, tmp_path):
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    before, latest = list_checkpoints(folder)
+    assert last_good_checkpoint(folder) == latest
+    weights = load_file(latest / "model.safetensors")
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    save_file(weights, latest / "model.safetensors")
+    record = read_json(latest / "checkpoint.json")
+    record["sha256"]["model.safetensors"] = sha256(latest / "model.safetensors")
+    write_json(latest / "checkpoint.json", record)
+    assert last_good_checkpoint(folder) == before

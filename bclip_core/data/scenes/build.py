@@ -6,13 +6,11 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 from datasets import Dataset, Features, Image, List, Value
-from filelock import FileLock
 from PIL import Image as PILImage
 from torch import Tensor
 
@@ -27,6 +25,8 @@ from bclip_core.data.scenes.attributes import (
 from bclip_core.data.scenes.language import write_texts
 from bclip_core.data.scenes.layout import sample_scenes
 from bclip_core.data.scenes.render import render_scenes, visible_boxes
+from bclip_core.records.files import remove_partial, write_atomically
+from bclip_core.records.locks import lock
 from bclip_core.records.progress import progress_bar
 
 CACHE_VARIABLE = "BCLIP_CACHE"
@@ -62,6 +62,8 @@ def load_scenes(
 ) -> Dataset:
     """The scenes of one split, built on the first call and read from disk afterwards.
 
+    A stored file that is damaged is named and built again.
+
     Scene i depends on the difficulty, seed, split and i alone, so a larger split only adds scenes.
 
     Args:
@@ -72,27 +74,52 @@ def load_scenes(
 
     Raises:
         ValueError: unknown split or difficulty; the message lists the known ones.
+        OSError: the cache cannot be written; the message names the variable that moves it.
     """
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
     get_difficulty(config.difficulty)
     path = scenes_path(config, split, cache_dir)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if not path.exists():  # another process may have built it while this one waited
+    stored = _stored(path, getattr(config, split))
+    if stored is not None:
+        return stored
+    try:
+        with lock(path):
+            # another process may have built it while this one waited
+            stored = _stored(path, getattr(config, split), say=True)
+            if stored is None:
+                remove_partial(path)
                 _write(config, split, path, progress)
-    return Dataset.from_file(str(path))
+    except OSError as error:
+        reason = f"{error}; set ${CACHE_VARIABLE} to a folder that can be written"
+        raise OSError(error.errno, f"scenes cannot be kept: {reason}") from error
+    return stored or Dataset.from_file(str(path))
+
+
+def _stored(path: Path, count: int, say: bool = False) -> Dataset | None:
+    """The stored scenes, if they are there and whole; `say` what is damaged."""
+    if not path.exists():
+        return None
+    try:
+        stored = Dataset.from_file(str(path))
+        if len(stored) == count and set(stored.column_names) == set(FEATURES):
+            return stored
+        found = f"{len(stored)} scenes: expected {count}"
+    except (OSError, ValueError, pa.ArrowException) as error:
+        found = " ".join(str(error).split())
+    if say:
+        print(f"{path} is damaged ({found}): built again")
+    return None
 
 
 def scenes_path(
     config: DataConfig, split: str, cache_dir: str | os.PathLike[str] | None = None
 ) -> Path:
     """The file of a split: its name holds every setting that its content depends on."""
-    root = cache_dir or os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "bclip"
+    root = cache_dir or os.environ.get(CACHE_VARIABLE) or "~/.cache/bclip"
     count = getattr(config, split)
     name = f"{config.difficulty}-{config.image_size}px-seed{config.seed}-v{SCENES_VERSION}"
-    return Path(root) / "scenes" / name / f"{split}-{count}.arrow"
+    return Path(os.path.expanduser(root)) / "scenes" / name / f"{split}-{count}.arrow"
 
 
 def build_rows(config: DataConfig, split: str, start: int, stop: int) -> dict[str, list[Any]]:
@@ -148,25 +175,21 @@ def _png(pixels: Tensor) -> dict[str, bytes | None]:
 
 
 def _write(config: DataConfig, split: str, path: Path, progress: bool) -> None:
-    """Write to a temporary file beside `path`, then rename, so a kill leaves no half data set."""
+    """Atomically, so that a kill leaves no half data set."""
     count = getattr(config, split)
     schema = FEATURES.arrow_schema
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
-    try:
+    title = f"{config.difficulty} {split}"
+
+    def write(temporary: Path) -> None:
         with (
-            os.fdopen(handle, "wb") as file,
+            temporary.open("wb") as file,
             pa.ipc.new_stream(file, schema) as writer,
-            progress_bar(
-                total=count, desc=f"{config.difficulty} {split}", progress=progress
-            ) as bar,
+            progress_bar(total=count, desc=title, progress=progress) as bar,
         ):
             for start in range(0, count, _CHUNK):
                 stop = min(start + _CHUNK, count)
                 rows = build_rows(config, split, start, stop)
                 writer.write_table(pa.Table.from_pydict(rows, schema=schema))
                 bar.update(stop - start)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+
+    write_atomically(path, write)

@@ -1,0 +1,54 @@
+"""Who works for another ends with it, and says what ended it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bclip_core.records import REPOSITORY
+from bclip_core.records.processes import PARENT_VARIABLE, how_it_ended
+
+CHILD = (
+    "import time\nfrom bclip_core.records.processes import end_with_caller\n"
+    "end_with_caller()\ntime.sleep(120)"
+)
+PARENT = (
+    "import os, subprocess, sys, time\n"
+    f"os.environ[{PARENT_VARIABLE!r}] = str(os.getpid())\n"
+    f"child = subprocess.Popen([sys.executable, '-c', {CHILD!r}])\n"
+    "print(child.pid, flush=True)\ntime.sleep(120)"
+)
+
+
+def lives(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc")
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+def test_a_child_ends_with_its_killed_parent(kind):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    with parent:
+        child = int(parent.stdout.readline())
+        assert lives(child)
+        parent.send_signal(kind)
+    ends = time.monotonic() + 20
+    while lives(child) and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert not lives(child)
+
+
+def test_an_end_is_told_in_words():
+    assert how_it_ended(3) == "exit code 3"
+    assert how_it_ended(-signal.SIGKILL) == "killed by SIGKILL (out of memory?)"
+    assert how_it_ended(-signal.SIGTERM) == "killed by SIGTERM"
