@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_WHAT_TO_DO = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or write to another disk"),
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+        "choose a folder that can be written ($BCLIP_RUNS for runs, $BCLIP_CACHE for caches)",
+    ),
+}
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -18,21 +27,53 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
     A folder that already stands at `path` is replaced. When `write` fails, `path` is untouched and
     the temporary is removed.
+
+    Raises:
+        OSError: the disk is full, or may not be written to; `path` and what to do are named.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write(temporary)
-        _flush_to_disk(temporary)
-        if temporary.is_dir() and path.exists():
-            shutil.rmtree(path)  # os.replace cannot replace a folder that has content
-        os.replace(temporary, path)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+    with naming(path):
+        make_folder(path.parent)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            write(temporary)
+            _flush_to_disk(temporary)
+            if temporary.is_dir() and path.exists():
+                shutil.rmtree(path)  # os.replace cannot replace a folder that has content
+            os.replace(temporary, path)
+        finally:
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            elif os.path.lexists(temporary):
+                temporary.unlink()
     return path
+
+
+def make_folder(path: Path) -> Path:
+    """`path` as a folder, with those above it.
+
+    Raises:
+        OSError: it cannot be made; it and what to do are named.
+    """
+    with naming(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An error of the system while `path` is written says which file, and what to do.
+
+    The system itself names no file when a write fails on a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.strerror is None or "; " in error.strerror:
+            raise  # a library's own words, or said already
+        if error.filename and not str(error.filename).startswith(str(path.parent)):
+            raise  # of another file, which it names
+        advice = _WHAT_TO_DO.get(error.errno, "see the file system")
+        raise OSError(error.errno, f"{error.strerror}; {advice}", str(path)) from error
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -52,12 +93,32 @@ def read_json(path: Path) -> Any:
     """Parsed JSON.
 
     Raises:
-        ValueError: broken JSON; file and position are named.
+        ValueError: broken JSON (file and position are named), no UTF-8, or nested beyond reason.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: broken JSON at line {error.lineno}: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: JSON nested too deep") from error
+
+
+def read_record(path: Path, *fields: str) -> dict[str, Any]:
+    """A JSON file that is a dictionary with certain fields, as records are.
+
+    Raises:
+        ValueError: as `read_json`, or another form; the file and what is missing are named.
+    """
+    found = read_json(path)
+    missing = [name for name in fields if name not in found] if isinstance(found, dict) else fields
+    if missing or not isinstance(found, dict):
+        raise ValueError(
+            f"{path}: a broken record: expected a dictionary with {', '.join(fields)}; "
+            "make it again, or remove it"
+        )
+    return found
 
 
 def sha256(path: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -45,6 +46,7 @@ def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
         progress: show a progress bar.
         split: "test" for all metrics on held-out scenes, "validation" for `validate`.
     """
+    run.require_same_data()
     if run.has(split):
         return run
     code_version()  # of the code that trains, before somebody edits it meanwhile
@@ -76,6 +78,8 @@ def obtain(
         RuntimeError: a worker failed; the message ends with its last lines.
     """
     runs = [find(config) for config in configs]
+    for run in runs:
+        run.require_same_data()
     missing = {run.folder: run for run in runs if not run.has(split)}
     for part in ("train", split):  # built here once, not by every worker
         for run in missing.values():
@@ -102,8 +106,7 @@ def _complete_in_workers(runs: list[Run], workers: int, progress: bool, split: s
                 if process.poll() is not None:
                     del active[folder]
                     if process.returncode:
-                        log = (folder / "worker.log").read_text(encoding="utf-8")
-                        raise RuntimeError(f"run {folder.name} failed:\n{log[-2000:]}")
+                        raise RuntimeError(_last_words(folder, process.returncode))
             bar.n = sum(len(run.history()) * run.config.train.log_every for run in runs)
             bar.refresh()
     finally:
@@ -111,6 +114,17 @@ def _complete_in_workers(runs: list[Run], workers: int, progress: bool, split: s
         for process in active.values():
             process.terminate()
             process.wait()
+
+
+def _last_words(folder: Path, code: int) -> str:
+    """How a worker ended: its exit status, or the signal that killed it, and its last lines."""
+    how = f"failed (exit status {code})"
+    if code < 0:
+        how = f"was killed by {signal.Signals(-code).name}"
+        how += "; out of memory?" if -code == signal.SIGKILL else ""
+    path = folder / "worker.log"
+    log = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return f"run {folder.name} {how}, see {path}:\n{log[-2000:]}"
 
 
 def _start_worker(run: Run, split: str) -> subprocess.Popen[bytes]:

@@ -10,7 +10,14 @@ import sys
 import pytest
 
 from bclip_core.records import REPOSITORY
-from bclip_core.records.files import read_json, sha256, write_atomically, write_json
+from bclip_core.records.files import (
+    make_folder,
+    read_json,
+    read_record,
+    sha256,
+    write_atomically,
+    write_json,
+)
 
 
 def names(folder):
@@ -120,3 +127,34 @@ def test_sha256_is_that_of_the_content(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"\x00" * 5000)
     assert sha256(path) == hashlib.sha256(b"\x00" * 5000).hexdigest()
+
+
+def test_a_full_disk_is_named_with_what_to_do(tmp_path):
+    def fill(_):
+        raise OSError(28, "No space left on device")
+
+    expected = r"No space left on device; free some space.*a\.json'"
+    with pytest.raises(OSError, match=expected):
+        write_atomically(tmp_path / "a.json", fill)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OSError, match=r"\$BCLIP_RUNS .*file"):
+            make_folder(path)
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path):
+    missing = tmp_path / "missing"
+    with pytest.raises(FileNotFoundError) as error:
+        write_atomically(tmp_path / "new" / "a", lambda path: missing.read_bytes())
+    assert error.value.filename == str(missing)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b"[1]", b'{"a": 1}', b"{"])
+def test_broken_records_are_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.json: "):
+        read_record(tmp_path / "a.json", "values")

@@ -64,7 +64,8 @@ def load_captions(
     pictures = _pictures(benchmark, images or place, options)
     build = captions.builder(pictures, benchmark.captions)
     found = gather(source, itertools.islice(rows, limit), build, options)
-    return _reported(CaptionSet(name, split, *found), benchmark, limit)
+    whole = limit is None or sum(map(len, found)) < limit
+    return _reported(CaptionSet(name, split, *found, whole), benchmark, limit)
 
 
 def load_regions(

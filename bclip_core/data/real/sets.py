@@ -71,14 +71,16 @@ class _Rows:
     """What the sets of a split share."""
 
     items: tuple[Any, ...]
+    whole: bool
 
     def __len__(self) -> int:
         return len(self.items)
 
     def first(self, count: int) -> Self:
-        """The first `count` rows as a set of their own."""
+        """The first `count` rows as a set of their own, which is not `whole` unless it has all."""
         replace: Any = dataclasses.replace  # typed for dataclasses, which every subclass is
-        first: Self = replace(self, items=self.items[:count])
+        whole = self.whole and count >= len(self.items)
+        first: Self = replace(self, items=self.items[:count], whole=whole)
         return first
 
 
@@ -91,12 +93,14 @@ class CaptionSet(_Rows):
         split: of the data set.
         items: in the order of the annotations.
         left_out: rows that are not used, with the reason.
+        whole: whether the split was read to its end.
     """
 
     name: str
     split: str
     items: tuple[CaptionedImage, ...]
     left_out: tuple[LeftOut, ...] = ()
+    whole: bool = True
 
     def texts(self, *, limit: int | None = None, summary: bool = False) -> list[list[str]]:
         """The texts of each picture.
@@ -122,6 +126,7 @@ class RegionSet(_Rows):
     split: str
     items: tuple[PhotoRegion, ...]
     left_out: tuple[LeftOut, ...] = ()
+    whole: bool = True
 
     def photos(self) -> list[Path]:
         """The distinct pictures, in order of first use."""
@@ -142,6 +147,7 @@ class LabelledSet(_Rows):
     items: tuple[LabelledImage, ...]
     class_names: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    whole: bool = True
 
     def labels(self) -> Tensor:
         """The class of each picture, int64 [M]."""
