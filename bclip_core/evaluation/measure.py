@@ -41,7 +41,7 @@ from bclip_core.evaluation.protocols.retrieval import (
 )
 from bclip_core.evaluation.usable import BAD_ROWS, SomeSet, usable_items
 from bclip_core.model import BClip
-from bclip_core.records.files import read_record, sha256
+from bclip_core.records.files import read_record, sha256, what_to_do
 from bclip_core.records.machine import default_device
 from bclip_core.records.results import code_version, runs_folder, save_result
 
@@ -206,7 +206,7 @@ def run(options: argparse.Namespace) -> Path:
         "data_set": options.data_set,
         "label": options.label,
         "splits": [one["split"] for one in data],
-        "folder": str(Path(root).absolute()),
+        "folder": str(Path(root).absolute()) if root else "",
         "images": str(Path(options.images).absolute()) if options.images else "",
         "model": describe_model(model, options.checkpoint),
         "data": data,
@@ -279,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         path = run(options)
     except (CheckpointError, ConfigError, OSError, ValueError) as error:
-        print(f"measure: {error}", file=sys.stderr)
+        print(f"measure: {error}{what_to_do(error)}", file=sys.stderr)
         return 1
     print(path)
     return 0

@@ -14,7 +14,10 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _WHAT_TO_DO = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or write to another disk"),
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "free some space, or write to another disk ($BCLIP_RUNS for runs, $BCLIP_CACHE for caches)",
+    ),
     **dict.fromkeys(
         (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
         "choose a folder that can be written ($BCLIP_RUNS for runs, $BCLIP_CACHE for caches)",
@@ -27,32 +30,35 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
     A folder that already stands at `path` is replaced. When `write` fails, `path` is untouched and
     the temporary is removed.
-
-    Raises:
-        OSError: the disk is full, or may not be written to; `path` and what to do are named.
     """
-    with naming(path):
-        make_folder(path.parent)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            write(temporary)
-            _flush_to_disk(temporary)
-            if temporary.is_dir() and path.exists():
-                shutil.rmtree(path)  # os.replace cannot replace a folder that has content
-            os.replace(temporary, path)
-        finally:
-            if temporary.is_dir():
-                shutil.rmtree(temporary, ignore_errors=True)
-            elif os.path.lexists(temporary):
-                temporary.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        write(temporary)
+        _flush_to_disk(temporary)
+        if temporary.is_dir() and path.exists():
+            shutil.rmtree(path)  # os.replace cannot replace a folder that has content
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
     return path
+
+
+def _flush_to_disk(path: Path) -> None:
+    for part in path.rglob("*") if path.is_dir() else [path]:
+        if part.is_file():
+            with part.open("rb") as handle:
+                os.fsync(handle.fileno())
 
 
 def make_folder(path: Path) -> Path:
     """`path` as a folder, with those above it.
 
     Raises:
-        OSError: it cannot be made; it and what to do are named.
+        OSError: it cannot be made; it is named.
     """
     with naming(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -61,26 +67,22 @@ def make_folder(path: Path) -> Path:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """An error of the system while `path` is written says which file, and what to do.
+    """An error of the system while `path` is written says which one it is.
 
     The system itself names no file when a write fails on a full disk.
     """
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.strerror is None or "; " in error.strerror:
-            raise  # a library's own words, or said already
-        if error.filename and not str(error.filename).startswith(str(path.parent)):
-            raise  # of another file, which it names
-        advice = _WHAT_TO_DO.get(error.errno, "see the file system")
-        raise OSError(error.errno, f"{error.strerror}; {advice}", str(path)) from error
+        if error.filename or error.errno is None or str(path) in str(error):
+            raise  # it names a file already
+        raise OSError(error.errno, f"{path} cannot be written: {error.strerror}") from error
 
 
-def _flush_to_disk(path: Path) -> None:
-    for part in path.rglob("*") if path.is_dir() else [path]:
-        if part.is_file():
-            with part.open("rb") as handle:
-                os.fsync(handle.fileno())
+def what_to_do(error: BaseException) -> str:
+    """What whoever reads a message can do about an error of the system; "" about any other."""
+    advice = _WHAT_TO_DO.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+    return f"; {advice}" if advice else ""
 
 
 def write_json(path: Path, value: Any) -> Path:

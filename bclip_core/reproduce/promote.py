@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from bclip_core.records import results
-from bclip_core.records.files import REPOSITORY, make_folder, naming, read_record
+from bclip_core.records.files import REPOSITORY, make_folder, naming, read_record, what_to_do
 from bclip_core.records.results import runs_folder
 
 
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         copied = promote(given[0] if given else "cpu")
     except (OSError, ValueError) as error:
-        print(f"promote: {error}", file=sys.stderr)
+        print(f"promote: {error}{what_to_do(error)}", file=sys.stderr)
         return 1
     for path in copied:
         print(path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -106,7 +105,8 @@ def _complete_in_workers(runs: list[Run], workers: int, progress: bool, split: s
                 if process.poll() is not None:
                     del active[folder]
                     if process.returncode:
-                        raise RuntimeError(_last_words(folder, process.returncode))
+                        log = (folder / "worker.log").read_text(encoding="utf-8")
+                        raise RuntimeError(f"run {folder.name} failed:\n{log[-2000:]}")
             bar.n = sum(len(run.history()) * run.config.train.log_every for run in runs)
             bar.refresh()
     finally:
@@ -114,17 +114,6 @@ def _complete_in_workers(runs: list[Run], workers: int, progress: bool, split: s
         for process in active.values():
             process.terminate()
             process.wait()
-
-
-def _last_words(folder: Path, code: int) -> str:
-    """How a worker ended: its exit status, or the signal that killed it, and its last lines."""
-    how = f"failed (exit status {code})"
-    if code < 0:
-        how = f"was killed by {signal.Signals(-code).name}"
-        how += "; out of memory?" if -code == signal.SIGKILL else ""
-    path = folder / "worker.log"
-    log = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    return f"run {folder.name} {how}, see {path}:\n{log[-2000:]}"
 
 
 def _start_worker(run: Run, split: str) -> subprocess.Popen[bytes]:

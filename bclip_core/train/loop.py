@@ -26,7 +26,7 @@ from bclip_core.train.resume import (
     require_same_run,
     save_checkpoint,
 )
-from bclip_core.train.run import keep_data, require_same_data
+from bclip_core.train.run import require_same_data
 from bclip_core.train.start import Training, check_model, create_model, prepare
 from bclip_core.train.step import micro_step
 
@@ -61,20 +61,18 @@ def train(
 
     Raises:
         ConfigError: unknown method or backbone, pictures of another size than the backbone's, or
-            `folder` holds a run of another configuration or of data that have changed since;
-            before anything is written.
+            `folder` holds a run of another configuration; before anything is written.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
         NonFiniteLossError: loss or gradient is not finite; earlier checkpoints are kept.
     """
     method = get_method(config.method)
+    require_same_data(folder, config, dataset)
     require_same_run(folder, config)
-    data = require_same_data(folder, config, dataset)
     trained = folder / WEIGHTS
     if trained.is_file() and not list_checkpoints(folder):  # finished, see `runs.complete`
         return checkpoints.load(trained, config).eval()
     model = create_model(config)
     check_model(config, model)
-    keep_data(folder, data)
     if not method.terms:
         return _finish(model, config, folder)
     run = prepare(config, method, model, dataset, folder, device)

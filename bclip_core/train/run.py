@@ -106,7 +106,7 @@ class Run:
         return (self.folder / EVALUATED[split]).is_file()
 
 
-def require_same_data(folder: Path, config: RunConfig, rows: datasets.Dataset) -> dict[str, Any]:
+def require_same_data(folder: Path, config: RunConfig, rows: datasets.Dataset) -> None:
     """Refuse rows that are not those a run was begun with.
 
     The key of a run is made of its configuration, which names a folder and not what is in it.
@@ -116,33 +116,27 @@ def require_same_data(folder: Path, config: RunConfig, rows: datasets.Dataset) -
         config: of the run; scenes are made from it and need no digest.
         rows: what is to be trained on.
 
-    Returns:
-        What `keep_data` keeps: name, count and digest of the rows; nothing for scenes.
-
     Raises:
         ConfigError: the data have changed; both digests are named.
         ValueError: the kept digest cannot be read; its file is named.
     """
-    if config.data.name == "scenes":
-        return {}
-    found = {"name": config.data.name, "rows": len(rows), "sha256": rows_digest(rows)}
     path = folder / DATA
-    if not path.is_file():
-        return found
-    kept = read_record(path, "sha256", "rows")
-    if kept["sha256"] != found["sha256"]:
+    if config.data.name == "scenes" or not path.is_file():
+        return
+    kept, found = read_record(path, "sha256", "rows"), rows_digest(rows)
+    if kept["sha256"] != found:
         raise ConfigError(
-            f"folder {folder}: its run was trained on other data: {config.data.name!r} had "
-            f"{kept['rows']} rows with SHA-256 {kept['sha256']}, now {found['rows']} with "
-            f"{found['sha256']}; restore the data, or train in another folder"
+            f"folder {folder}: its run was begun with other data: {config.data.name!r} had "
+            f"{kept['rows']} rows with SHA-256 {kept['sha256']}, now {len(rows)} with {found}; "
+            "restore the data, or train in another folder"
         )
-    return found
 
 
-def keep_data(folder: Path, found: Mapping[str, Any]) -> None:
-    """Keep what `require_same_data` found beside a new run."""
-    if found and not (folder / DATA).is_file():
-        write_json(folder / DATA, dict(found))
+def keep_data(folder: Path, config: RunConfig, rows: datasets.Dataset) -> None:
+    """Keep beside a new run what it is trained on, for `require_same_data`."""
+    if config.data.name != "scenes" and not (folder / DATA).is_file():
+        digest = rows_digest(rows)
+        write_json(folder / DATA, {"name": config.data.name, "rows": len(rows), "sha256": digest})
 
 
 def find(config: RunConfig) -> Run:

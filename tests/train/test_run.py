@@ -36,12 +36,12 @@ def test_a_changed_data_set_does_not_resume(photos, config):
     kept = read_json(find(config).folder / DATA)
     assert (kept["name"], kept["rows"]) == ("pairs", 6)
     (photos / "3.txt").write_text("Another caption.")
-    with pytest.raises(ConfigError, match="trained on other data") as error:
+    with pytest.raises(ConfigError, match="begun with other data") as error:
         trained(config)
     assert kept["sha256"] in str(error.value)
     (photos / "3.txt").write_text("A picture, number 3.")
     draw(photos / "3.png", {(0, 0, 64, 64): 9}, (64, 64))
-    with pytest.raises(ConfigError, match="trained on other data"):
+    with pytest.raises(ConfigError, match="begun with other data"):
         trained(config)
     draw(photos / "3.png", {(0, 0, 64, 64): 3}, (64, 64))
     trained(config)
