@@ -15,6 +15,8 @@ from PIL import Image
 from bclip_core import plotting
 from bclip_core.evaluation import HEADLINES
 from bclip_core.evaluation.maps import TextMap
+from bclip_core.plotting.files import FIGURES, figures_folder
+from bclip_core.records import REPOSITORY
 
 
 def line_figure() -> Figure:
@@ -100,6 +102,24 @@ def test_publish_shows_always_and_saves_outside_smoke(tmp_path, displayed):
     plotting.publish(line_figure(), "a", {"x": 1}, "cpu", tmp_path)
     assert json.loads((tmp_path / "a.json").read_text()) == {"profile": "cpu", "x": 1}
     assert [decoded(content).size for content in displayed] == [(200, 100)] * 2
+
+
+def test_an_unknown_profile_is_refused_before_anything_is_shown(tmp_path, displayed):
+    with pytest.raises(ValueError, match="profile='nonsense': expected one of smoke"):
+        plotting.publish(line_figure(), "a", {"x": 1}, "nonsense", tmp_path)
+    assert displayed == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_follow_runs_that_go_elsewhere(tmp_path, monkeypatch, displayed):
+    monkeypatch.setenv("BCLIP_RUNS", "")
+    assert figures_folder() == FIGURES
+    with monkeypatch.context() as read_only:
+        read_only.setattr("bclip_core.plotting.files.os.access", lambda *_: False)
+        assert figures_folder() == REPOSITORY / "results" / "runs" / "figures"
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path))
+    plotting.publish(line_figure(), "a", {"x": 1}, "cpu")
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["a.json", "a.png"]
 
 
 def test_show_keeps_a_notebook_small_and_rare_colours_true(displayed):

@@ -171,7 +171,6 @@ def test_promoting_is_all_or_nothing(folders, monkeypatch, capsys):
     after = {path.name: path.read_bytes() for path in (folders / "reference").iterdir()}
     assert after == before
     assert sorted(path.name for path in folders.iterdir()) == ["reference", "runs"]
-    monkeypatch.undo()
 
 
 def test_a_broken_result_is_not_promoted(folders, capsys):
