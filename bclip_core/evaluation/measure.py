@@ -1,9 +1,10 @@
 """One checkpoint on one data set: `python -m bclip_core.evaluation --data-set urban1k ...`.
 
 The result is a JSON in the runs folder: metrics with intervals, chance and counts, what exactly the
-data were (counts and SHA-256), how it was measured, the checkpoint, and the usual provenance. Its
-name ends in `full` when the data set is complete and in `mini` when pictures were left out; the two
-never share a table.
+data were (split or levels, folder, counts and SHA-256), how it was measured, the checkpoint, and
+the usual provenance. Its name ends in `full` when the data set is complete and in `mini` when
+pictures were left out; the two never share a table. Another split than the test split is part of
+the name, and so is a digest of the data where another folder's other data have that name already.
 
 `python -m bclip_core.reproduce.promote full` copies finished results into results/reference, from
 which notebook 10 fills the papers' tables.
@@ -12,9 +13,11 @@ which notebook 10 fills the papers' tables.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,8 @@ from bclip_core.backbone import CheckpointError
 from bclip_core.checkpoints.weights import read_weights
 from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig
 from bclip_core.data import real
+from bclip_core.data.real.identity import identity
+from bclip_core.data.real.loading import DATA_VARIABLE
 from bclip_core.data.real.sets import AnySet
 from bclip_core.evaluation.protocols.regions import measure_regions
 from bclip_core.evaluation.protocols.retrieval import (
@@ -32,14 +37,17 @@ from bclip_core.evaluation.protocols.retrieval import (
     Measured,
     measure_classes,
     measure_retrieval,
+    tokenizer_of,
 )
+from bclip_core.evaluation.usable import BAD_ROWS, SomeSet, usable_items
 from bclip_core.model import BClip
-from bclip_core.records.files import sha256
+from bclip_core.records.files import read_record, sha256, what_to_do
 from bclip_core.records.machine import default_device
-from bclip_core.records.results import code_version, save_result
+from bclip_core.records.results import code_version, runs_folder, save_result
 
 LEVELS = ("hard", "medium", "easy", "trivial")
 RANDOM = "random"
+_NAMED = 20  # items left out that a result names; it counts all
 
 
 def open_model(source: str, architecture: str = "", quick_gelu: bool | None = None) -> BClip:
@@ -77,6 +85,7 @@ def measure(
     *,
     images: Path | None = None,
     allow_missing: bool = False,
+    bad_rows: str = "raise",
     split: str = "",
     conditioned: str = "all",
     progress: bool = False,
@@ -89,29 +98,45 @@ def measure(
         root: its folder; None takes it below $BCLIP_DATA.
         images: folder of its pictures where they lie elsewhere.
         allow_missing: use the pictures that are there, instead of refusing an incomplete folder.
+        bad_rows: malformed rows, missing or broken pictures and blank captions: "raise", or "skip"
+            leaves them out, counted and named; the result is never complete then.
         split: which split; "" takes "test", and all levels for regions.
         conditioned: as `protocols.retrieval.measure_retrieval`.
         progress: show bars.
 
     Returns:
-        What was measured, the manifest of every split that was read, and whether all are complete.
+        What was measured, the identity of every split that was read (with what was left out), and
+        whether all are complete.
 
     Raises:
         ValueError: unknown data set or split.
         DataError, LayoutError: the data are not as they should be.
+        BrokenImageError: a picture cannot be decoded and `bad_rows` is "raise".
     """
+    if bad_rows not in BAD_ROWS:
+        raise ValueError(f"bad_rows={bad_rows!r}: expected one of {', '.join(BAD_ROWS)}")
     record = real.get(data_set)
-    missing = "skip" if allow_missing else "raise"
+    missing = "skip" if allow_missing or bad_rows == "skip" else "raise"
+
+    tokenizer, size = tokenizer_of(model), model.backbone.image_size[0]
+
+    def usable(found: SomeSet) -> SomeSet:
+        return usable_items(found, tokenizer, size, bad_rows)
+
     if record.task == "regions":
         levels = {
-            level: real.load_regions(data_set, root, level, images=images, missing=missing)
+            level: usable(real.load_regions(data_set, root, level, images=images, missing=missing,
+                                            on_error=bad_rows))
             for level in ([split] if split else LEVELS)
-        }
+        }  # fmt: skip
         return _result(measure_regions(model, levels, progress=progress), list(levels.values()))
     if record.task == "classes":
-        labelled = real.load_labelled(data_set, root, split or "test")
+        labelled = usable(real.load_labelled(data_set, root, split or "test", on_error=bad_rows))
         return _result(measure_classes(model, labelled, progress=progress), [labelled])
-    captions = real.load_captions(data_set, root, split or "test", images=images, missing=missing)
+    captions = usable(
+        real.load_captions(data_set, root, split or "test", images=images, missing=missing,
+                           on_error=bad_rows)
+    )  # fmt: skip
     found = measure_retrieval(model, captions, conditioned=conditioned, progress=progress)
     return _result(found, [captions])
 
@@ -119,13 +144,32 @@ def measure(
 def _result(
     measured: Measured, sets: Sequence[AnySet]
 ) -> tuple[Measured, list[dict[str, Any]], bool]:
-    return measured, [real.manifest(one) for one in sets], all(map(is_complete, sets))
+    data = [identity(one) | _left_out(one) for one in sets]
+    return measured, data, all(map(is_complete, sets))
 
 
 def is_complete(found: AnySet) -> bool:
-    """Whether a set has every item of its split but those that the official files spoil."""
+    """Whether a set is its whole split: every item, but for those that the official files spoil.
+
+    A known fault counts where it occurred alone; anything else that was left out makes a subset. A
+    split of unknown total is whole when it was read to its end and nothing was left out.
+    """
     record = real.get(found.name)
-    return len(found.items) + len(record.known) >= record.splits[found.split]
+    total = record.splits[found.split]
+    known = {
+        name
+        for name, note in record.known.items()
+        for _, reason in found.left_out
+        if reason.startswith(f"picture {name!r}: ") and reason.endswith(f"({note})")
+    }
+    if not found.whole or len(found.left_out) > len(known):
+        return False
+    return len(found.items) + len(known) == total if total else bool(found.items)
+
+
+def _left_out(found: AnySet) -> dict[str, Any]:
+    """The first items that a set leaves out, by place and reason."""
+    return {"left_out_items": [list(one) for one in found.left_out[:_NAMED]]}
 
 
 def describe_model(model: BClip, source: str) -> dict[str, Any]:
@@ -146,12 +190,14 @@ def run(options: argparse.Namespace) -> Path:
         raise ConfigError(f"label={options.label!r}: expected lower-case words joined by hyphens")
     model = open_model(options.checkpoint, options.architecture, options.quick_gelu)
     device = options.device or default_device()
+    root = options.root or _default_root(options.data_set)
     measured, data, complete = measure(
         model.to(device),
         options.data_set,
-        options.root,
+        root,
         images=options.images,
         allow_missing=options.allow_missing,
+        bad_rows=options.bad_rows,
         split=options.split,
         conditioned=options.conditioned,
         progress=True,
@@ -159,6 +205,9 @@ def run(options: argparse.Namespace) -> Path:
     values = {
         "data_set": options.data_set,
         "label": options.label,
+        "splits": [one["split"] for one in data],
+        "folder": str(Path(root).absolute()) if root else "",
+        "images": str(Path(options.images).absolute()) if options.images else "",
         "model": describe_model(model, options.checkpoint),
         "data": data,
         "complete": complete,
@@ -166,7 +215,34 @@ def run(options: argparse.Namespace) -> Path:
         **measured._asdict(),
     }
     size = "full" if complete else "mini"
-    return save_result(f"{options.data_set}__{options.label}", size, values)
+    return save_result(_result_name(values, options.split, size), size, values)
+
+
+def _default_root(data_set: str) -> Path | None:
+    above = os.environ.get(DATA_VARIABLE)
+    return Path(above) / real.get(data_set).folder if above else None
+
+
+def _result_name(values: Mapping[str, Any], split: str, size: str) -> str:
+    """Data set and label, the split where it is not the usual one, and a digest where it is taken.
+
+    A result is replaced by one of the same data, or of the same folder; never by another folder's
+    other data.
+    """
+    usual = split in ("", "test")
+    name = f"{values['data_set']}__{values['label']}" + ("" if usual else f"__{split}")
+    path = runs_folder() / "tables" / f"{name}__{size}.json"
+    if not path.is_file():
+        return name
+    there = read_record(path, "values")["values"]
+    if there.get("folder") == values["folder"] or _digests(there) == _digests(values):
+        return name
+    digest = hashlib.sha256("".join(_digests(values)).encode()).hexdigest()
+    return f"{name}__{digest[:8]}"
+
+
+def _digests(values: Mapping[str, Any]) -> list[str]:
+    return [one.get(kind, "") for one in values["data"] for kind in ("sha256", "pictures_sha256")]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -186,6 +262,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--label", required=True, help="name of the column, e.g. beta-clip-bce")
     made.add_argument("--allow-missing", action="store_true", help="a subset; the result is `mini`")
     made.add_argument(
+        "--bad-rows", default="raise", choices=BAD_ROWS,
+        help="skip: leave out what cannot be used, named; the result is `mini` (default: raise)",
+    )  # fmt: skip
+    made.add_argument(
         "--conditioned", default="all", choices=CONDITIONED,
         help="pooled retrieval (default: %(default)s)",
     )  # fmt: skip
@@ -198,8 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         path = run(options)
-    except (CheckpointError, ConfigError, FileNotFoundError, ValueError) as error:
-        print(f"measure: {error}", file=sys.stderr)
+    except (CheckpointError, ConfigError, OSError, ValueError) as error:
+        print(f"measure: {error}{what_to_do(error)}", file=sys.stderr)
         return 1
     print(path)
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bclip_core import checkpoints
@@ -13,6 +13,7 @@ from bclip_core.model import METHODS, BClip
 from bclip_core.records.files import read_json
 from bclip_core.records.results import runs_folder
 from bclip_core.train import Run
+from bclip_core.train.run import WEIGHTS
 
 UNTOUCHED = "clip"
 _POINTING = grounding_metric("attention", "pointing")  # of a run's metrics
@@ -27,18 +28,20 @@ class ModelEntry:
         label: how a reader sees it.
         load: reads it; raises what is wrong with it.
         pointing: the share of test phrases that its attention hits; 0 where that is not known.
+        file: what `load` reads, where it reads one.
     """
 
     name: str
     label: str
     load: Callable[[], BClip]
     pointing: float = 0.0
+    file: Path | None = None
 
 
 def untouched() -> ModelEntry:
     """The shipped CLIP as it was pretrained, with its 77 positions and no pooler."""
     path = checkpoints.SHIPPED["scenes"]
-    return ModelEntry(UNTOUCHED, "clip (untouched)", lambda: checkpoints.load(path))
+    return ModelEntry(UNTOUCHED, "clip (untouched)", lambda: checkpoints.load(path), file=path)
 
 
 def find_models(folder: Path | None = None) -> dict[str, ModelEntry]:
@@ -64,7 +67,12 @@ def given_models(models: Mapping[str, BClip | Path]) -> dict[str, ModelEntry]:
     for name in models:
         if not name.strip() or name == UNTOUCHED:
             raise ValueError(f"model name {name!r}: expected a name other than {UNTOUCHED!r}")
-    return {name: ModelEntry(name, name, _loader(model)) for name, model in models.items()}
+    return {
+        name: ModelEntry(
+            name, name, _loader(model), file=model if isinstance(model, Path) else None
+        )
+        for name, model in models.items()
+    }
 
 
 def best_model(entries: Mapping[str, ModelEntry]) -> str:
@@ -82,7 +90,8 @@ def _run_entry(folder: Path) -> tuple[tuple[object, ...], ModelEntry]:
     try:
         config = RunConfig.from_dict(read_json(folder / "config.json"))
         pointing = read_json(folder / "metrics.json").get(_POINTING, {}).get("mean", 0.0)
-        entry = ModelEntry(folder.name, _label(config), Run(config, folder).model, float(pointing))
+        label, load = _label(config), Run(config, folder).model
+        entry = ModelEntry(folder.name, label, load, float(pointing), folder / WEIGHTS)
     except Exception as error:  # whatever is wrong, the others are still there to choose
         return (1, folder.name), ModelEntry(
             folder.name, f"{folder.name} (unreadable)", _failing(folder, error)
@@ -113,11 +122,6 @@ def _with_distinct_labels(entries: list[ModelEntry]) -> list[ModelEntry]:
     return [
         entry
         if labels.count(entry.label) == 1
-        else ModelEntry(
-            entry.name,
-            f"{entry.label} ({entry.name.rpartition('-')[2]})",
-            entry.load,
-            entry.pointing,
-        )
+        else replace(entry, label=f"{entry.label} ({entry.name.rpartition('-')[2]})")
         for entry in entries
     ]

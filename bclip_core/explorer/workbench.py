@@ -30,6 +30,7 @@ from bclip_core.explorer.readings import (
 )
 from bclip_core.explorer.view import Panel, Shown, View
 from bclip_core.model import BClip
+from bclip_core.records.files import sha256
 
 MODELS_KEPT, PICTURES_KEPT, ENCODED_KEPT, TEXTS_KEPT = 4, 4, 64, 4_096  # a picture may be large
 
@@ -60,7 +61,8 @@ class Workbench:
             load_split(get_profile("smoke").base.data, "test") if scenes is None else scenes
         )
         self._models: BoundedCache[str, BClip] = BoundedCache(MODELS_KEPT)
-        self._pictures: BoundedCache[str, Picture] = BoundedCache(PICTURES_KEPT)
+        # By reference and what its file holds: one that is saved again is read again.
+        self._pictures: BoundedCache[tuple[str, str], Picture] = BoundedCache(PICTURES_KEPT)
         self._captioned: BoundedCache[tuple[Picture, str], Picture] = BoundedCache(PICTURES_KEPT)
         self._pixels: BoundedCache[tuple[str, int], Tensor] = BoundedCache(ENCODED_KEPT)
         self._features: BoundedCache[tuple[str, str], tuple[Tensor, Tensor]]
@@ -69,17 +71,20 @@ class Workbench:
 
     def add(self, picture: Picture) -> Picture:
         """Make a picture known under its reference, in place of what that meant before."""
-        self._pictures.put(picture.reference, picture)
+        self._pictures.put((picture.reference, ""), picture)
         return picture
 
     def picture(self, reference: str) -> Picture:
-        """The picture of a reference: "scene N", a path, or one that was added.
+        """The picture of a reference: "scene N", a path (as it is now), or one that was added.
 
         Raises:
             ValueError: no such scene, or a file that is no picture.
             FileNotFoundError: no such file.
         """
-        return self._pictures.get(reference, lambda: self._open(reference))
+        key = (reference, "")  # a scene, or one that was added
+        if key not in self._pictures and Path(reference).is_file():
+            key = (reference, sha256(Path(reference)))
+        return self._pictures.get(key, lambda: self._open(reference))
 
     def captioned(self, picture: Picture, caption: str) -> Picture:
         """The picture under another caption, which is taken apart once."""
@@ -104,7 +109,15 @@ class Workbench:
         """
         if name not in self.entries:
             raise ValueError(f"model {name!r}: expected one of {', '.join(self.entries)}")
-        return self._models.get(name, lambda: self.entries[name].load().eval())
+        return self._models.get(self._version(name), lambda: self.entries[name].load().eval())
+
+    def _version(self, name: str) -> str:
+        """A model's name and the state of its file: one that is trained again is read again."""
+        file = self.entries[name].file
+        if file is None or not file.exists():
+            return name
+        state = file.stat()
+        return f"{name} {state.st_mtime_ns} {state.st_size} {state.st_ino}"
 
     def kinds(self, names: Sequence[str]) -> tuple[str, ...]:
         """The kinds of maps of some models together, in order."""
@@ -120,17 +133,17 @@ class Workbench:
 
     def maps(self, name: str, picture: Picture, texts: Sequence[str]) -> PictureMaps:
         """A model's maps of some texts; picture and texts are encoded at most once."""
-        model = self.model(name)
+        model, version = self.model(name), self._version(name)
         image, patches = self._features.get(
-            (name, picture.key), lambda: encode_images(model, self.pixels(picture, model)[None])
+            (version, picture.key), lambda: encode_images(model, self.pixels(picture, model)[None])
         )
-        return feature_maps(model, image, patches, texts, self._encode(name, model, texts))
+        return feature_maps(model, image, patches, texts, self._encode(version, model, texts))
 
-    def _encode(self, name: str, model: BClip, texts: Sequence[str]) -> Tensor:
+    def _encode(self, version: str, model: BClip, texts: Sequence[str]) -> Tensor:
         """Embeddings [K, D] of texts; the new ones in one go."""
-        new = [text for text in texts if (name, text) not in self._texts]
+        new = [text for text in texts if (version, text) not in self._texts]
         made = dict(zip(new, encode_texts(model, new), strict=True)) if new else {}
-        keys = [(name, text) for text in texts]
+        keys = [(version, text) for text in texts]
         return torch.stack(
             [self._texts.get(key, partial(made.__getitem__, key[1])) for key in keys]
         )

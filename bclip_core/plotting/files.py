@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bclip_core.config import get_profile
 from bclip_core.plotting.style import style
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import write_atomically, write_json
+from bclip_core.records.results import runs_folder
 
-FIGURES = REPOSITORY / "figures"
+FIGURES = REPOSITORY / "figures"  # the committed ones
 DOTS_PER_INCH = 150  # of a file
 MEASURED = frozenset(
     "date seconds peak_memory loader_share teraflops_per_second model_flops_utilisation".split()
@@ -23,6 +26,16 @@ MEASURED = frozenset(
 """What histories say of when and how fast a run was; no figure's numbers hold it."""
 _NOTEBOOK_DOTS_PER_INCH = 100
 _LARGEST_OUTPUT = 150_000  # bytes; larger ones lose colours, since committed notebooks stay small
+
+
+def figures_folder() -> Path:
+    """Where figures of a run go: figures/ of the repository, or `figures` in the runs folder.
+
+    The latter when $BCLIP_RUNS sends runs elsewhere, or the repository cannot be written.
+    """
+    elsewhere = runs_folder() != REPOSITORY / "results" / "runs"
+    place = FIGURES if FIGURES.is_dir() else REPOSITORY
+    return runs_folder() / "figures" if elsewhere or not os.access(place, os.W_OK) else FIGURES
 
 
 def png(figure: Figure, dots_per_inch: int = DOTS_PER_INCH, *, small: bool = False) -> bytes:
@@ -50,7 +63,7 @@ def show(figure: Figure) -> None:
 
 
 def save(
-    figure: Figure, name: str, numbers: Mapping[str, Any], folder: Path = FIGURES
+    figure: Figure, name: str, numbers: Mapping[str, Any], folder: Path | None = None
 ) -> tuple[Path, Path]:
     """Write `name`.png, and `name`.json with the numbers that it draws.
 
@@ -60,7 +73,7 @@ def save(
         figure: what a function of this package returned.
         name: lower-case words joined by underscores.
         numbers: the plain data that the figure was drawn from.
-        folder: where to.
+        folder: where to; None takes `figures_folder()`.
 
     Returns:
         The two files.
@@ -70,6 +83,7 @@ def save(
     """
     if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
         raise ValueError(f"name={name!r}: expected lower-case words joined by underscores")
+    folder = folder or figures_folder()
     record = write_json(folder / f"{name}.json", numbers)
     content = png(figure)
     picture = write_atomically(folder / f"{name}.png", lambda path: path.write_bytes(content))
@@ -88,14 +102,18 @@ def publish(
     name: str,
     numbers: Mapping[str, Any],
     profile: str,
-    folder: Path = FIGURES,
+    folder: Path | None = None,
 ) -> None:
     """Show a figure, and save it unless the profile is "smoke".
 
     Committed figures are those of a real profile; a smoke run, which `make test` does too, never
     touches them. The record says which profile it was, and nothing of when and how fast: made
     again by the same code, it is the same to the last byte.
+
+    Raises:
+        ConfigError: an unknown profile, before anything is shown or written.
     """
+    get_profile(profile)
     show(figure)
     if profile != "smoke":
         save(figure, name, {"profile": profile, **without_times(numbers)}, folder)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_WHAT_TO_DO = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "free some space, or write to another disk ($BCLIP_RUNS for runs, $BCLIP_CACHE for caches)",
+    ),
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+        "choose a folder that can be written ($BCLIP_RUNS for runs, $BCLIP_CACHE for caches)",
+    ),
+}
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -70,6 +82,37 @@ def remove_partial(path: Path) -> None:
             partial.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> Path:
+    """`path` as a folder, with those above it.
+
+    Raises:
+        OSError: it cannot be made; it is named.
+    """
+    with naming(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An error of the system while `path` is written says which one it is.
+
+    The system itself names no file when a write fails on a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename or error.errno is None or str(path) in str(error):
+            raise  # it names a file already
+        raise OSError(error.errno, f"{path} cannot be written: {error.strerror}") from error
+
+
+def what_to_do(error: BaseException) -> str:
+    """What whoever reads a message can do about an error of the system; "" about any other."""
+    advice = _WHAT_TO_DO.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+    return f"; {advice}" if advice else ""
+
+
 def write_json(path: Path, value: Any) -> Path:
     """`value` as indented, sorted JSON, atomically. NaN is refused: it is not JSON."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
@@ -80,12 +123,32 @@ def read_json(path: Path) -> Any:
     """Parsed JSON.
 
     Raises:
-        ValueError: broken JSON; file and position are named.
+        ValueError: broken JSON (file and position are named), no UTF-8, or nested beyond reason.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: broken JSON at line {error.lineno}: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: JSON nested too deep") from error
+
+
+def read_record(path: Path, *fields: str) -> dict[str, Any]:
+    """A JSON file that is a dictionary with certain fields, as records are.
+
+    Raises:
+        ValueError: as `read_json`, or another form; the file and what is missing are named.
+    """
+    found = read_json(path)
+    missing = [name for name in fields if name not in found] if isinstance(found, dict) else fields
+    if missing or not isinstance(found, dict):
+        raise ValueError(
+            f"{path}: a broken record: expected a dictionary with {', '.join(fields)}; "
+            "make it again, or remove it"
+        )
+    return found
 
 
 _LEFT_BY_SYSTEMS = {"__MACOSX", "Thumbs.db", "desktop.ini"}

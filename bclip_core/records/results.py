@@ -11,11 +11,11 @@ import os
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bclip_core.records.files import REPOSITORY, read_json, write_json
+from bclip_core.records.files import REPOSITORY, read_record, write_json
 from bclip_core.records.machine import machine
 
 REFERENCE_FOLDER = REPOSITORY / "results" / "reference"
@@ -27,28 +27,59 @@ RECORDED_PACKAGES = ("torch", "torchvision", "open_clip_torch", "datasets", "acc
 
 
 def runs_folder() -> Path:
-    """Where runs and their results go: $BCLIP_RUNS, else results/runs of the repository."""
-    return Path(os.environ.get("BCLIP_RUNS", REPOSITORY / "results" / "runs"))
+    """Where runs and their results go: $BCLIP_RUNS, else results/runs of the repository.
+
+    A relative $BCLIP_RUNS is one below the repository, whatever the working directory: kernels and
+    workers have others than the shell that started them. An empty one is none.
+    """
+    given = os.environ.get("BCLIP_RUNS", "").strip()
+    if not given:
+        return REPOSITORY / "results" / "runs"
+    return REPOSITORY / Path(given).expanduser()
 
 
 @functools.cache
 def code_version() -> dict[str, Any]:
-    """Commit of the repository and whether the package differs from it; empty outside git.
+    """Commit of the repository and whether the package differs from it.
+
+    Where the package is no part of a repository of its own (installed, copied, or inside another
+    project's repository, whose commit says nothing about this code), the commit is empty and a
+    `note` says why.
 
     Asked once per process: call it before long work, so that it tells which code did the work.
     """
+    if note := _without_commit():
+        return {"commit": "", "modified": False, "note": note}
+    changed = _git(
+        "status", "--porcelain", "--", "bclip_core", ":!bclip_core/checkpoints/pretrained"
+    )
+    return {"commit": _git("rev-parse", "HEAD"), "modified": bool(changed)}
 
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(REPOSITORY), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
+def _without_commit() -> str:
+    """Why no commit tells which code this is; "" where one does."""
     try:
-        changed = git(
-            "status", "--porcelain", "--", "bclip_core", ":!bclip_core/checkpoints/pretrained"
-        )
-        return {"commit": git("rev-parse", "HEAD"), "modified": bool(changed)}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": "", "modified": False}
+        top = Path(_git("rev-parse", "--show-toplevel")).resolve()
+        if top != REPOSITORY.resolve():
+            return f"inside another repository ({top.name}), whose commit is not this code's"
+        if not _git("ls-files", "--", "bclip_core/records/results.py"):
+            return "the repository around this code does not track it"
+        _git("rev-parse", "--verify", "HEAD")
+    except FileNotFoundError:
+        return "git is not installed"
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        return f"not a git checkout: {(said.strip().splitlines() or [''])[0]}"
+    return ""
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(REPOSITORY), *arguments]
+    # A hook of another repository points git at that one.
+    kept = {name: value for name, value in os.environ.items()
+            if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")}  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=kept)
+    return done.stdout.strip()
 
 
 def provenance() -> dict[str, Any]:
@@ -57,10 +88,17 @@ def provenance() -> dict[str, Any]:
         "schema": SCHEMA,
         "date": datetime.now(UTC).date().isoformat(),
         "code": code_version(),
-        "packages": {name: version(name) for name in RECORDED_PACKAGES},
+        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
         "machine": machine(),
         **{name: tell() for name, tell in FACTS.items()},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # vendored or built from source: it still works
+        return "unknown"
 
 
 def save_result(name: str, profile: str, values: dict[str, Any]) -> Path:
@@ -80,11 +118,11 @@ def load_result(name: str, profile: str, *, reference: bool = False) -> dict[str
 
     Raises:
         FileNotFoundError: it was never made; the message says how to make it.
+        ValueError: the file is broken; it is named.
     """
     folder = REFERENCE_FOLDER if reference else runs_folder() / "tables"
     path = folder / f"{name}__{profile}.json"
     if not path.is_file():
         command = f"python -m bclip_core.reproduce --profile {profile}"
         raise FileNotFoundError(f"no result {path.name} in {folder}; make it with: {command}")
-    record: dict[str, Any] = read_json(path)
-    return record
+    return read_record(path, "values")

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bclip_core.config import get_profile
+from bclip_core.plotting.files import figures_folder
 from bclip_core.records import REPOSITORY
-from bclip_core.records.results import save_result
+from bclip_core.records.files import make_folder, what_to_do
+from bclip_core.records.results import runs_folder, save_result
 from bclip_core.reproduce.memory import PeakMemory
 from bclip_core.reproduce.notebooks import (
     NOTEBOOKS,
@@ -28,7 +30,7 @@ from bclip_core.reproduce.notebooks import (
     runs_on_request,
 )
 
-EXECUTED = REPOSITORY / "results" / "runs" / "notebooks"
+EXECUTED: Path | None = None  # executed copies; None: `notebooks` in the runs folder
 
 
 def run_collection(
@@ -43,7 +45,7 @@ def run_collection(
     """Execute notebooks with `profile` and further `parameters`, printing one line for each.
 
     Args:
-        profile: name of a profile, passed to every notebook.
+        profile: name of a profile, passed to every notebook; one among `parameters` wins.
         only: a number or a part of a name; empty means all but those that run on request (which
             `in_place` runs, too).
         parameters: further parameters; every chosen notebook must declare them.
@@ -57,14 +59,17 @@ def run_collection(
     Raises:
         NotebookError: nothing to run, a parameter refused, or a cell failed.
         ValueError: an unknown profile.
+        OSError: the folder for executed copies cannot be written.
     """
-    get_profile(profile)
     given: dict[str, Parameter] = {"profile": profile, **(parameters or {})}
+    profile = str(given["profile"])
+    get_profile(profile)
     paths = find_notebooks(only, notebooks)
     for path in paths:
         checked = check_parameters(path, given)
         if in_place and not checked.items() <= declared_parameters(path).items():
             raise NotebookError(f"{path.name}: in place, {given} must be the committed defaults")
+    make_folder(executed / profile)
     copies = dict[Path, float]()
     width = max(len(path.stem) for path in paths)
     for path in paths:
@@ -76,7 +81,7 @@ def run_collection(
         start = time.perf_counter()
         try:
             execute_in_place(path, copy) if in_place else execute(path, copy, given)
-        except NotebookError:
+        except BaseException:  # whatever it is, the list says which notebook it was
             print(f"FAILED after {_duration(time.perf_counter() - start)}", flush=True)
             raise
         copies[copy] = time.perf_counter() - start
@@ -111,18 +116,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="replace the committed notebooks by their clean executed copies",
     )
     options = parser.parse_args(arguments)
+    parameters = dict(options.parameters)
+    profile = parameters.get("profile", options.profile)
+    executed = EXECUTED or runs_folder() / "notebooks"
     try:
         with PeakMemory() as memory:
             copies = run_collection(
-                options.profile,
+                profile,
                 only=options.only,
-                parameters=dict(options.parameters),
+                parameters=parameters,
                 in_place=options.in_place,
                 notebooks=NOTEBOOKS,
-                executed=EXECUTED,
+                executed=executed,
             )
-    except (NotebookError, ValueError) as error:
-        print(f"reproduce: {error}", file=sys.stderr)
+    except (NotebookError, OSError, ValueError) as error:
+        print(f"reproduce: {error}{what_to_do(error)}", file=sys.stderr)
         return 1
     values = {
         "seconds": round(sum(copies.values())),
@@ -132,8 +140,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{len(copies)} notebooks in {_duration(sum(copies.values()))}, ", end="")
     print(f"at most {values['peak_memory_gigabytes']} GB of memory")
     if not options.only and not options.in_place:
-        save_result("collection", options.profile, values)
-    print("figures    figures/")
-    print("numbers    results/ (committed ones in results/reference/)")
-    print(f"notebooks  {EXECUTED.relative_to(REPOSITORY) / options.profile}/")
+        save_result("collection", profile, values)
+    print(f"figures    {_shown(figures_folder())}/")
+    print(f"numbers    {_shown(runs_folder())}/ (committed ones in results/reference/)")
+    print(f"notebooks  {_shown(executed / profile)}/")
     return 0
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path

@@ -43,7 +43,10 @@ class PeakMemory:
     def sample(self) -> None:
         """Look once."""
         process = psutil.Process()
-        family = [process, *process.children(recursive=True)]
+        try:
+            family = [process, *process.children(recursive=True)]
+        except psutil.Error:  # one of them ended while it was asked
+            family = [process]
         self.peak = max(self.peak, sum(map(_held, family)))
 
     def _watch(self) -> None:

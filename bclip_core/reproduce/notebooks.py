@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from bclip_core.records import REPOSITORY
-from bclip_core.records.files import write_atomically
+from bclip_core.records.files import naming, what_to_do, write_atomically
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 
@@ -61,8 +62,18 @@ def find_notebooks(only: str = "", folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Parsed notebook, format 4."""
-    notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    """Parsed notebook, format 4.
+
+    Raises:
+        ValueError: it is damaged; the file is named.
+    """
+    try:
+        notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    except OSError:
+        raise
+    except Exception as error:  # nbformat raises many kinds
+        first = (str(error).splitlines() or [""])[0]
+        raise ValueError(f"{path}: no notebook: {type(error).__name__}: {first}") from error
     return notebook
 
 
@@ -141,11 +152,13 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
     """Run a notebook in its own folder with this Python; `output` is the executed copy.
 
     Raises:
-        NotebookError: unknown or mistyped parameters, or a cell failed; `output` then holds what
-            ran up to there.
+        NotebookError: unknown or mistyped parameters, a cell failed, or the kernel died; `output`
+            then holds what ran up to there. Or the system failed (a full disk, a kernel that does
+            not start); an `output` that is half-written is removed.
     """
     checked = check_parameters(path, parameters or {})
-    output.parent.mkdir(parents=True, exist_ok=True)
+    with naming(output.parent):
+        output.parent.mkdir(parents=True, exist_ok=True)
     with _kernel_of_this_python():
         try:
             papermill.execute_notebook(
@@ -163,6 +176,11 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
         except DeadKernelError as error:
             cause = "the kernel died; out of memory?"
             raise NotebookError(f"{path.name}, {_last_started(output)}: {cause}") from error
+        except (OSError, RuntimeError, ValueError) as error:
+            _remove_half_written(output)
+            said = str(error).strip() or type(error).__name__
+            message = f"{path.name}, writing {output}: {said}{what_to_do(error)}"
+            raise NotebookError(message) from error
 
 
 @contextmanager
@@ -185,9 +203,21 @@ def _kernel_of_this_python() -> Iterator[None]:
 
 def _last_started(output: Path) -> str:
     """The cell that was running when `output` was last written."""
-    cells = read_notebook(output).cells
+    try:
+        cells = read_notebook(output).cells
+    except (OSError, ValueError):  # it could not even be written
+        return "at an unknown cell"
     started = [i for i, c in enumerate(cells) if c.metadata.get("papermill", {}).get("start_time")]
     return f"cell {started[-1]} of {len(cells)}" if started else "before the first cell"
+
+
+def _remove_half_written(output: Path) -> None:
+    """A copy that cannot be read tells nothing and keeps a full disk full."""
+    try:
+        read_notebook(output)
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError):
+            output.unlink()
 
 
 def execute_in_place(path: Path, copy: Path) -> None:

@@ -2,29 +2,71 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from bclip_core.records import results
-from bclip_core.records.files import REPOSITORY
+from bclip_core.records.files import REPOSITORY, make_folder, naming, read_record, what_to_do
 from bclip_core.records.results import runs_folder
 
 
 def promote(profile: str) -> list[Path]:
-    """Copy the results of a profile from the runs folder into results/reference.
+    """Copy the results of a profile from the runs folder into results/reference, all or none.
 
     Raises:
         FileNotFoundError: that profile has left no result yet.
+        ValueError: one of its results is broken; it is named.
+        OSError: the disk is full or may not be written to; results/reference is as it was.
     """
     found = sorted((runs_folder() / "tables").glob(f"*__{profile}.json"))
     if not found:
         raise FileNotFoundError(f"no results of profile {profile!r} in {runs_folder() / 'tables'}")
+    for path in found:
+        read_record(path, "name", "profile", "values")
     folder = results.REFERENCE_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    return [Path(shutil.copy(path, folder / path.name)) for path in found]
+    make_folder(folder)
+    with naming(folder), tempfile.TemporaryDirectory(prefix=".promote-", dir=folder.parent) as new:
+        staged = [Path(shutil.copyfile(path, Path(new, path.name))) for path in found]
+        return _replace_all(staged, folder, Path(new, "before"))
+
+
+def _replace_all(staged: list[Path], folder: Path, before: Path) -> list[Path]:
+    """Move files into a folder; when one cannot be moved, those moved already go back."""
+    before.mkdir()
+    targets = [folder / path.name for path in staged]
+    for target in targets:
+        if target.exists():
+            shutil.copyfile(target, before / target.name)
+    moved: list[Path] = []
+    try:
+        for path, target in zip(staged, targets, strict=True):
+            os.replace(path, target)
+            moved.append(target)
+    except BaseException:
+        for target in moved:
+            with contextlib.suppress(OSError):
+                kept = before / target.name
+                os.replace(kept, target) if kept.exists() else target.unlink()
+        raise
+    return targets
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when results were copied; 1 when something was refused, which is printed."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        copied = promote(given[0] if given else "cpu")
+    except (OSError, ValueError) as error:
+        print(f"promote: {error}{what_to_do(error)}", file=sys.stderr)
+        return 1
+    for path in copied:
+        print(path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path)
+    return 0
 
 
 if __name__ == "__main__":
-    for copied in promote(sys.argv[1] if len(sys.argv) > 1 else "cpu"):
-        print(copied.relative_to(REPOSITORY))
+    sys.exit(main())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import torch
@@ -27,15 +29,21 @@ def ship_pretrained(run: Run) -> Path:
     Returns:
         The file of weights.
     """
-    checkpoints.save(run.model(), SHIPPED_MODEL, dtype=torch.float16)
     test = load_split(run.config.data, "test")
     history = run.history()
-    record = {
-        **provenance(),
-        "config": run.config.to_dict(),
-        "sha256": sha256(SHIPPED_MODEL),
-        "training_curve": history[:: max(1, len(history) // CURVE_POINTS)],
-        "metrics": scenes.evaluate(checkpoints.load(SHIPPED_MODEL), test),
-    }
-    write_json(SHIPPED_RECORD, record)
+    with tempfile.TemporaryDirectory(prefix=".ship-", dir=SHIPPED_MODEL.parent) as folder:
+        # Measured before it takes the old one's place, so that weights and record go together.
+        stored = checkpoints.save(
+            run.model(), Path(folder, SHIPPED_MODEL.name), dtype=torch.float16
+        )
+        record = {
+            **provenance(),
+            "config": run.config.to_dict(),
+            "sha256": sha256(stored),
+            "training_curve": history[:: max(1, len(history) // CURVE_POINTS)],
+            "metrics": scenes.evaluate(checkpoints.load(stored), test),
+        }
+        described = write_json(Path(folder, SHIPPED_RECORD.name), record)
+        os.replace(stored, SHIPPED_MODEL)
+        os.replace(described, SHIPPED_RECORD)
     return SHIPPED_MODEL

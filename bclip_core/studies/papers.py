@@ -1,7 +1,8 @@
 """The papers' headline rows beside ours, from committed results only; subsets in their own table.
 
 A result of `measure` fills a published row when its label is the row's model, its data set the
-row's (one of its lists counts: dci-1999 for dci), and the data were complete.
+row's (one of its lists counts: dci-1999 for dci), its split the test split (for regions the row's
+level), and the data were complete.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bclip_core.evaluation import REGION_LEVELS, percent, region_metric, retrieval_metric
-from bclip_core.records.files import read_json
+from bclip_core.records.files import read_record
 from bclip_core.records.results import REFERENCE_FOLDER
 
 _CARD = "github.com/fzohra/B-CLIP, README.md"
@@ -116,6 +117,7 @@ R@1 of long-caption retrieval in percent, ViT-B/16 tuned on DOCCI. Seeds and spr
 
 
 Record = Mapping[str, Any]
+_FIELDS = {"data_set", "label", "complete", "metrics"}
 
 
 def measured(size: str, folder: Path = REFERENCE_FOLDER) -> list[dict[str, Any]]:
@@ -126,11 +128,13 @@ def measured(size: str, folder: Path = REFERENCE_FOLDER) -> list[dict[str, Any]]
         folder: where results lie.
 
     Raises:
-        ValueError: a file says that its data were of the other size.
+        ValueError: a file is broken, or says that its data were of the other size.
     """
     found = []
     for path in sorted(folder.glob(f"*__{size}.json")):
-        values = read_json(path)["values"]
+        values = read_record(path, "values")["values"]
+        if not isinstance(values, dict) or not _FIELDS <= values.keys():
+            raise ValueError(f"{path}: expected a result of `measure`, with {sorted(_FIELDS)}")
         if values["complete"] != (size == "full"):
             raise ValueError(f"{path}: complete={values['complete']}: expected {size == 'full'}")
         found.append(values)
@@ -158,9 +162,26 @@ def subset_rows(results: Sequence[Record]) -> list[list[str]]:
         for name, value in result["metrics"].items():
             chance, count = f"{100 * value['chance']:.1f}", f"{value['count']:,}"
             blind = f"{100 * value['blind']:.1f}" if "blind" in value else chance
-            about = [result["data_set"], result["label"], name, count, chance, blind]
+            about = [_titled(result), result["label"], name, count, chance, blind]
             rows.append([*about, percent(value)])
     return rows
+
+
+def other_splits(results: Sequence[Record]) -> list[Record]:
+    """Results of other splits than the test split, which never stand beside published numbers."""
+    return [result for result in results if _other_split(result)]
+
+
+def _other_split(result: Record) -> str:
+    """The split of a result where it is not one that papers report; "" where it is."""
+    levels = ("hard", "medium", "easy", "trivial")
+    splits = [one["split"] for one in result.get("data", ())]
+    return ", ".join(split for split in splits if split not in ("test", *levels))
+
+
+def _titled(result: Record) -> str:
+    split = _other_split(result)
+    return f"{result['data_set']} {split}" if split else str(result["data_set"])
 
 
 def at_chance(value: Mapping[str, Any]) -> bool:
@@ -192,6 +213,8 @@ def _fits(row: Published, result: Record) -> bool:
     name = result["data_set"]
     return (
         result["label"] == row.model
+        and result["complete"]
+        and not _other_split(result)
         and (name == row.data_set or name.startswith(f"{row.data_set}-"))
         and row.metric in result["metrics"]
     )

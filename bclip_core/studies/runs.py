@@ -48,6 +48,7 @@ def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
         progress: show a progress bar.
         split: "test" for all metrics on held-out scenes, "validation" for `validate`.
     """
+    run.require_same_data()
     if run.has(split):
         return run
     code_version()  # of the code that trains, before somebody edits it meanwhile
@@ -80,6 +81,8 @@ def obtain(
         RuntimeError: a worker failed; the message says how and ends with its last lines.
     """
     runs = [find(config) for config in configs]
+    for run in runs:
+        run.require_same_data()
     missing = {run.folder: run for run in runs if not run.has(split)}
     for run in missing.values():
         if not (run.folder / WEIGHTS).is_file():

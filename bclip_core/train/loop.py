@@ -27,6 +27,7 @@ from bclip_core.train.resume import (
     require_same_run,
     save_checkpoint,
 )
+from bclip_core.train.run import require_same_data
 from bclip_core.train.start import Training, check_model, create_model, prepare
 from bclip_core.train.step import micro_step, require_finite_weights
 
@@ -67,6 +68,7 @@ def train(
         NonFiniteLossError: loss, gradient or weights are not finite; earlier checkpoints are kept.
         OSError: the folder cannot be written, or the disk is full; earlier checkpoints are kept.
     """
+    require_same_data(folder, config, dataset)
     require_same_run(folder, config)
     finished = _finished(folder)
     plan = resolve(config, check=not finished)

@@ -12,11 +12,12 @@ from typing import Any
 import datasets
 
 from bclip_core import checkpoints
-from bclip_core.config import RunConfig
+from bclip_core.config import ConfigError, RunConfig
+from bclip_core.data.real.identity import rows_digest
 from bclip_core.data.scenes import SCENES_VERSION
 from bclip_core.data.sources import load_split
 from bclip_core.model import BClip
-from bclip_core.records.files import read_json, sha256, write_json
+from bclip_core.records.files import read_json, read_record, sha256, write_json
 from bclip_core.records.machine import default_device
 from bclip_core.records.results import runs_folder
 from bclip_core.train.resume import read_history
@@ -24,6 +25,8 @@ from bclip_core.train.resume import read_history
 Measure = Callable[[BClip, datasets.Dataset], Mapping[str, Any]]
 
 
+DATA = "data.json"  # what the run was trained on, in its folder
+WEIGHTS = "model.safetensors"
 EVALUATED = {"test": "metrics.json", "validation": "validation.json"}  # split to file
 
 
@@ -51,6 +54,26 @@ class Run:
         """The cheap part of it on the validation split, see `protocols.scenes.validate`."""
         metrics: dict[str, Any] = read_json(self.folder / EVALUATED["validation"])
         return metrics
+
+    def require_same_data(self) -> None:
+        """Refuse to go on with, or to reuse, a run whose training data have changed since.
+
+        Scenes are made from the configuration. Of other data, a run that is trained already is
+        used where they cannot be read any more, which is said.
+
+        Raises:
+            ConfigError: both digests are named.
+        """
+        if self.config.data.name == "scenes" or not (self.folder / DATA).is_file():
+            return
+        try:
+            rows = load_split(self.config.data, "train")
+        except ConfigError as error:
+            if not (self.folder / WEIGHTS).is_file():
+                raise
+            print(f"run {self.folder.name}: whether its data have changed is not known: {error}")
+            return
+        require_same_data(self.folder, self.config, rows)
 
     def measured(self, measure: Measure, split: str = "test") -> dict[str, Any]:
         """What `measure` says of the trained model on a split of its scenes; on a GPU if any."""
@@ -81,6 +104,39 @@ class Run:
     def has(self, split: str) -> bool:
         """Whether the run is trained and evaluated on that split, "test" or "validation"."""
         return (self.folder / EVALUATED[split]).is_file()
+
+
+def require_same_data(folder: Path, config: RunConfig, rows: datasets.Dataset) -> None:
+    """Refuse rows that are not those a run was begun with.
+
+    The key of a run is made of its configuration, which names a folder and not what is in it.
+
+    Args:
+        folder: of the run.
+        config: of the run; scenes are made from it and need no digest.
+        rows: what is to be trained on.
+
+    Raises:
+        ConfigError: the data have changed; both digests are named.
+        ValueError: the kept digest cannot be read; its file is named.
+    """
+    path = folder / DATA
+    if config.data.name == "scenes" or not path.is_file():
+        return
+    kept, found = read_record(path, "sha256", "rows"), rows_digest(rows)
+    if kept["sha256"] != found:
+        raise ConfigError(
+            f"folder {folder}: its run was begun with other data: {config.data.name!r} had "
+            f"{kept['rows']} rows with SHA-256 {kept['sha256']}, now {len(rows)} with {found}; "
+            "restore the data, or train in another folder"
+        )
+
+
+def keep_data(folder: Path, config: RunConfig, rows: datasets.Dataset) -> None:
+    """Keep beside a new run what it is trained on, for `require_same_data`."""
+    if config.data.name != "scenes" and not (folder / DATA).is_file():
+        digest = rows_digest(rows)
+        write_json(folder / DATA, {"name": config.data.name, "rows": len(rows), "sha256": digest})
 
 
 def find(config: RunConfig) -> Run:

@@ -24,6 +24,7 @@ from bclip_core.records.files import write_json
 from bclip_core.train.distributed import make_accelerator
 from bclip_core.train.optimization import apply_settings, make_optimizer
 from bclip_core.train.resume import resume, truncate_history
+from bclip_core.train.run import keep_data
 
 
 @dataclass
@@ -137,6 +138,7 @@ def prepare(
     )
     if accelerator.is_main_process:
         begin_folder(folder, config, start)
+        keep_data(folder, config, dataset)
     tokenizer = Tokenizer(config.backbone.context_length)
     batches = make_loader(data, sampler, tokenizer, settings.loader_workers)
     return Training(plan, folder, model, parallel, optimizer, accelerator, batches, start)

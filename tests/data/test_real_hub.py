@@ -106,3 +106,11 @@ def test_what_no_hub_has_says_where_it_is(tmp_path):
     datasets.Dataset.from_dict({"a": [1]}).to_parquet(tmp_path / "test.parquet")
     with pytest.raises(ValueError, match=r"no columns \['img', 'label'\]; it has \['a'\]"):
         real.load_hub("cifar10", source=tmp_path)
+
+
+def test_a_hub_that_cannot_be_reached_says_what_to_do():
+    with pytest.raises(ConnectionError, match="'coco': .*cannot be read from its hub") as error:
+        real.load_hub("coco")
+    assert "`python -m bclip_core.data.real coco`" in str(error.value)
+    with pytest.raises(FileNotFoundError, match="/nowhere/at/all"):
+        real.load_hub("coco", source="/nowhere/at/all")

@@ -11,9 +11,11 @@ import torch
 
 from bclip_core.checkpoints import build_model, export_open_clip, import_open_clip, save
 from bclip_core.config import BackboneConfig, PoolerConfig
+from bclip_core.data import real
 from bclip_core.evaluation import measure
 from bclip_core.records.files import sha256
-from bclip_core.records.results import load_result
+from bclip_core.records.results import load_result, runs_folder
+from bclip_core.studies import papers
 from tests.planted import draw
 
 TINY = BackboneConfig("scene-tiny")
@@ -133,3 +135,158 @@ def test_the_round_trip_through_open_clip_measures_the_same(
     second, _, _ = measure.measure(there, "urban1k", urban, allow_missing=True)
     assert first == second
     assert not complete
+
+
+def docci(folder: Path, splits: dict[str, int]) -> Path:
+    """DOCCI's layout with so many pictures of each split."""
+    lines = []
+    for split, count in splits.items():
+        for n in range(count):
+            name = f"{split}_{n}.png"
+            draw(folder / "images" / name, {(0, 0, 8, 8): n}, (8, 8))
+            row = {"split": split, "image_file": name, "description": f"Number {n} of {split}."}
+            lines.append(json.dumps(row))
+    (folder / "docci_descriptions.jsonlines").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs" / "tables"
+
+
+def command(data_set: str, root: Path, checkpoint: Path, *more: str) -> int:
+    given = ["--data-set", data_set, "--root", str(root), "--checkpoint", str(checkpoint)]
+    return measure.main([*given, "--conditioned", "none", *more])
+
+
+def test_two_splits_are_two_results_and_neither_is_the_papers(
+    checkpoint: Path, tmp_path: Path, runs: Path
+) -> None:
+    root = docci(tmp_path / "docci", {"qual_dev": 100, "qual_test": 100})
+    for split in ("qual_dev", "qual_test"):
+        assert command("docci", root, checkpoint, "--label", "mulclip", "--split", split) == 0
+    names = [f"docci__mulclip__{split}__full.json" for split in ("qual_dev", "qual_test")]
+    assert sorted(path.name for path in runs.iterdir()) == names
+    found = papers.measured("full", runs)
+    assert [one["splits"] for one in found] == [["qual_dev"], ["qual_test"]]
+    assert {one["folder"] for one in found} == {str(root)}
+    assert [one["data"][0]["items"] for one in found] == [100, 100]
+    assert not any(row[3] for row in papers.paper_rows(found)[1:])
+    assert papers.other_splits(found) == found
+    assert papers.subset_rows(found)[1][0] == "docci qual_dev"
+
+
+def test_one_level_does_not_replace_all_four(checkpoint: Path) -> None:
+    values = {"data_set": "fgovd", "label": "a", "folder": "x", "data": []}
+    assert measure._result_name(values, "", "full") == "fgovd__a"
+    assert measure._result_name(values, "hard", "full") == "fgovd__a__hard"
+
+
+def test_another_folders_data_get_a_file_of_their_own(
+    checkpoint: Path, tmp_path: Path, runs: Path
+) -> None:
+    for folder, shade in (("one", 1), ("two", 2), ("copy", 1)):
+        draw(tmp_path / folder / "0.png", {(0, 0, 64, 64): shade}, (64, 64))
+        (tmp_path / folder / "0.txt").write_text("A picture.")
+        assert command("pairs", tmp_path / folder, checkpoint, "--label", "tiny") == 0
+    first, second = sorted(runs.iterdir(), key=lambda path: len(path.name))
+    assert first.name == "pairs__tiny__full.json"
+    assert json.loads(first.read_text())["values"]["folder"] == str(tmp_path / "copy")
+    other = json.loads(second.read_text())["values"]
+    assert other["folder"] == str(tmp_path / "two")
+    # The captions are the same, the pictures are not.
+    kept = json.loads(first.read_text())["values"]
+    assert other["data"][0]["sha256"] == kept["data"][0]["sha256"]
+    assert other["data"][0]["pictures_sha256"] != kept["data"][0]["pictures_sha256"]
+
+
+def test_what_cannot_be_used_stops_or_is_left_out_named_and_never_complete(
+    checkpoint: Path, tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, rows = tmp_path / "mine", []
+    for n in range(6):
+        draw(folder / f"{n}.png", {(0, 0, 64, 64): n}, (64, 64))
+        rows.append({"image": f"{n}.png", "caption": f"A picture, number {n}."})
+    whole = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(whole[: len(whole) // 2])
+    rows[2]["caption"] = "&nbsp;"
+    rows[3]["caption"] = " "
+    (folder / "4.png").unlink()
+    (folder / "table.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n{broken\n")
+    assert command("pairs", folder / "table.jsonl", checkpoint, "--label", "tiny") == 1
+    assert capsys.readouterr().err
+    more = ("--label", "tiny", "--bad-rows", "skip")
+    assert command("pairs", folder / "table.jsonl", checkpoint, *more) == 0
+    assert [path.name for path in runs.iterdir()] == ["pairs__tiny__mini.json"]
+    values = load_result("pairs__tiny", "mini")["values"]
+    (data,) = values["data"]
+    assert (data["items"], data["left_out"], values["complete"]) == (2, 5, False)
+    reasons = " ".join(f"{place}: {reason}" for place, reason in data["left_out_items"])
+    for name in ("1.png", "&nbsp;", "4.png", "broken JSON"):
+        assert name in reasons
+    assert values["metrics"]["retrieval/global/captions/t2i_R@1"]["count"] == 2
+
+
+def test_a_broken_picture_of_regions_is_left_out_too(tmp_path: Path) -> None:
+    draw(tmp_path / "good.png", {(0, 0, 64, 64): 3}, (64, 64))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
+    items = tuple(
+        real.PhotoRegion(tmp_path / name, (0, 0, 8, 8), ("a dog", "a cat"), (64, 64), name, name)
+        for name in ("good.png", "cut.png")
+    )
+    found = real.RegionSet("fgovd", "hard", items)
+    rest = measure.usable_items(
+        found, measure.tokenizer_of(measure.open_model("scenes")), 64, "skip"
+    )
+    assert [item.id for item in rest.items] == ["good.png"]
+    assert "cut.png" in rest.left_out[0].reason
+
+
+def caption_set(name: str, count: int, *left_out: tuple[str, str]) -> real.CaptionSet:
+    items = tuple(real.CaptionedImage(f"{n}.jpg", Path(f"{n}.jpg"), ("a",)) for n in range(count))
+    return real.CaptionSet(name, "test", items, tuple(real.LeftOut(*one) for one in left_out))
+
+
+KNOWN = ("row 548", "picture '592.jpg': caption='': expected a text that is not empty "
+         "(row 548 of FLAIR's list has an empty caption)")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "complete"),
+    [
+        (caption_set("urban1k", 1000), True),
+        (caption_set("urban1k", 999, KNOWN), True),
+        (caption_set("urban1k", 999), False),
+        (caption_set("urban1k", 999, ("row 7", "no picture '7.jpg'")), False),
+        (caption_set("urban1k", 999, ("row 548", "no picture '592.jpg'")), False),
+        (caption_set("urban1k", 998, KNOWN), False),
+        (caption_set("urban1k", 1000, ("row 7", "no picture '7.jpg'")), False),
+        (caption_set("urban1k", 1001), False),
+        (caption_set("pairs", 3), True),
+        (caption_set("pairs", 3, ("row 7", "no picture '7.jpg'")), False),
+        (caption_set("pairs", 3).first(2), False),
+        (caption_set("pairs", 3).first(3), True),
+        (caption_set("urban1k", 1001).first(1000), False),
+    ],
+)
+def test_complete_is_every_item_but_for_known_faults_that_occurred(
+    found: real.CaptionSet, complete: bool
+) -> None:
+    assert measure.is_complete(found) is complete
+
+
+def test_a_full_disk_is_said_in_one_line(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "file"))
+    draw(tmp_path / "mine" / "0.png", {(0, 0, 64, 64): 1}, (64, 64))
+    (tmp_path / "mine" / "0.txt").write_text("A picture.")
+    assert command("pairs", tmp_path / "mine", checkpoint, "--label", "tiny") == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("measure: ")
+    assert str(runs_folder() / "tables") in line
+    assert "$BCLIP_RUNS" in line

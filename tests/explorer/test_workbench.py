@@ -1,6 +1,8 @@
 """Views: settings in, numbers out, against the library's own functions and slow loops."""
 
+import copy
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from bclip_core.evaluation import grounding_scores
 from bclip_core.evaluation.maps import phrase_masks, picture_maps
 from bclip_core.explorer import View, Workbench, export_view, find_models
 from bclip_core.explorer.catalogue import best_model
+from bclip_core.explorer.pictures import own_picture
 from bclip_core.explorer.readings import patch_on_grid
 from bclip_core.explorer.workbench import ENCODED_KEPT, MODELS_KEPT, PICTURES_KEPT
 from bclip_core.plotting.files import FIGURES
@@ -147,6 +150,51 @@ def test_a_picture_file_is_opened_and_its_caption_typed(workbench, view, tmp_pat
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(BrokenImageError, match="a picture.png cannot be decoded"):
         Workbench({}, workbench.scenes, tmp_path).picture(str(path))
+
+
+def test_a_picture_that_is_saved_again_is_read_again(workbench, view, tmp_path):
+    path = tmp_path / "a.bmp"
+    Image.new("RGB", (80, 60), "red").save(path)
+    asked = view.replace(picture=str(path), text="red")
+    before, state = workbench.compute(asked), path.stat()
+    assert workbench.picture(str(path)) is before.picture
+    Image.new("RGB", (80, 60), "blue").save(path)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size
+    after = workbench.compute(asked)
+    assert after.picture.image.getpixel((0, 0)) == (0, 0, 255)
+    assert (after.panels[0].image == [0, 0, 255]).all()
+    assert after.numbers()["picture_sha256"] != before.numbers()["picture_sha256"]
+    assert after.scores != before.scores
+    _, record = export_view(after, "again", tmp_path)
+    blue = own_picture(Image.new("RGB", (80, 60), "blue"), "any")
+    assert json.loads(record.read_text())["picture_sha256"] == blue.key
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        workbench.compute(asked)
+
+
+def test_an_added_picture_stays_what_was_added(workbench, tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8), "red").save(path)
+    green = workbench.add(own_picture(Image.new("RGB", (8, 8), "green"), str(path)))
+    assert workbench.picture(str(path)) is green
+
+
+def test_a_checkpoint_that_is_saved_again_is_read_again(model, held_out_scenes, tmp_path):
+    path = checkpoints.save(model, tmp_path / "mine.safetensors")
+    bench = Workbench({"mine": path}, held_out_scenes, tmp_path / "none")
+    asked = View("scene 0", "red", ("mine",))
+    before = bench.compute(asked)
+    assert bench.model("mine") is bench.model("mine")
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.backbone.clip.visual.proj.mul_(-1)
+    checkpoints.save(other, path)
+    after = bench.compute(asked)
+    values = [{s.text: s.values for s in shown.scores}["red"] for shown in (before, after)]
+    assert values[0][0] == pytest.approx(-values[1][0])  # the picture's embedding is turned round
+    assert values[0][1] == values[1][1]  # of the untouched model
 
 
 def test_everything_that_is_kept_is_bounded(model, held_out_scenes, tmp_path):

@@ -17,7 +17,8 @@ from bclip_core.evaluation import HEADLINES
 from bclip_core.evaluation.maps import TextMap
 from bclip_core.model import METHODS as METHODS_OF_THE_CATALOGUE
 from bclip_core.model import get_method
-from bclip_core.plotting.files import FIGURES, MEASURED
+from bclip_core.plotting.files import FIGURES, MEASURED, figures_folder
+from bclip_core.records import REPOSITORY
 
 
 def line_figure() -> Figure:
@@ -127,6 +128,24 @@ def test_committed_figures_are_the_same_whenever_they_are_made():
     for path in found:
         assert not measured_keys(json.loads(path.read_text(encoding="utf-8"))), path.name
     assert measured_keys({"a": [{"seconds": 1}], "b": {"date": 2}}) == {"seconds", "date"}
+
+
+def test_an_unknown_profile_is_refused_before_anything_is_shown(tmp_path, displayed):
+    with pytest.raises(ValueError, match="profile='nonsense': expected one of smoke"):
+        plotting.publish(line_figure(), "a", {"x": 1}, "nonsense", tmp_path)
+    assert displayed == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_follow_runs_that_go_elsewhere(tmp_path, monkeypatch, displayed):
+    monkeypatch.setenv("BCLIP_RUNS", "")
+    assert figures_folder() == FIGURES
+    with monkeypatch.context() as read_only:
+        read_only.setattr("bclip_core.plotting.files.os.access", lambda *_: False)
+        assert figures_folder() == REPOSITORY / "results" / "runs" / "figures"
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path))
+    plotting.publish(line_figure(), "a", {"x": 1}, "cpu")
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["a.json", "a.png"]
 
 
 def test_show_keeps_a_notebook_small_and_rare_colours_true(displayed):

@@ -10,7 +10,16 @@ import sys
 import pytest
 
 from bclip_core.records import REPOSITORY
-from bclip_core.records.files import read_json, sha256, write_atomically, write_json
+from bclip_core.records.files import (
+    make_folder,
+    naming,
+    read_json,
+    read_record,
+    sha256,
+    what_to_do,
+    write_atomically,
+    write_json,
+)
 
 
 def names(folder):
@@ -134,3 +143,29 @@ def test_files_get_the_permissions_of_the_umask(tmp_path, mask, mode):
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == mode
+
+
+def test_a_full_disk_is_named_and_what_to_do(tmp_path):
+    with pytest.raises(OSError, match="a cannot be written: No space left") as found:  # noqa: SIM117
+        with naming(tmp_path / "a"):
+            raise OSError(28, "No space left on device")
+    assert what_to_do(found.value).startswith("; free some space")
+    with pytest.raises(FileNotFoundError) as kept, naming(tmp_path / "a"):
+        (tmp_path / "missing").read_bytes()
+    assert kept.value.filename == str(tmp_path / "missing")
+    assert what_to_do(ValueError("x")) == ""
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OSError, match="file") as found:
+            make_folder(path)
+        assert "$BCLIP_RUNS" in what_to_do(found.value)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b"[1]", b'{"a": 1}', b"{"])
+def test_broken_records_are_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.json: "):
+        read_record(tmp_path / "a.json", "values")

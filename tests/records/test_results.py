@@ -50,7 +50,45 @@ def test_the_code_is_named_by_its_commit():
 def test_outside_a_repository_the_commit_is_empty(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "REPOSITORY", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert results.code_version.__wrapped__() == {"commit": "", "modified": False}
+    code = results.code_version.__wrapped__()
+    assert (code["commit"], code["modified"]) == ("", False)
+    assert code["note"].startswith("not a git checkout: ")
+
+
+def git(folder, *arguments):
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    done = subprocess.run(
+        ["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_commit_of_an_enclosing_repository_is_not_this_codes(tmp_path, monkeypatch):
+    inner = tmp_path / "vendor"
+    (inner / "bclip_core" / "records").mkdir(parents=True)
+    (inner / "bclip_core" / "records" / "results.py").write_text("")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "theirs")
+    monkeypatch.setattr(results, "REPOSITORY", inner)
+    code = results.code_version.__wrapped__()
+    assert code["commit"] == ""
+    assert code["note"] == (
+        f"inside another repository ({tmp_path.name}), whose commit is not this code's"
+    )
+    monkeypatch.setattr(results, "REPOSITORY", tmp_path)
+    code = results.code_version.__wrapped__()
+    assert code["note"] == "the repository around this code does not track it"
+    git(inner, "init")
+    git(inner, "add", ".")
+    monkeypatch.setattr(results, "REPOSITORY", inner)
+    assert results.code_version.__wrapped__()["note"].startswith("not a git checkout: ")
+    git(inner, "commit", "-m", "ours")
+    expected = {"commit": git(inner, "rev-parse", "HEAD"), "modified": False}
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))  # as in a hook
+    assert results.code_version.__wrapped__() == expected
+    (inner / "bclip_core" / "records" / "results.py").write_text("x = 1")
+    assert results.code_version.__wrapped__() == expected | {"modified": True}
 
 
 def test_a_missing_result_names_the_command_that_makes_it(folders):
@@ -88,6 +126,59 @@ def test_runs_go_where_the_variable_says(monkeypatch):
     assert results.runs_folder() == REPOSITORY / "results" / "runs"
     monkeypatch.setenv("BCLIP_RUNS", "/elsewhere")
     assert str(results.runs_folder()) == "/elsewhere"
+
+
+@pytest.mark.parametrize("given", ["", "  "])
+def test_an_empty_variable_is_none(monkeypatch, given):
+    monkeypatch.setenv("BCLIP_RUNS", given)
+    assert results.runs_folder() == REPOSITORY / "results" / "runs"
+
+
+def test_a_relative_variable_is_below_the_repository_from_every_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("BCLIP_RUNS", "other/runs")
+    monkeypatch.chdir(tmp_path)
+    assert results.runs_folder() == REPOSITORY / "other" / "runs"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("BCLIP_RUNS", "~/runs")
+    assert results.runs_folder() == tmp_path / "runs"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "\ufeff"])
+def test_a_broken_record_is_named(folders, text):
+    path = results.save_result("benchmark", "smoke", {})
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"benchmark__smoke\.json: "):
+        results.load_result("benchmark", "smoke")
+
+
+def test_promoting_is_all_or_nothing(folders, monkeypatch, capsys):
+    for name in ("a", "b"):
+        results.save_result(name, "smoke", {"old": 1})
+    promote.promote("smoke")
+    before = {path.name: path.read_bytes() for path in (folders / "reference").iterdir()}
+    for name in ("a", "b", "c"):
+        results.save_result(name, "smoke", {"new": 1})
+    real = promote.os.replace
+
+    def fails_at_c(source, target):
+        if str(target).endswith("reference/c__smoke.json"):
+            raise OSError(28, "No space left on device")
+        return real(source, target)
+
+    monkeypatch.setattr(promote.os, "replace", fails_at_c)
+    assert promote.main(["smoke"]) == 1
+    assert "No space left on device; free some space" in capsys.readouterr().err
+    after = {path.name: path.read_bytes() for path in (folders / "reference").iterdir()}
+    assert after == before
+    assert sorted(path.name for path in folders.iterdir()) == ["reference", "runs"]
+
+
+def test_a_broken_result_is_not_promoted(folders, capsys):
+    results.save_result("a", "smoke", {"new": 1})
+    results.save_result("b", "smoke", {"new": 1}).write_text("{")
+    assert promote.main(["smoke"]) == 1
+    assert "b__smoke.json: broken JSON at line 1" in capsys.readouterr().err
+    assert not (folders / "reference").exists()
 
 
 def test_unknown_data_sets_and_splits_list_the_known_ones():

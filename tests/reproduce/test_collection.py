@@ -1,5 +1,6 @@
 """The runner of the collection, on small notebooks made here and executed by real kernels."""
 
+import ast
 import sys
 from pathlib import Path
 
@@ -206,3 +207,87 @@ def test_a_notebook_on_request_runs_only_when_named(tmp_path, capsys):
     assert "on request: --only 01" in capsys.readouterr().out
     assert len(reproduce.run_collection("cpu", only="01", **places)) == 1
     assert len(reproduce.run_collection("smoke", **places)) == 1
+
+
+def test_an_unknown_profile_among_the_parameters_is_refused_too(tmp_path, monkeypatch, capsys):
+    write_notebook(tmp_path / "01_a_b.ipynb", "open('ran', 'w')")
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path)
+    assert reproduce.main(["--profile", "smoke", "-p", "profile", "nonsense"]) == 1
+    assert "profile='nonsense': expected one of smoke, cpu, gpu" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["01_a_b.ipynb"]
+
+
+def test_every_notebook_refuses_an_unknown_profile_in_its_first_cell():
+    """Papermill alone checks no profile, and figures of any but smoke are saved."""
+    for path in notebooks.find_notebooks():
+        first = [c.source for c in notebooks.read_notebook(path).cells if c.cell_type == "code"][1]
+        calls = [node for node in ast.walk(ast.parse(first)) if isinstance(node, ast.Call)]
+        assert "get_profile(profile)" in map(ast.unparse, calls), path.name
+
+
+def test_executed_notebooks_follow_the_runs_folder(tmp_path, monkeypatch, capsys):
+    write_notebook(tmp_path / "01_a_b.ipynb", "from bclip_core.records.results import runs_folder\n"
+                   "from bclip_core.plotting.files import figures_folder\n"
+                   "print(runs_folder(), figures_folder())")  # fmt: skip
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path)
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "elsewhere"))
+    assert reproduce.main(["--profile", "cpu", "--only", "01", "-p", "profile", "smoke"]) == 0
+    copy = tmp_path / "elsewhere" / "notebooks" / "smoke" / "01_a_b.ipynb"
+    runs = tmp_path / "elsewhere"
+    assert printed(notebooks.read_notebook(copy)).split() == [str(runs), str(runs / "figures")]
+    assert str(copy.parent) in capsys.readouterr().out
+
+
+def test_a_runs_folder_that_cannot_be_written_is_said_before_anything_runs(
+    tmp_path, monkeypatch, capsys
+):
+    write_notebook(tmp_path / "01_a_b.ipynb", "open('ran', 'w')")
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "file"))
+    assert reproduce.main(["--profile", "smoke"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "file") in line
+    assert "$BCLIP_RUNS for runs" in line
+    assert not (tmp_path / "ran").exists()
+
+
+def test_whatever_stops_a_notebook_it_is_listed_as_failed_and_nothing_half_written_stays(
+    tmp_path, monkeypatch, capsys
+):
+    write_notebook(tmp_path / "01_a_b.ipynb", "1")
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(reproduce, "EXECUTED", tmp_path / "executed")
+
+    def full_disk(source, output, **_):
+        Path(output).write_text('{"cells": [')
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(notebooks.papermill, "execute_notebook", full_disk)
+    assert reproduce.main(["--profile", "smoke"]) == 1
+    found = capsys.readouterr()
+    assert found.out.startswith("01_a_b  FAILED after ")
+    assert found.err.startswith("reproduce: 01_a_b.ipynb, writing ")
+    assert "No space left on device; free some space" in found.err
+    assert list((tmp_path / "executed" / "smoke").iterdir()) == []
+
+
+def test_a_damaged_notebook_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "01_a_b.ipynb").write_text('{"cells": [')
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path)
+    assert reproduce.main(["--profile", "smoke"]) == 1
+    assert "01_a_b.ipynb: no notebook: " in capsys.readouterr().err
+
+
+def test_a_missing_checkpoint_fails_the_table_by_its_name(tmp_path):
+    (path,) = notebooks.find_notebooks("10")
+    given = {"checkpoint": "/nowhere/weights.pt", "column": "mine"}
+    with pytest.raises(NotebookError, match="/nowhere/weights.pt"):
+        notebooks.execute(path, tmp_path / "copy.ipynb", given)
+
+
+def test_a_table_of_which_nothing_could_be_measured_fails(tmp_path):
+    (path,) = notebooks.find_notebooks("10")
+    given = {"checkpoint": "scenes", "column": "mine", "root": str(tmp_path)}
+    with pytest.raises(NotebookError, match="scenes was measured on none of .*urban1k"):
+        notebooks.execute(path, tmp_path / "copy.ipynb", given)

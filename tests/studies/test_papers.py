@@ -15,6 +15,7 @@ from bclip_core.studies.papers import (
     SHAREGPT4V_LENGTHS,
     at_chance,
     measured,
+    other_splits,
     outside_chance,
     paper_rows,
     subset_rows,
@@ -137,3 +138,23 @@ def test_random_weights_on_real_photos_are_at_chance() -> None:
 def test_lengths_of_sharegpt4v_are_the_printed_ones() -> None:
     assert round(SHAREGPT4V_LENGTHS.phrases_mean) == 42
     assert SHAREGPT4V_LENGTHS.phrase_tokens_median == 4
+
+
+def test_another_split_never_stands_as_the_test_split() -> None:
+    metric = "retrieval/global/captions/i2t_R@5"
+    for split, shown in (("test", True), ("qual_test", False), ("train", False)):
+        ours = result("mulclip", "docci", metric, 0.9) | {"data": [{"split": split}]}
+        assert any(row[3] for row in paper_rows([ours])[1:]) is shown
+        assert bool(other_splits([ours])) is not shown
+    part = result("mulclip", "docci", metric, 0.9) | {"complete": False}
+    assert not any(row[3] for row in paper_rows([part])[1:])
+    level = result("beta-clip-ce", "fgovd", "regions/dense/hard", 0.3)
+    level |= {"data": [{"split": "hard"}]}
+    assert [row[1] for row in paper_rows([level])[1:] if row[3]] == ["FG-OVD hard"]
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"values": []}', '{"values": {"label": 1}}', "{"])
+def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "coco__a__full.json").write_text(text)
+    with pytest.raises(ValueError, match=r"coco__a__full\.json: "):
+        measured("full", tmp_path)

@@ -40,7 +40,8 @@ def load_hub(
 
     Raises:
         ValueError: unknown data set or split, or none on a hub (the message says how to get it).
-        ConnectionError, FileNotFoundError: as `datasets.load_dataset`.
+        ConnectionError: the hub cannot be reached, or does not have it; what to do is said.
+        FileNotFoundError: `source` is a folder without such files.
     """
     benchmark = get(name)
     hub = benchmark.hub
@@ -49,7 +50,7 @@ def load_hub(
     theirs: str = choose(dict(hub.splits), split, f"{name} on its hub: split")
     place = os.fspath(source) if source is not None else hub.source
     config = hub.config if source is None else ""
-    found = datasets.load_dataset(place, config or None, split=theirs, streaming=streaming)
+    found = _loaded(place, config, theirs, streaming, name)
     if name == "sharegpt4v":
         found = found.skip(HELD_OUT) if split == "train" else found.take(HELD_OUT)
     columns = {theirs: ours for ours, theirs in hub.columns.items()}
@@ -64,6 +65,22 @@ def load_hub(
     if features:
         features["captions"] = datasets.List(datasets.Value("string"))
     return found.map(_as_list, input_columns="captions", features=features)
+
+
+def _loaded(place: str, config: str, split: str, streaming: bool, name: str) -> Any:
+    try:
+        return datasets.load_dataset(place, config or None, split=split, streaming=streaming)
+    except ValueError:  # a split or configuration that it does not have
+        raise
+    except Exception as error:  # each version of the hub's clients has other kinds
+        if Path(place).exists() or Path(place).is_absolute():
+            raise
+        first = (str(error).splitlines() or [""])[0]
+        raise ConnectionError(
+            f"data set {name!r}: {place!r} cannot be read from its hub "
+            f"({type(error).__name__}: {first}); give a folder with its files as `source`, or lay "
+            f"it out as `python -m bclip_core.data.real {name}` shows"
+        ) from error
 
 
 def as_set(data: Any, name: str, split: str = "test") -> CaptionSet | LabelledSet:

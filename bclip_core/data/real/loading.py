@@ -67,7 +67,8 @@ def load_captions(
     pictures = _pictures(benchmark, images or place, options, links)
     build = captions.builder(pictures, benchmark.captions, skip=on_error == "skip")
     found = gather(source, itertools.islice(rows, limit), build, options)
-    return _reported(CaptionSet(name, split, *found), benchmark, limit)
+    whole = limit is None or sum(map(len, found)) < limit
+    return _reported(CaptionSet(name, split, *found, whole), benchmark, limit)
 
 
 def load_regions(

@@ -72,6 +72,7 @@ class _Rows:
 
     items: tuple[Any, ...]
     left_out: tuple[LeftOut, ...]
+    whole: bool
 
     def __len__(self) -> int:
         return len(self.items)
@@ -82,9 +83,10 @@ class _Rows:
         return sum(one.whole for one in self.left_out)
 
     def first(self, count: int) -> Self:
-        """The first `count` rows as a set of their own."""
+        """The first `count` rows as a set of their own, which is not `whole` unless it has all."""
         replace: Any = dataclasses.replace  # typed for dataclasses, which every subclass is
-        first: Self = replace(self, items=self.items[:count])
+        whole = self.whole and count >= len(self.items)
+        first: Self = replace(self, items=self.items[:count], whole=whole)
         return first
 
 
@@ -97,12 +99,14 @@ class CaptionSet(_Rows):
         split: of the data set.
         items: in the order of the annotations.
         left_out: rows that are not used, with the reason.
+        whole: whether the split was read to its end.
     """
 
     name: str
     split: str
     items: tuple[CaptionedImage, ...]
     left_out: tuple[LeftOut, ...] = ()
+    whole: bool = True
 
     def texts(self, *, limit: int | None = None, summary: bool = False) -> list[list[str]]:
         """The texts of each picture.
@@ -128,6 +132,7 @@ class RegionSet(_Rows):
     split: str
     items: tuple[PhotoRegion, ...]
     left_out: tuple[LeftOut, ...] = ()
+    whole: bool = True
 
     def photos(self) -> list[Path]:
         """The distinct pictures, in order of first use."""
@@ -148,6 +153,7 @@ class LabelledSet(_Rows):
     items: tuple[LabelledImage, ...]
     class_names: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    whole: bool = True
 
     def labels(self) -> Tensor:
         """The class of each picture, int64 [M]."""
