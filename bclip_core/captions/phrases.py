@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from bclip_core.records.texts import clean_text
+
 Span = tuple[int, int]  # words [start, end)
 
 BLOCKED = frozenset({"the", "the image", "image"})
@@ -72,8 +74,8 @@ class TaggedSentence:
 
 
 def text_key(text: str) -> str:
-    """What a CLIP tokenizer tells texts apart by: lower case, white space folded."""
-    return " ".join(text.lower().split())
+    """What a CLIP tokenizer tells texts apart by: repaired, white space folded, lower case."""
+    return clean_text(text).lower()
 
 
 def distinct(texts: Iterable[str]) -> list[str]:

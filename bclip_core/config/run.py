@@ -252,10 +252,12 @@ class DataConfig(Config):
     folder: str = ""  # of a real data set; "": below $BCLIP_DATA
     images: str = ""  # its pictures, where they are not in the folder's usual place
     bad_rows: str = "raise"  # "skip" leaves them out, named and counted
+    links: str = "inside"  # "follow" reads behind links that leave a real data set's folder
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_choice("bad_rows", self.bad_rows, ("raise", "skip"))
+        require_choice("links", self.links, ("inside", "follow"))
         for name in ("train", "validation", "test"):
             require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         require(self.image_size >= 16, "image_size", self.image_size, ">= 16 pixels")

@@ -17,6 +17,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
+from bclip_core.records.files import is_hidden
+
 # Mean and standard deviation of CLIP's training images, per channel, on the scale 0..1
 # (Radford et al., 2021).
 
@@ -226,7 +228,7 @@ def list_pictures(folder: str | os.PathLike[str]) -> Listing:
     names = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if entry.name.lower().endswith(SUFFIXES) and entry.is_file()
+        if entry.name.lower().endswith(SUFFIXES) and not is_hidden(entry.name) and entry.is_file()
     )
     if not names:
         raise FileNotFoundError(f"folder {folder}: no picture ({', '.join(SUFFIXES)})")

@@ -10,7 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+_LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's: `._x.jpg`, `.ipynb_checkpoints`, `__MACOSX`.
+
+    Args:
+        name: of the file, or its path below the folder that is listed.
+    """
+    return any(part.startswith(".") or part.lower() in _LEFT_BEHIND for part in Path(name).parts)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:

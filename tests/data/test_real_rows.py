@@ -126,7 +126,7 @@ def test_what_is_not_utf_8_is_named(tmp_path):
         row.value()
 
 
-def item(row):
+def item(row, drop):
     return CaptionedImage(field_of(row, "id", str), b"", (text_of(row.get("caption"), "caption"),))
 
 
@@ -150,7 +150,7 @@ def test_bad_rows_stop_or_are_left_out_named(tmp_path):
 
 
 def test_known_faults_are_left_out_and_no_others(tmp_path):
-    def build(row):
+    def build(row, drop):
         raise RowError(f"picture {row!r}: caption='': expected a text")
 
     options = Options(known={"b": "known fault"})

@@ -2,66 +2,85 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType as Fixed
 from typing import Any
 
+from bclip_core.data.real.folder import read_text, require_file, visible, walk
+from bclip_core.data.real.record import DataSet, Place, Source
 from bclip_core.data.real.rows import (
     DataError,
     LayoutError,
     Row,
     RowError,
+    Unused,
+    failing,
     field_of,
     json_array,
     json_lines,
+    parse_json,
     shortened,
 )
+from bclip_core.data.real.tables import csv_rows, parquet_rows
 
-IMAGE_COLUMNS = ("image", "file_name", "filename", "image_path", "img_path", "path")
-CAPTION_COLUMNS = ("caption", "captions", "text", "description")
+IMAGE_COLUMNS = ("image", "file_name", "filename", "image_path", "img_path", "path", "filepath")
+CAPTION_COLUMNS = ("caption", "captions", "text", "description", "title")
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 TABLES = ("metadata.jsonl", "metadata.json", "metadata.csv", "metadata.tsv", "metadata.parquet")
+_COLUMNS = (*IMAGE_COLUMNS, *CAPTION_COLUMNS, "summary", "key")
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": json_lines,
+    ".jsonlines": json_lines,
+    ".json": json_array,
+    ".csv": csv_rows,
+    ".tsv": csv_rows,
+    ".parquet": lambda path: parquet_rows(path, _COLUMNS),
+}
 
 
-def source(place: Path, layout: str) -> tuple[Path, Iterator[Row], Path]:
-    """The table (or folder), its rows with `image` and `caption`, and the pictures' folder.
+def read(place: Place) -> Source:
+    """A table, a folder with one of `TABLES`, or a folder where `x.txt` is the caption of `x.jpg`.
 
-    Args:
-        place: a table, or a folder with one of `TABLES`, or a folder where `x.txt` is the caption
-            of `x.jpg`.
-        layout: for the error message.
-
-    Raises:
-        LayoutError: neither table nor pictures.
-        DataError: no known table, or its columns are not known.
+    Rows of one picture are its captions, so a table may have a row per caption. img2dataset's
+    folders are read as folders; a table of its own (`00000.parquet`) names pictures by their key.
     """
-    if place.is_dir():
-        table = next((place / name for name in TABLES if (place / name).is_file()), None)
-        if table is None:
-            return place, _neighbours(place, layout), place
-        place = table
-    readers = {".jsonl": json_lines, ".jsonlines": json_lines, ".json": json_array}
-    readers |= {".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
-    if place.suffix.lower() not in readers:
-        raise DataError(f"{place}: expected a table that ends in {', '.join(readers)}")
-    rows = readers[place.suffix.lower()](place)
-    return place, (_named(row) for row in rows), place.parent
+    table = place.folder
+    if table.is_dir():
+        there = {path.name.lower(): path for path in visible(table)}
+        found = next((there[name] for name in TABLES if name in there), None)
+        if found is None:
+            return Source(table, _neighbours(place), table)
+        table = require_file(found, place.record.layout, table, place.links)
+    if table.suffix.lower() not in _READERS:
+        raise DataError(f"{table}: expected a table that ends in {', '.join(_READERS)}")
+    rows = _READERS[table.suffix.lower()](table)
+    return Source(table, (_named(row, table) for row in rows), table.parent)
 
 
-def _named(row: Row) -> Row:
-    return Row(row.place, lambda: _renamed(row.value(), row.place))
+def _named(row: Row, table: Path) -> Row:
+    return Row(row.place, lambda: _renamed(row.value(), row.place, table))
 
 
-def _renamed(row: Any, place: str) -> dict[str, Any]:
+def _renamed(row: Any, place: str, table: Path) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise RowError(f"{shortened(row)}: expected a dictionary of fields")
-    image, caption = _column(row, IMAGE_COLUMNS), _column(row, CAPTION_COLUMNS)
-    renamed = {"caption": row[caption], "summary": row.get("summary") or ""}
-    if isinstance(row[image], dict):  # as `datasets` stores an embedded picture
-        name = row[image].get("path") or place
-        return renamed | {"image": name, "bytes": field_of(row[image], "bytes", bytes)}
-    return renamed | {"image": row[image]}
+    fields = {str(name).strip().lower(): value for name, value in row.items()}
+    if "key" in fields and (table.parent / table.stem).is_dir():
+        fields.setdefault("image", _of_key(str(fields["key"]), table))
+    image, caption = _column(fields, IMAGE_COLUMNS), _column(fields, CAPTION_COLUMNS)
+    renamed = {"caption": fields[caption], "summary": fields.get("summary") or ""}
+    stored = fields[image]
+    if isinstance(stored, dict):  # as `datasets` stores an embedded picture
+        name = stored.get("path") or place
+        return renamed | {"image": name, "bytes": field_of(stored, "bytes", bytes)}
+    return renamed | {"image": stored}
+
+
+def _of_key(key: str, table: Path) -> str:
+    """The picture that img2dataset saved under a key, in the folder named as its table."""
+    named = (f"{table.stem}/{key}{ending}" for ending in PICTURE_ENDINGS)
+    return next((n for n in named if (table.parent / n).is_file()), f"{table.stem}/{key}.jpg")
 
 
 def _column(row: dict[str, Any], names: tuple[str, ...]) -> str:
@@ -71,54 +90,62 @@ def _column(row: dict[str, Any], names: tuple[str, ...]) -> str:
     raise RowError(f"no field {' or '.join(map(repr, names))}; it has {', '.join(map(str, row))}")
 
 
-def _csv(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        reader = csv.DictReader(handle, delimiter="\t" if path.suffix == ".tsv" else ",")
-        while True:
-            try:
-                row = next(reader, None)
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise DataError(f"{path}, after line {reader.line_num}: {error}") from error
-            if row is None:
-                return
-            place = f"line {reader.line_num}"
-            yield Row(place, lambda row=row: _complete(row))  # type: ignore[misc]
-
-
-def _complete(row: dict[Any, Any]) -> dict[Any, Any]:
-    if None in row:
-        raise RowError(f"more cells than columns: {shortened(row[None])} (a comma without quotes?)")
-    return row
-
-
-def _parquet(path: Path) -> Iterator[Row]:
-    import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
-
-    try:
-        file = pq.ParquetFile(path)
-    except Exception as error:  # pyarrow raises several kinds
-        raise DataError(f"{path}: expected a parquet file: {error}") from error
-    number = 0
-    for batch in file.iter_batches(batch_size=1024):
-        for row in batch.to_pylist():
-            yield Row(f"row {number}", lambda row=row: row)  # type: ignore[misc]
-            number += 1
-
-
-def _neighbours(folder: Path, layout: str) -> Iterator[Row]:
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_ENDINGS)
-    if not files:
+def _neighbours(place: Place) -> Iterator[Row]:
+    """Pictures with the text beside each; a text without a picture is named."""
+    folder, pictures, texts = place.folder, list[Path](), list[Path]()
+    for path, fault in walk(folder, place.links):
+        if fault:
+            name = path.relative_to(folder).as_posix()
+            yield Row(f"folder {name}", failing(Unused(fault)))
+        elif path.suffix.lower() in PICTURE_ENDINGS:
+            pictures.append(path)
+        elif path.suffix.lower() == ".txt":
+            texts.append(path)
+    if not pictures:
         tables = ", ".join(TABLES)
-        raise LayoutError(f"{folder}: no pictures and none of {tables}; expected:\n{layout}")
-    for path in files:
+        expected = place.record.layout
+        raise LayoutError(f"{folder}: no pictures and none of {tables}; expected:\n{expected}")
+    for path in sorted(pictures):
         name = path.relative_to(folder).as_posix()
-        yield Row(f"picture {name}", _text_reader(name, path.with_suffix(".txt")))
+        yield Row(f"picture {name}", _text_reader(name, path, place))
+    stems = {path.with_suffix("") for path in pictures}
+    for path in texts:
+        if path.with_suffix("") not in stems:
+            name = path.relative_to(folder).as_posix()
+            yield Row(f"text {name}", failing(Unused("no picture beside it")))
 
 
-def _text_reader(name: str, path: Path) -> Callable[[], dict[str, Any]]:
+def _text_reader(name: str, picture: Path, place: Place) -> Callable[[], dict[str, Any]]:
+    text, told = picture.with_suffix(".txt"), picture.with_suffix(".json")
+
     def read() -> dict[str, Any]:
-        if not path.is_file():
-            raise RowError(f"picture {name!r}: no caption in {path.name} beside it")
-        return {"image": name, "caption": path.read_text(encoding="utf-8")}
+        try:
+            if text.is_file() or text.is_symlink():
+                return {"image": name, "caption": read_text(text, place.folder, place.links)}
+            if told.is_file():  # img2dataset's
+                row = parse_json(read_text(told, place.folder, place.links).encode())
+                return {"image": name, "caption": field_of(row, "caption", str)}
+        except RowError as error:
+            raise RowError(f"picture {name!r}: {error}") from error
+        raise RowError(f"picture {name!r}: no caption in {text.name} beside it")
 
     return read
+
+
+PAIRS = DataSet(
+    name="pairs",
+    task="captions",
+    title="pairs of your own",
+    source="yours",
+    licence="yours",
+    size="any",
+    splits=Fixed({"train": 0, "test": 0}),
+    folder="pairs",
+    read=read,
+    layout="TABLE.jsonl, .json, .csv, .tsv or .parquet with the columns image and caption, or\n"
+    "a folder with metadata.jsonl (.json, .csv, .tsv, .parquet), or\n"
+    "a folder of pictures, where x.txt is the caption of x.jpg",
+    example='{"image": "photos/dog.jpg", "caption": "A dog on a sofa."}',
+    rows_share_pictures=True,
+    note="Pictures are named relative to the table's folder; several rows of one are its captions.",
+)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
+import codecs
+import dataclasses
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol, TextIO, TypeVar
+from typing import Any, BinaryIO, NamedTuple, NoReturn, Protocol, TypeVar
 
-from bclip_core.records.files import read_json
+import ijson
+
+from bclip_core.records.texts import is_blank
 
 _CHOICES = {"missing": ("raise", "skip", "ignore"), "on_error": ("raise", "skip")}
 _KINDS: dict[Any, str] = {
@@ -57,6 +61,10 @@ class RowError(ValueError):
     """What is wrong with one row; `Rows` adds where it stands and an example of what is right."""
 
 
+class Unused(Exception):
+    """A file that belongs to no row: never an error, always counted and named."""
+
+
 class LeftOut(NamedTuple):
     """A row that is not used: where it stands and why."""
 
@@ -81,12 +89,14 @@ class Options:
         on_error: a malformed row: "raise", or "skip" leaves it out, counted and named.
         known: malformed rows of the official files, by picture: always left out, counted, named.
         example: a right row, for messages.
+        several: rows of one picture are its captions; else the second one is malformed.
     """
 
     missing: str = "raise"
     on_error: str = "raise"
     known: Mapping[str, str] = field(default_factory=dict)
     example: str = ""
+    several: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -95,30 +105,45 @@ class Options:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {expected}")
 
 
+Drop = Callable[[str], None]  # leaves a part of a row out, or raises RowError: as `Options` say
+
+
 def gather(
-    source: Path, rows: Iterable[Row], build: Callable[[Any], Item], options: Options
+    source: Path, rows: Iterable[Row], build: Callable[[Any, Drop], Item], options: Options
 ) -> tuple[tuple[Item, ...], tuple[LeftOut, ...]]:
     """All rows as items, and those left out.
 
     Args:
         source: the file the rows come from, for messages.
         rows: as read.
-        build: makes an item of a row's value; raises RowError, or MissingPicture.
+        build: makes an item of a row's value; raises RowError, or MissingPicture. What it gives to
+            its second argument is a part of the row that cannot be used, such as a blank caption.
         options: what happens then.
 
     Raises:
         DataError: a malformed row or a second one of the same id, unless `options` leaves it out.
         LayoutError: a picture is missing, unless `options` leaves its row out.
     """
-    items, left_out, seen = list[Item](), list[LeftOut](), dict[str, str]()
+    items, left_out, seen = list[Item](), list[LeftOut](), dict[str, tuple[str, int]]()
     for place, read in rows:
-        where = f"{source}, {place}"
+        where, parts = f"{source}, {place}", list[LeftOut]()
+
+        def drop(reason: str, place: str = place, parts: list[LeftOut] = parts) -> None:
+            if options.on_error == "raise":
+                raise RowError(reason)
+            parts.append(LeftOut(place, reason))
+
         try:
-            item = build(read())
-            if item.id in seen:
-                raise RowError(f"id {item.id!r} is taken by {seen[item.id]}: expected each id once")
-            seen[item.id] = place
-            items.append(item)
+            try:
+                item = build(read(), drop)
+                _add(item, items, seen, place, options.several)
+                left_out += parts
+            except (OSError, RecursionError) as error:
+                if isinstance(error, MissingPicture):
+                    raise
+                raise RowError(f"cannot be read: {error}") from error
+        except Unused as reason:
+            left_out.append(LeftOut(place, str(reason)))
         except RowError as error:
             known = _known(str(error), options)
             if options.on_error == "raise" and not known:
@@ -130,6 +155,34 @@ def gather(
                 raise LayoutError(f"{where}: no picture {error}") from error
             left_out.append(LeftOut(place, f"no picture {error.name!r}"))
     return tuple(items), tuple(left_out)
+
+
+def _add(
+    item: Item, items: list[Item], seen: dict[str, tuple[str, int]], place: str, several: bool
+) -> None:
+    """Append an item, or give its captions to the item of the same picture."""
+    if item.id not in seen:
+        seen[item.id] = place, len(items)
+        items.append(item)
+        return
+    taken, at = seen[item.id]
+    first: Any = items[at]
+    one: Any = item
+    if not several or first.image != one.image:
+        raise RowError(f"id {item.id!r} is taken by {taken}: expected each id once")
+    new = tuple(text for text in one.captions if text not in first.captions)
+    if not new:
+        raise RowError(f"picture {item.id!r}: {taken} has the same caption")
+    items[at] = dataclasses.replace(first, captions=first.captions + new)
+
+
+def failing(fault: Exception) -> Callable[[], NoReturn]:
+    """The value of a row that cannot be read."""
+
+    def fail() -> NoReturn:
+        raise fault
+
+    return fail
 
 
 def _known(problem: str, options: Options) -> str:
@@ -163,10 +216,14 @@ def text_of(value: Any, name: str) -> str:
     Raises:
         RowError: no text, or a blank one.
     """
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str):
         raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
     require_unicode(value, name)
-    return " ".join(value.split())
+    if "\0" in value:
+        raise RowError(f"{name}={shortened(value)}: a zero character: expected a text in UTF-8")
+    if is_blank(value):
+        raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
+    return " ".join(value.removeprefix("\ufeff").split())
 
 
 def require_unicode(text: str, name: str) -> None:
@@ -183,16 +240,53 @@ def require_unicode(text: str, name: str) -> None:
 
 def shortened(value: Any) -> str:
     """A value for a message, at most 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} nested too deep"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-_CHUNK = 1 << 20  # characters of a large JSON file that are read together
+_CHUNK = 1 << 16  # bytes of a large JSON file that are parsed together
+_DEEPEST = 500  # brackets within brackets; ijson's memory grows with the square of it
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def decoded(content: bytes) -> str:
+    """Text in UTF-8, or in UTF-16 where a byte-order mark says so; without its mark.
+
+    Raises:
+        RowError: another encoding; the position is named.
+    """
+    sixteen = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if sixteen else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{content[error.start]:02x} at position {error.start}"
+        raise RowError(f"expected UTF-8, but {found}: save it as UTF-8") from error
+
+
+def open_utf8(path: Path) -> BinaryIO:
+    """A file of UTF-8 after its byte-order mark; one of UTF-16 is recoded.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        handle = path.open("rb")
+        mark = handle.read(3)
+        if mark.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            with handle:
+                return io.BytesIO(decoded(mark + handle.read()).encode())
+        handle.seek(3 if mark == codecs.BOM_UTF8 else 0)
+    except (OSError, RowError) as error:
+        raise DataError(f"{path}: {error}") from error
+    return handle
 
 
 def json_lines(path: Path) -> Iterator[Row]:
     """The rows of a JSON-lines file, each parsed when asked for; blank lines are passed over."""
-    with path.open("rb") as handle:
+    with open_utf8(path) as handle:
         for number, line in enumerate(handle, start=1):
             if line.strip():
                 yield Row(f"line {number}", lambda line=line: parse_json(line))  # type: ignore[misc]
@@ -202,76 +296,65 @@ def json_array(path: Path) -> Iterator[Row]:
     """The rows of a file that is one JSON array, read in pieces: a large file is never held whole.
 
     Raises:
-        DataError: not an array, or broken JSON; line and row are named.
+        DataError: not an array, broken JSON, or something after its end; line and row are named.
     """
-    with path.open(encoding="utf-8") as handle:
-        window = _Window(path, handle)
-        window.take("[")
-        if window.peek() == "]":
-            return
-        for number in itertools.count():
-            value = window.value(number)
-            yield Row(f"row {number}", lambda value=value: value)  # type: ignore[misc]
-            if window.take(",]") == "]":
+    number = depth = lines = 0
+    with open_utf8(path) as handle:
+        found = ijson.sendable_list()
+        parser = ijson.items_coro(found, "item")
+        begun = False
+        while True:
+            chunk, fault = handle.read(_CHUNK), None
+            if not begun and chunk.strip():
+                begun = True
+                if not chunk.lstrip().startswith(b"["):
+                    start = chr(chunk.lstrip()[0])
+                    raise DataError(f"{path}, line 1: {start!r}: expected '[' of a JSON array")
+            depth = _deeper(chunk, depth)
+            if depth > _DEEPEST:
+                raise DataError(f"{path}, row {number}: nested too deep: expected fields")
+            try:
+                parser.send(chunk) if chunk else parser.close()
+            except Exception as error:  # ijson's own, and ValueError of a number too long
+                fault = error
+            for value in found:
+                yield Row(f"row {number}", lambda value=value: value)  # type: ignore[misc]
+                number += 1
+            depth = 0 if found else depth  # brackets in captions do not add up
+            del found[:]
+            if fault:
+                at = lines + 1 + _line_breaks(chunk, fault)
+                raise DataError(f"{path}, line {at}: {_told(fault, number)}") from fault
+            if not chunk:
                 return
+            lines += chunk.count(b"\n")
 
 
-class _Window:
-    """The part of a JSON file that is being parsed; it grows when a value does not end in it."""
+def _deeper(chunk: bytes, depth: int) -> int:
+    """The deepest nesting of a chunk that starts at a depth; brackets in texts count too."""
+    deepest = depth
+    for bracket in chunk.translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest if deepest > _DEEPEST else max(depth, 0)
 
-    def __init__(self, path: Path, handle: TextIO) -> None:
-        self.path, self.handle = path, handle
-        self.text, self.position, self.lines = "", 0, 1
 
-    def grow(self, size: int = _CHUNK) -> bool:
-        """Drop what is parsed and read on; whether there was more."""
-        try:
-            more = self.handle.read(size)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{self.path}, after line {self.lines}: expected UTF-8") from error
-        self.lines += self.text.count("\n", 0, self.position)
-        self.text, self.position = self.text[self.position :] + more, 0
-        return bool(more)
+def _line_breaks(chunk: bytes, fault: Exception) -> int:
+    """How many lines of a chunk come before a fault, by the text that the parser shows of it."""
+    shown = str(fault.args[0] if fault.args else "").splitlines()
+    near = next((line.strip() for line in shown[1:] if line.strip()), "").encode()
+    at = chunk.find(near) if near else -1
+    return chunk.count(b"\n", 0, at if at >= 0 else len(chunk))
 
-    def peek(self) -> str:
-        """The next character that is not white space; "" at the end of the file."""
-        while True:
-            while self.position < len(self.text) and self.text[self.position].isspace():
-                self.position += 1
-            if self.position < len(self.text) or not self.grow():
-                return self.text[self.position : self.position + 1]
 
-    def take(self, expected: str) -> str:
-        """The next character, which has to be one of `expected`."""
-        found = self.peek()
-        if not found or found not in expected:
-            wanted = " or ".join(map(repr, expected))
-            self.fail(f"{found!r}" if found else "the end of the file", self.position, wanted)
-        self.position += 1
-        return found
-
-    def value(self, row: int) -> Any:
-        """The next JSON value."""
-        self.peek()
-        size = _CHUNK
-        while True:
-            try:
-                value, self.position = json.JSONDecoder().raw_decode(self.text, self.position)
-                return value
-            except json.JSONDecodeError as error:
-                if not self.grow(size):  # now the window holds the rest of the file
-                    self.fail(f"broken JSON in row {row} ({error.msg})", None, "a JSON value")
-                size *= 2
-
-    def fail(self, found: str, position: int | None, expected: str) -> NoReturn:
-        """Say where in the file it is."""
-        if position is None:
-            try:
-                json.JSONDecoder().raw_decode(self.text, self.position)
-            except json.JSONDecodeError as error:
-                position = error.pos
-        line = self.lines + self.text.count("\n", 0, position)
-        raise DataError(f"{self.path}, line {line}: {found}: expected {expected} of a JSON array")
+def _told(fault: Exception, row: int) -> str:
+    text = str(fault.args[0] if fault.args else fault).removeprefix("b'").split("\\n")[0]
+    text = text.splitlines()[0] if text else "unreadable"
+    if "UTF8" in text:
+        return f"row {row}: expected UTF-8: save the file as UTF-8"
+    if "trailing" in text:
+        return f"after the array's end, {row} rows: expected nothing after a JSON array"
+    return f"broken JSON in row {row} ({text}): expected a JSON array"
 
 
 def parse_json(content: bytes) -> Any:
@@ -281,11 +364,11 @@ def parse_json(content: bytes) -> Any:
         RowError: broken JSON (the column is named), no UTF-8, or nested beyond reason.
     """
     try:
-        return json.loads(content.decode())
-    except UnicodeDecodeError as error:
-        raise RowError(f"expected UTF-8: {error}") from error
+        return json.loads(decoded(content))
     except json.JSONDecodeError as error:
         raise RowError(f"broken JSON at column {error.colno}: {error.msg}") from error
+    except ValueError as error:
+        raise error if isinstance(error, RowError) else RowError(str(error)) from error
     except RecursionError as error:
         raise RowError("nested too deep: expected fields with texts and numbers") from error
 
@@ -297,11 +380,12 @@ def whole_json(path: Path, kind: type[T]) -> T:
         DataError: broken JSON, or another type at the top.
     """
     try:
-        stored = read_json(path)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8: {error}") from error
-    except ValueError as error:
-        raise DataError(str(error)) from error
+        stored = json.loads(decoded(path.read_bytes()))
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}"
+        raise DataError(f"{path}: broken JSON at {at}: {error.msg}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: {error}") from error
     if not isinstance(stored, kind):
         found = type(stored).__name__
         raise DataError(f"{path}: expected a JSON {kind.__name__} at the top, found a {found}")

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -91,12 +91,14 @@ class CaptionSet(_Rows):
         split: of the data set.
         items: in the order of the annotations.
         left_out: rows that are not used, with the reason.
+        folder: name of the folder or table of one's own data; "" for an official set.
     """
 
     name: str
     split: str
     items: tuple[CaptionedImage, ...]
     left_out: tuple[LeftOut, ...] = ()
+    folder: str = field(default="", compare=False, kw_only=True)
 
     def texts(self, *, limit: int | None = None, summary: bool = False) -> list[list[str]]:
         """The texts of each picture.
@@ -122,6 +124,7 @@ class RegionSet(_Rows):
     split: str
     items: tuple[PhotoRegion, ...]
     left_out: tuple[LeftOut, ...] = ()
+    folder: str = field(default="", compare=False, kw_only=True)
 
     def photos(self) -> list[Path]:
         """The distinct pictures, in order of first use."""
@@ -142,6 +145,7 @@ class LabelledSet(_Rows):
     items: tuple[LabelledImage, ...]
     class_names: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    folder: str = field(default="", compare=False, kw_only=True)
 
     def labels(self) -> Tensor:
         """The class of each picture, int64 [M]."""
@@ -176,7 +180,7 @@ def manifest(found: AnySet) -> dict[str, Any]:
     classes `[picture, label]`.
 
     Returns:
-        name, split, items, texts, left_out, sha256.
+        name, split, items, texts, left_out, sha256; for one's own data also folder.
     """
     digest, texts = hashlib.sha256(), 0
     for item in found.items:
@@ -190,7 +194,7 @@ def manifest(found: AnySet) -> dict[str, Any]:
         "texts": texts,
         "left_out": len(found.left_out),
         "sha256": digest.hexdigest(),
-    }
+    } | ({"folder": found.folder} if found.folder else {})
 
 
 def _line(item: CaptionedImage | PhotoRegion | LabelledImage) -> list[Any]:
