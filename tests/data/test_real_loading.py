@@ -574,7 +574,11 @@ def test_parquet_may_embed_its_pictures(tmp_path):
         ("mine.csv", "photo,caption\n1.jpg,A.\n", r"mine\.csv, line 2: no field 'image' or"),
         ("mine.csv", "image,caption\n1.jpg,A, b.\n", r"line 2: more cells than columns"),
         ("mine.csv", "image,caption\n1.jpg\n", r"line 2: .*caption=None: expected a text"),
-        ("mine.csv", b"image,caption\n1.jpg,\xff\n", r"mine\.csv, line 2: expected UTF-8, but byte 0xff"),
+        (
+            "mine.csv",
+            b"image,caption\n1.jpg,\xff\n",
+            r"mine\.csv, line 2: expected UTF-8, but byte 0xff",
+        ),
         (
             "mine.jsonl",
             '{"image": "1.jpg", "caption": 1}\n',

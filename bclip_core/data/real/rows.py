@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn, Protocol, TypeVar
 
-import ijson
+import ijson  # type: ignore[import-untyped,unused-ignore]
 
 from bclip_core.records.texts import is_blank
 
@@ -298,7 +298,7 @@ def json_array(path: Path) -> Iterator[Row]:
     Raises:
         DataError: not an array, broken JSON, or something after its end; line and row are named.
     """
-    number = depth = lines = 0
+    number = depth = 0
     with open_utf8(path) as handle:
         found = ijson.sendable_list()
         parser = ijson.items_coro(found, "item")
@@ -323,11 +323,11 @@ def json_array(path: Path) -> Iterator[Row]:
             depth = 0 if found else depth  # brackets in captions do not add up
             del found[:]
             if fault:
-                at = lines + 1 + _line_breaks(chunk, fault)
-                raise DataError(f"{path}, line {at}: {_told(fault, number)}") from fault
+                raise DataError(
+                    f"{path}, line {_line_of_fault(path)}: {_told(fault, number)}"
+                ) from fault
             if not chunk:
                 return
-            lines += chunk.count(b"\n")
 
 
 def _deeper(chunk: bytes, depth: int) -> int:
@@ -339,12 +339,25 @@ def _deeper(chunk: bytes, depth: int) -> int:
     return deepest if deepest > _DEEPEST else max(depth, 0)
 
 
-def _line_breaks(chunk: bytes, fault: Exception) -> int:
-    """How many lines of a chunk come before a fault, by the text that the parser shows of it."""
-    shown = str(fault.args[0] if fault.args else "").splitlines()
-    near = next((line.strip() for line in shown[1:] if line.strip()), "").encode()
-    at = chunk.find(near) if near else -1
-    return chunk.count(b"\n", 0, at if at >= 0 else len(chunk))
+def _line_of_fault(path: Path) -> int:
+    """Where a file stops being JSON, by a second pass: in pieces, then byte by byte."""
+    last, line, parser = b"", 1, ijson.basic_parse_coro(ijson.sendable_list())
+    with open_utf8(path) as handle:
+        for size in (_CHUNK, 1):
+            while last := handle.read(size):
+                try:
+                    parser.send(last)
+                except Exception:  # as in `json_array`
+                    break
+                line += last.count(b"\n")
+            if size == 1 or not last:
+                break
+            start = handle.tell() - len(last)
+            handle.seek(0)
+            parser = ijson.basic_parse_coro(ijson.sendable_list())
+            while handle.tell() < start:
+                parser.send(handle.read(min(_CHUNK, start - handle.tell())))
+    return line
 
 
 def _told(fault: Exception, row: int) -> str:

@@ -18,10 +18,12 @@ def read(place: Place) -> Source:
     """The rows that are held out, or for training all that follow."""
     path = place.file(FILE)
     first, stop = (HELD_OUT, None) if place.split == "train" else (0, HELD_OUT)
-    rows = itertools.islice(json_array(path), first, stop)
-    return Source(
-        path, (Row(row.place, lambda row=row: _row(row.value())) for row in rows), place.folder
-    )  # type: ignore[misc]
+    rows = map(_changed, itertools.islice(json_array(path), first, stop))
+    return Source(path, rows, place.folder)
+
+
+def _changed(row: Row) -> Row:
+    return Row(row.place, lambda: _row(row.value()))
 
 
 def _row(row: Any) -> dict[str, Any]:
