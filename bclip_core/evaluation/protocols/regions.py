@@ -64,7 +64,7 @@ def measure_regions(
         captions = [next(per_item) for _ in regions.items]
         region = _region_features(model, patches, rows, regions)
         scores = {"dense": region_scores(region, captions)}
-        several = len(rows.unique()) > 1  # else there is no other picture to look at
+        several = len(set(rows.tolist())) > 1  # else there is no other picture to look at
         blind = {"dense": blind_region_accuracy(region, captions, rows)} if several else {}
         if model.pooler is not None:
             scores["pooled"] = pooled_caption_scores(model, patches, rows, captions)
