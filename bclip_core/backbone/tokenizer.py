@@ -15,6 +15,8 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
+from bclip_core.records.texts import is_blank
+
 # Printable ASCII and common white space without "&" and "<". Other texts go through the repair of
 # encodings, control characters and HTML entities, which looks beyond single words.
 _PLAIN = re.compile(r"[ \t\n\r!-%'-;=-~]*")
@@ -64,7 +66,7 @@ class Tokenizer:
                     known = self._words[word] = self._bpe.encode(word)
                 ids += known
         else:
-            ids = self._bpe.encode(text)
+            ids = [] if is_blank(text) else self._bpe.encode(text)
         if not ids:
             raise ValueError(f"text={text!r}: expected at least one visible character")
         return ids

@@ -14,7 +14,6 @@ from bclip_core.captions.hierarchy import (
 from bclip_core.captions.phrases import (
     PhraseExtractor,
     TaggedSentence,
-    is_blank,
     phrases_of,
     text_key,
 )
@@ -47,6 +46,5 @@ __all__ = [
     "sample_texts",
     "split_sentences",
     "tag_doc",
-    "is_blank",
     "text_key",
 ]

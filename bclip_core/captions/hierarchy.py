@@ -14,6 +14,7 @@ from bclip_core.captions.phrases import PhraseExtractor, distinct
 from bclip_core.captions.rules import RuleBasedExtractor
 from bclip_core.captions.sentences import split_sentences
 from bclip_core.captions.spacy_tagger import SpacyExtractor, is_installed
+from bclip_core.records.texts import is_blank
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ def decompose(caption: str, extractor: PhraseExtractor | None = None) -> TextHie
     Raises:
         ValueError: the caption is empty, blank or no string.
     """
-    if not isinstance(caption, str) or not caption.strip():
+    if not isinstance(caption, str) or is_blank(caption):
         raise ValueError(f"caption={caption!r}: expected a text that is not empty")
     extract = extractor or default_extractor()
-    sentences = tuple(split_sentences(caption))
+    sentences = tuple(s for s in split_sentences(caption) if not is_blank(s))
     per_sentence = tuple(tuple(extract(sentence)) for sentence in sentences)
     phrases = tuple(distinct(chain.from_iterable(per_sentence)))
     return TextHierarchy(caption, sentences, phrases, per_sentence)

@@ -15,13 +15,12 @@ same. They follow the authors' code and mend what it damages; each difference is
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-import ftfy
+from bclip_core.records.texts import clean_text
 
 Span = tuple[int, int]  # words [start, end)
 
@@ -75,20 +74,8 @@ class TaggedSentence:
 
 
 def text_key(text: str) -> str:
-    """What a CLIP tokenizer tells texts apart by: repaired, lower case, white space folded.
-
-    Encodings and HTML entities are repaired before the case is lost, as the tokenizer does it:
-    "Ã‰" is "É", and "ã‰" would be nothing.
-    """
-    folded = " ".join(text.split())
-    if not (folded.isascii() and folded.isprintable()) or "&" in folded or "<" in folded:
-        folded = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return " ".join(folded.lower().split())
-
-
-def is_blank(text: str) -> bool:
-    """Whether nothing of a text is left for a model: white space, entities and controls of it."""
-    return not text_key(text)
+    """What a CLIP tokenizer tells texts apart by: repaired, white space folded, lower case."""
+    return clean_text(text).lower()
 
 
 def distinct(texts: Iterable[str]) -> list[str]:

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from bclip_core.backbone import Tokenizer
-from bclip_core.captions import SampledTexts, is_blank, sample_texts, text_key
+from bclip_core.captions import SampledTexts, sample_texts, text_key
 from bclip_core.config import TextConfig
 from bclip_core.data.images import BrokenImageError, decode_images, decode_row, undecoded
 from bclip_core.model import TextBatch
 from bclip_core.records.processes import end_with
+from bclip_core.records.texts import is_blank
 
 REQUIRED_COLUMNS = ("id", "image", "caption", "short_captions", "sentences", "phrases")
 

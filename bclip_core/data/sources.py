@@ -5,7 +5,7 @@ from __future__ import annotations
 import datasets
 
 from bclip_core.config import ConfigError, DataConfig
-from bclip_core.data.real.catalogue import TRAINABLE
+from bclip_core.data.real.data_sets import TRAINABLE
 from bclip_core.data.real.loading import get, load_captions
 from bclip_core.data.real.rows import DataError, LayoutError
 from bclip_core.data.real.training import training_rows
@@ -42,8 +42,8 @@ def _real(config: DataConfig, split: str) -> datasets.Dataset:
             images=config.images or None,
             missing=config.bad_rows,
             on_error=config.bad_rows,
-            limit=getattr(config, split),
             links=config.links,
+            limit=getattr(config, split),
         )
     except (DataError, LayoutError) as error:
         raise ConfigError(str(error)) from error

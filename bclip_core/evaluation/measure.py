@@ -94,7 +94,7 @@ def measure(
 
     Args:
         model: in eval mode afterwards.
-        data_set: a name of `real.BENCHMARKS`.
+        data_set: a name of `real.DATA_SETS`.
         root: its folder; None takes it below $BCLIP_DATA.
         images: folder of its pictures where they lie elsewhere.
         allow_missing: use the pictures that are there, instead of refusing an incomplete folder.
@@ -250,7 +250,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m bclip_core.evaluation", description="One checkpoint on one data set."
     )
-    made.add_argument("--data-set", required=True, help="one of " + ", ".join(real.BENCHMARKS))
+    made.add_argument("--data-set", required=True, help="one of " + ", ".join(real.DATA_SETS))
     made.add_argument("--root", type=Path, help="its folder (default: below $BCLIP_DATA)")
     made.add_argument("--images", type=Path, help="folder of its pictures, where elsewhere")
     made.add_argument("--split", default="", help="default: test; all levels of FG-OVD")

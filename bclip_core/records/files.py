@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 REPOSITORY = Path(__file__).resolve().parents[2]
 _WHAT_TO_DO = {
     **dict.fromkeys(
@@ -25,6 +26,15 @@ _WHAT_TO_DO = {
         "choose a folder that can be written ($BCLIP_RUNS for runs, $BCLIP_CACHE for caches)",
     ),
 }
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's: `._x.jpg`, `.ipynb_checkpoints`, `__MACOSX`.
+
+    Args:
+        name: of the file, or its path below the folder that is listed.
+    """
+    return any(part.startswith(".") or part.lower() in _LEFT_BEHIND for part in Path(name).parts)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -149,19 +159,6 @@ def read_record(path: Path, *fields: str) -> dict[str, Any]:
             "make it again, or remove it"
         )
     return found
-
-
-_LEFT_BY_SYSTEMS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
-
-
-def is_hidden(path: Path | str) -> bool:
-    """Whether a path below a folder of data is no data: what systems and editors leave behind.
-
-    `._photo.jpg` of macOS, `.ipynb_checkpoints`, `__MACOSX`, `Thumbs.db` and everything else whose
-    name, or whose folder's name, begins with a dot.
-    """
-    parts = Path(path).parts
-    return any(part.startswith(".") or part in _LEFT_BY_SYSTEMS for part in parts)
 
 
 def sha256(path: Path) -> str:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bclip_core.data.real import CaptionedImage, DataError, LayoutError
+from bclip_core.data.real import CaptionedImage, DataError, LayoutError, rows
 from bclip_core.data.real.folder import PictureRoot
 from bclip_core.data.real.rows import (
     MissingPicture,
@@ -22,43 +22,44 @@ from bclip_core.data.real.rows import (
 ROWS = [{"n": n, "text": 'a "quoted", [bracketed] \\ text é\n' * n} for n in range(12)]
 
 
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("chunk", [1, 2, 7, 64, 1 << 20])
 @pytest.mark.parametrize("indent", [None, 1])
-def test_an_array_is_streamed_as_it_is_read_whole(tmp_path, indent, mark):
+def test_an_array_is_read_the_same_in_pieces_of_any_size(tmp_path, monkeypatch, chunk, indent):
+    monkeypatch.setattr(rows, "_CHUNK", chunk)
     path = tmp_path / "rows.json"
-    path.write_bytes(mark + f" \n{json.dumps(ROWS, indent=indent)}\n".encode())
+    path.write_text(f" \n{json.dumps(ROWS, indent=indent)}\n", encoding="utf-8")
     found = list(json_array(path))
     assert [row.value() for row in found] == ROWS == whole_json(path, list)
     assert [row.place for row in found][:2] == ["row 0", "row 1"]
 
 
-def test_the_start_of_a_broken_array_is_read(tmp_path):
+def test_the_start_of_an_array_is_read_without_its_end(tmp_path):
     path = tmp_path / "rows.json"
     path.write_text('[{"n": 0},\n{"n": 1}, broken')
     rows = json_array(path)
     assert [next(rows).value(), next(rows).value()] == [{"n": 0}, {"n": 1}]
-    with pytest.raises(DataError, match=r"rows\.json, line 2, row 2: broken JSON: Expecting"):
+    with pytest.raises(DataError, match=r"rows\.json, line 2: broken JSON in row 2 \(lexical"):
         next(rows)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", ": the file is empty: expected '\\['"),
-        ('{"a": 1}', ": '{': expected '\\['"),
-        ('[\n{"a": 1}\n', ", line 3, row 1: broken JSON"),
-        ('[\n{"a": 1}\n{"a": 2}]', ", line 3, row 1: broken JSON"),
-        ('[\n{"a": 1},\n\n{"a": tru}]', ", line 4, row 1: broken JSON"),
-        ('[{"a": 1},]', ", line 1, row 1: broken JSON"),
-        ('[{"a": 1}]\n[{"a": 2}]', ", line 2, row 1: broken JSON: Extra data .nothing may follow"),
-        ("[" * 200_000, ": nested more than 100 deep"),
-        ('[{"a": ' * 150, ": nested more than 100 deep"),
+        ("", "line 1: broken JSON in row 0 .*premature EOF"),
+        ('{"a": 1}', "line 1: '{': expected '\\['"),
+        ('[\n{"a": 1}\n', "line 3: broken JSON in row 1 .*premature EOF"),
+        ('[\n{"a": 1}\n{"a": 2}]', "line 3: broken JSON in row 1 .*expect ',' or '\\]'"),
+        ('[\n{"a": 1},\n\n{"a": tru}]', "line 4: broken JSON in row 1"),
+        ('[{"a": 1},]', "line 1: broken JSON in row 1"),
+        ('[{"a": 1}]\n\n[{"a": 2}]', "line 3: after the array's end, 1 rows"),
     ],
 )
-def test_a_broken_array_is_named_with_line_and_row(tmp_path, text, message):
+@pytest.mark.parametrize("chunk", [1, 1 << 20])
+def test_a_broken_array_is_named_with_its_line(tmp_path, monkeypatch, chunk, text, message):
+    monkeypatch.setattr(rows, "_CHUNK", chunk)
     path = tmp_path / "rows.json"
     path.write_text(text)
-    with pytest.raises(DataError, match=rf"rows\.json{message}"):
+    with pytest.raises(DataError, match=rf"rows\.json, {message}"):
         list(json_array(path))
 
 
@@ -114,11 +115,11 @@ def test_what_is_not_utf_8_is_named(tmp_path):
     path = tmp_path / "rows.json"
     path.write_bytes(b'[{"a": "\xff"}]')
     for reader in (lambda: list(json_array(path)), lambda: whole_json(path, list)):
-        with pytest.raises(DataError, match=r"rows\.json.*: .*is no UTF-8"):
+        with pytest.raises(DataError, match=r"rows\.json.*: expected UTF-8"):
             reader()
     path.write_bytes(b'{"a": "\xff"}\n')
     (row,) = json_lines(path)
-    with pytest.raises(RowError, match="is no UTF-8"):
+    with pytest.raises(RowError, match="expected UTF-8"):
         row.value()
     path.write_bytes(b"[" * 100_000)
     (row,) = json_lines(path)
@@ -126,7 +127,7 @@ def test_what_is_not_utf_8_is_named(tmp_path):
         row.value()
 
 
-def item(row):
+def item(row, drop):
     return CaptionedImage(field_of(row, "id", str), b"", (text_of(row.get("caption"), "caption"),))
 
 
@@ -144,13 +145,13 @@ def test_bad_rows_stop_or_are_left_out_named(tmp_path):
         gather(path, rows, item, Options(example="RIGHT"))
     items, left_out = gather(path, json_lines(path), item, Options(on_error="skip"))
     assert [found.id for found in items] == ["a", "c"]
-    assert [one.place for one in left_out] == ["line 3", "line 4", "line 5"]
+    assert [place for place, _ in left_out] == ["line 3", "line 4", "line 5"]
     assert "caption=7: expected a text" in left_out[1].reason
     assert "id 'a' is taken by line 1: expected each id once" in left_out[2].reason
 
 
 def test_known_faults_are_left_out_and_no_others(tmp_path):
-    def build(row):
+    def build(row, drop):
         raise RowError(f"picture {row!r}: caption='': expected a text")
 
     options = Options(known={"b": "known fault"})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bclip_core.data.real import BENCHMARKS
+from bclip_core.data.real import DATA_SETS
 from bclip_core.records.files import write_json
 from bclip_core.records.results import REFERENCE_FOLDER
 from bclip_core.studies.papers import (
@@ -49,7 +49,7 @@ def test_the_published_numbers_are_the_stated_ones() -> None:
     for row in PUBLISHED:
         found.setdefault((row.model, row.data_set), []).append(row.value)
         assert row.source
-        assert row.data_set in BENCHMARKS
+        assert row.data_set in DATA_SETS
     assert found == STATED
 
 

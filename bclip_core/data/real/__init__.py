@@ -1,9 +1,9 @@
 """The real data sets: one record each, loaders from official layouts, manifests."""
 
-from bclip_core.data.real.catalogue import BENCHMARKS, TRAINABLE
+from bclip_core.data.real.data_sets import DATA_SETS, TRAINABLE
 from bclip_core.data.real.hub import as_set, load_hub
 from bclip_core.data.real.loading import get, load_captions, load_labelled, load_regions
-from bclip_core.data.real.record import Benchmark, Hub, as_table, description
+from bclip_core.data.real.record import DataSet, Hub, as_table, description
 from bclip_core.data.real.rows import DataError, LayoutError, LeftOut
 from bclip_core.data.real.sets import (
     CaptionedImage,
@@ -17,12 +17,12 @@ from bclip_core.data.real.sets import (
 from bclip_core.data.real.training import training_rows
 
 __all__ = [
-    "BENCHMARKS",
+    "DATA_SETS",
     "TRAINABLE",
-    "Benchmark",
     "CaptionSet",
     "CaptionedImage",
     "DataError",
+    "DataSet",
     "Hub",
     "LabelledImage",
     "LabelledSet",
@@ -54,4 +54,4 @@ def describe(name: str) -> str:
 
 def table() -> str:
     """Markdown: a row per data set."""
-    return as_table(BENCHMARKS)
+    return as_table(DATA_SETS)

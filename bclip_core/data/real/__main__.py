@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bclip_core.data import real
-from bclip_core.data.real.catalogue import BENCHMARKS
+from bclip_core.data.real.data_sets import DATA_SETS
 from bclip_core.data.real.rows import DataError, LayoutError
 
 _LOADERS: dict[str, Any] = {
@@ -23,10 +23,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bclip_core.data.real", description=main.__doc__
     )
-    parser.add_argument("name", nargs="?", help="one of " + ", ".join(BENCHMARKS))
+    parser.add_argument("name", nargs="?", help="one of " + ", ".join(DATA_SETS))
     parser.add_argument("--folder", type=Path, help="check the data set that lies there")
     parser.add_argument("--split", help="of the data set (default: its first)")
     parser.add_argument("--on-error", default="raise", help="'skip' leaves malformed rows out")
+    parser.add_argument("--links", default="inside", help="'follow' reads behind links")
     given = parser.parse_args(arguments)
     if given.name is None:
         print(real.table())
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         record = real.get(given.name)
         split = given.split or next(iter(record.splits))
         load = _LOADERS[record.task]
-        found = load(given.name, given.folder, split, on_error=given.on_error)
+        found = load(given.name, given.folder, split, on_error=given.on_error, links=given.links)
         print(json.dumps(real.manifest(found), indent=1))
 
 

@@ -1,84 +1,68 @@
-"""Where files of a data set may be: inside its folder, and nowhere else unless that is asked for.
-
-One rule for pictures, captions and tables alike: a link that leads out of the folder is refused,
-`links="follow"` allows it (a snapshot of Hugging Face's cache is nothing but such links). A name
-that climbs out ("../x.jpg") is refused always.
-"""
+"""Where files of a data set may be: inside its folder, and behind a link only when asked for."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from bclip_core.data.real.rows import (
+    DataError,
     LayoutError,
     MissingPicture,
     RowError,
     decoded,
     require_unicode,
 )
+from bclip_core.records.files import is_hidden
 
 LINKS = ("inside", "follow")
 
 
-def leads_out(path: Path, folder: Path) -> bool:
-    """Whether a path leads out of a folder by a link.
+def refuse_link(path: Path, root: Path, links: str, what: str) -> None:
+    """The one rule for pictures and texts: a link may not leave the folder unless it is asked for.
 
     Raises:
-        RowError: a loop of links.
+        RowError: it does, or links lead in a circle.
     """
     try:
-        return not path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError) as error:  # RuntimeError before Python 3.13
-        raise RowError(f"{path}: a loop of links") from error
-
-
-def require_inside(path: Path, folder: Path, links: str) -> Path:
-    """`path`, unless it leads out of the folder by a link and links are not followed.
-
-    Raises:
-        RowError: it does, or is a loop of links.
-    """
-    if leads_out(path, folder) and links != "follow":
+        real = path.resolve(strict=True)
+    except FileNotFoundError:
+        real = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise RowError(f"{what}: links lead in a circle: {error}") from error
+    if links == "inside" and not real.is_relative_to(root.resolve()):
         raise RowError(
-            f"{path.name!r}: a link leads out of {folder}, which is refused; "
-            "links='follow' allows it"
+            f"{what}: a link leads out of {root}, which is refused; "
+            'links="follow" follows it, or give the folder that really holds the files'
         )
-    return path
-
-
-def read_text(path: Path, folder: Path, links: str) -> str:
-    """A caption file below a folder.
-
-    Raises:
-        RowError: it leads out of the folder (see `require_inside`), or is neither UTF-8 nor UTF-16.
-    """
-    return decoded(require_inside(path, folder, links).read_bytes(), f"file {path.name!r}")
 
 
 class PictureRoot:
-    """The folder that holds a data set's pictures; nothing outside it is ever opened.
+    """The folder that holds a data set's pictures; nothing outside it is opened unasked.
 
     Args:
         folder: of the pictures; it may be a link itself.
         look: whether a picture has to be on disk.
-        links: "inside", or "follow" those that lead out of the folder.
+        links: "inside" refuses links that lead out of the folder; "follow" follows them.
 
     Raises:
         LayoutError: `look`, and there is no such folder.
+        ValueError: `links` is neither.
     """
 
     def __init__(
         self, folder: str | os.PathLike[str], look: bool = True, links: str = "inside"
     ) -> None:
         if links not in LINKS:
-            raise ValueError(f"links={links!r}: expected 'inside' or 'follow'")
+            raise ValueError(f"links={links!r}: expected one of {', '.join(map(repr, LINKS))}")
         self.folder = Path(folder)
-        self.look, self.links = look, links
+        self.look = look
+        self.links = links
         if look and not self.folder.is_dir():
             raise LayoutError(f"{self.folder}: expected the folder of the pictures")
-        self._folders = dict[str, Path | None]()  # resolving every file's path would be slow
+        self._folders = set[str]()  # resolving every file's path would be slow
 
     def path(self, name: str) -> Path:
         """The picture of that name.
@@ -94,35 +78,71 @@ class PictureRoot:
         if climbs or file in ("", "."):
             raise RowError(f"picture {name!r}: expected a path inside {self.folder}")
         if place not in self._folders:
-            self._folders[place] = self._inside(self.folder / place)
-        folder = self._folders[place]
-        path = folder / file if folder else None
+            refuse_link(self.folder / place, self.folder, self.links, f"picture {name!r}")
+            self._folders.add(place)
+        path = self.folder / place / file
         try:
-            mode = path.lstat().st_mode if path else 0
+            mode = path.lstat().st_mode
         except OSError:
             mode = 0
-        if path is not None and stat.S_ISLNK(mode):
-            path = self._inside(path)
-        if path is None:
-            raise RowError(
-                f"picture {name!r}: a link leads out of {self.folder}, which is refused; "
-                "give the folder that really holds the pictures, or links='follow'"
-            )
+        if stat.S_ISLNK(mode):
+            refuse_link(path, self.folder, self.links, f"picture {name!r}")
         if self.look and not (stat.S_ISREG(mode) or os.path.isfile(path)):
             raise MissingPicture(path, name)
         return path
 
-    def _inside(self, path: Path) -> Path | None:
-        """`path`, unless it leads out of the folder."""
-        return path if self.links == "follow" or not leads_out(path, self.folder) else None
 
-
-def require_file(path: Path, layout: str) -> Path:
+def require_file(path: Path, layout: str, root: Path, links: str = "inside") -> Path:
     """`path`, if it is a file; else an error that shows the expected layout.
 
     Raises:
         LayoutError: it is not there.
+        DataError: it is a link out of its folder, and these are not followed.
     """
+    try:
+        refuse_link(path, root, links, str(path))
+    except RowError as error:
+        raise DataError(str(error)) from error
     if not path.is_file():
         raise LayoutError(f"{path}: no such file; expected layout:\n{layout}")
     return path
+
+
+def read_text(path: Path, root: Path, links: str) -> str:
+    """A small text file whole, by the rule of links.
+
+    Raises:
+        RowError: it leads out of `root`, cannot be read, or is no UTF-8; the file is named.
+    """
+    refuse_link(path, root, links, f"text {path.name}")
+    try:
+        return decoded(path.read_bytes())
+    except RowError as error:
+        raise RowError(f"text {path}: {error}") from error
+    except OSError as error:
+        raise RowError(f"text {path} cannot be read: {error}") from error
+
+
+def visible(folder: Path) -> list[Path]:
+    """What lies in a folder by name, without what Jupyter, macOS and Windows leave there."""
+    return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+
+
+def walk(root: Path, links: str) -> Iterator[tuple[Path, str]]:
+    """Every visible file below a folder by name, each with "" or why its folder is not entered.
+
+    Folders that are links are entered when links are followed, unless they lead in a circle.
+    """
+    yield from _walk(root, links, (root.resolve(),))
+
+
+def _walk(folder: Path, links: str, above: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
+    for path in visible(folder):
+        if not path.is_dir():
+            yield path, ""
+        elif path.is_symlink() and links != "follow":
+            yield path, 'a folder that is a link is not entered; links="follow" follows it'
+        elif (real := path.resolve()) in above:
+            yield path, f"a folder that is a link in a circle, to {real}"
+        else:
+            yield from _walk(path, links, (*above, real))

@@ -9,16 +9,18 @@ from typing import Any
 
 import datasets
 
+from bclip_core.data.real.folder import PictureRoot
+from bclip_core.data.real.layouts import caption_builder
 from bclip_core.data.real.loading import get
-from bclip_core.data.real.locate import HELD_OUT
 from bclip_core.data.real.record import choose
+from bclip_core.data.real.rows import DataError, Drop, Options, Row, RowError, gather
 from bclip_core.data.real.sets import (
-    CaptionedImage,
     CaptionSet,
     LabelledImage,
     LabelledSet,
-    Picture,
 )
+from bclip_core.data.real.sharegpt4v import HELD_OUT, answer_of
+from bclip_core.records.texts import is_blank
 
 
 def load_hub(
@@ -43,10 +45,10 @@ def load_hub(
         ConnectionError: the hub cannot be reached, or does not have it; what to do is said.
         FileNotFoundError: `source` is a folder without such files.
     """
-    benchmark = get(name)
-    hub = benchmark.hub
+    record = get(name)
+    hub = record.hub
     if hub is None:
-        raise ValueError(f"data set {name!r} is on no hub that we know of: see {benchmark.source}")
+        raise ValueError(f"data set {name!r} is on no hub that we know of: see {record.source}")
     theirs: str = choose(dict(hub.splits), split, f"{name} on its hub: split")
     place = os.fspath(source) if source is not None else hub.source
     config = hub.config if source is None else ""
@@ -64,7 +66,7 @@ def load_hub(
     features = found.features and found.features.copy()  # None: a stream that knows none yet
     if features:
         features["captions"] = datasets.List(datasets.Value("string"))
-    return found.map(_as_list, input_columns="captions", features=features)
+    return found.map(_as_list, with_indices=True, input_columns="captions", features=features)
 
 
 def _loaded(place: str, config: str, split: str, streaming: bool, name: str) -> Any:
@@ -83,39 +85,71 @@ def _loaded(place: str, config: str, split: str, streaming: bool, name: str) -> 
         ) from error
 
 
-def as_set(data: Any, name: str, split: str = "test") -> CaptionSet | LabelledSet:
+def as_set(
+    data: Any, name: str, split: str = "test", *, on_error: str = "raise"
+) -> CaptionSet | LabelledSet:
     """What `load_hub` gave as a set for evaluation; its pictures are held in memory, encoded.
+
+    Args:
+        data: as `load_hub` gave it.
+        name: of the data set.
+        split: of the data set.
+        on_error: a row without a picture or a caption: "raise", or "skip" leaves it out, named.
 
     Raises:
         ValueError: the hub has no pictures of this data set.
+        DataError: a malformed row.
     """
     if "image" not in (data.features or ()):
         raise ValueError(f"data set {name!r}: its hub has no pictures")
-    items: list[Any] = []
-    for number, row in enumerate(data.cast_column("image", datasets.Image(decode=False))):
-        content = _content(row["image"])
-        identity = str(row.get("id", f"{number:05d}"))
-        if "label" in row:
-            items.append(LabelledImage(identity, content, row["label"]))
-        else:
-            items.append(CaptionedImage(identity, content, tuple(row["captions"])))
-    if "label" not in data.features:
-        return CaptionSet(name, split, tuple(items))
+    record, labelled = get(name), "label" in data.features
+    options = Options("raise", on_error, record.known)
+    stored = data.cast_column("image", datasets.Image(decode=False))
+    rows = (
+        Row(f"row {n}", lambda n=n, row=row: _row(n, row))  # type: ignore[misc]
+        for n, row in enumerate(stored)
+    )
+    of_caption = caption_builder(PictureRoot("hub", look=False))
+
+    def build(row: Any, drop: Drop) -> Any:
+        if not labelled:
+            return of_caption(row, drop)
+        if row["label"] is None or row["label"] < 0:
+            raise RowError(f"picture {row['image']!r}: label={row['label']}: expected a class")
+        return LabelledImage(row["image"], row["bytes"], row["label"])
+
+    items, left_out = gather(Path(f"{name} on its hub"), rows, build, options)
+    if left_out:
+        print(f"{name} {split}: left out {len(left_out):,} rows, such as {left_out[0]}")
+    if not labelled:
+        return CaptionSet(name, split, items, left_out)
     names = tuple(text.replace("_", " ") for text in getattr(data.features["label"], "names", ()))
-    return LabelledSet(name, split, tuple(items), names)
+    return LabelledSet(name, split, items, names, left_out)
 
 
-def _content(stored: Any) -> Picture:
+def _row(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    identity = str(row.get("id", f"{number:05d}"))
+    if row["image"] is None:
+        raise RowError(f"picture {identity!r}: expected its content, found none")
+    found = {"image": identity, "bytes": _content(row["image"])}
+    return found | {"caption": row.get("captions"), "label": row.get("label")}
+
+
+def _content(stored: Any) -> bytes:
     """A picture as it is stored; one that a stream has decoded already becomes a PNG."""
     if isinstance(stored, dict):
-        return stored["bytes"] or Path(stored["path"])
+        return stored["bytes"] or Path(stored["path"]).read_bytes()
     buffer = io.BytesIO()
     stored.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
-def _as_list(captions: Any) -> dict[str, list[str]]:
+def _as_list(captions: Any, row: int) -> dict[str, list[str]]:
     """Captions of one picture: lines of a text, or the answer of a conversation."""
     if isinstance(captions, str):
-        return {"captions": [line.strip() for line in captions.splitlines() if line.strip()]}
-    return {"captions": [" ".join(captions[1]["value"].split())]}
+        lines = captions.removeprefix("\ufeff").splitlines()
+        return {"captions": [line.strip() for line in lines if not is_blank(line)]}
+    try:
+        return {"captions": [" ".join(answer_of(captions).split())]}
+    except RowError as error:
+        raise DataError(f"row {row}: {error}") from error

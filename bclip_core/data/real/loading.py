@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from bclip_core.data.real import captions, labelled, regions
-from bclip_core.data.real.catalogue import BENCHMARKS
-from bclip_core.data.real.folder import PictureRoot, require_inside
-from bclip_core.data.real.locate import caption_source, region_source
-from bclip_core.data.real.record import Benchmark, choose, layout_error
-from bclip_core.data.real.rows import DataError, LayoutError, Options, RowError, gather
+from bclip_core.data.real import layouts
+from bclip_core.data.real.data_sets import DATA_SETS
+from bclip_core.data.real.fgovd import region_builder
+from bclip_core.data.real.folder import PictureRoot
+from bclip_core.data.real.record import DataSet, Place, Source, choose, layout_error
+from bclip_core.data.real.rows import LayoutError, Options, gather
 from bclip_core.data.real.sets import AnySet, CaptionSet, LabelledSet, RegionSet
 
 DATA_VARIABLE = "BCLIP_DATA"
@@ -22,13 +21,13 @@ Folder = str | os.PathLike[str]
 Loaded = TypeVar("Loaded", bound=AnySet)
 
 
-def get(name: str) -> Benchmark:
+def get(name: str) -> DataSet:
     """The record of a data set.
 
     Raises:
         ValueError: unknown; the message lists the known ones.
     """
-    found: Benchmark = choose(BENCHMARKS, name, "data set")
+    found: DataSet = choose(DATA_SETS, name, "data set")
     return found
 
 
@@ -40,8 +39,8 @@ def load_captions(
     images: Folder | None = None,
     missing: str = "raise",
     on_error: str = "raise",
-    limit: int | None = None,
     links: str = "inside",
+    limit: int | None = None,
 ) -> CaptionSet:
     """The captioned pictures of a data set; says how many of how many.
 
@@ -52,23 +51,23 @@ def load_captions(
         images: folder of the pictures, when they are not where the layout has them.
         missing: a picture that is not on disk: "raise", "skip" or "ignore", see `Options`.
         on_error: a malformed row: "raise" or "skip".
+        links: "inside" refuses files behind links that leave the folder; "follow" reads them, as a
+            snapshot of a hub needs, which is links alone.
         limit: read the first so many rows only.
-        links: "inside" refuses links that lead out of the folder, "follow" allows them.
 
     Raises:
         ValueError: unknown data set or split, or one of another task.
         LayoutError: a file, folder or picture is not where it is expected, or no row can be used.
         DataError: a malformed row.
     """
-    benchmark, folder = _opened(name, "captions", root, split)
-    source, rows, place = caption_source(benchmark, folder, split, links)
-    _require_inside(source, folder, links)
-    options = Options(missing, on_error, benchmark.known, benchmark.example)
-    pictures = _pictures(benchmark, images or place, options, links)
-    build = captions.builder(pictures, benchmark.captions, skip=on_error == "skip")
-    found = gather(source, itertools.islice(rows, limit), build, options)
+    place = _opened(name, "captions", root, split, links)
+    record, source = place.record, place.record.read(place)
+    options = _options(record, missing, on_error)
+    build = layouts.caption_builder(_pictures(place, source, images, options), record.captions)
+    found = gather(source.file, itertools.islice(source.rows, limit), build, options)
     whole = limit is None or sum(map(len, found)) < limit
-    return _reported(CaptionSet(name, split, *found, whole), benchmark, limit)
+    items = CaptionSet(name, split, *found, whole, folder=_folder(place))
+    return _reported(items, record, limit)
 
 
 def load_regions(
@@ -85,13 +84,11 @@ def load_regions(
 
     `images` is the folder above `train2017` and `val2017`; None takes `coco` beside `root`.
     """
-    benchmark, folder = _opened(name, "regions", root, split)
-    source, rows, place = region_source(benchmark, folder, split)
-    _require_inside(source, folder, links)
-    options = Options(missing, on_error, benchmark.known, benchmark.example)
-    pictures = _pictures(benchmark, images or place, options, links)
-    found = gather(source, rows, regions.builder(pictures), options)
-    return _reported(RegionSet(name, split, *found), benchmark)
+    place = _opened(name, "regions", root, split, links)
+    source, options = place.record.read(place), _options(place.record, missing, on_error)
+    build = region_builder(_pictures(place, source, images, options))
+    found = gather(source.file, source.rows, build, options)
+    return _reported(RegionSet(name, split, *found, folder=_folder(place)), place.record)
 
 
 def load_labelled(
@@ -103,62 +100,54 @@ def load_labelled(
     links: str = "inside",
 ) -> LabelledSet:
     """The pictures of named classes; arguments and errors as `load_captions`."""
-    benchmark, folder = _opened(name, "classes", root, split)
-    options = Options("raise", on_error, benchmark.known)
-    build: Callable[[Any], Any] = labelled.builder(PictureRoot(folder, links=links))
-    names: tuple[str, ...] = ()
-    if name == "imagenet-v2":
-        rows = labelled.folders(folder, labelled.imagenet_v2_label)
-    elif name == "imagenet-o":
-        classes = labelled.imagenet_o_classes(folder, benchmark.layout)
-        names, order = tuple(classes.values()), {wnid: i for i, wnid in enumerate(classes)}
-        rows = labelled.folders(folder, lambda wnid: order.get(wnid, -1))
-    else:
-        rows, names = labelled.cifar(folder, name, benchmark.layout)
-        build = labelled.as_read
-    items, left_out = gather(folder, rows, build, options)
-    return _reported(LabelledSet(name, split, items, names, left_out), benchmark)
+    place = _opened(name, "classes", root, split, links)
+    source, options = place.record.read(place), _options(place.record, "raise", on_error)
+    build = layouts.class_builder(_pictures(place, source, None, options))
+    items, left_out = gather(source.file, source.rows, build, options)
+    found = LabelledSet(name, split, items, source.class_names, left_out, folder=_folder(place))
+    return _reported(found, place.record)
 
 
-def _opened(name: str, task: str, root: Folder | None, split: str) -> tuple[Benchmark, Path]:
-    benchmark = get(name)
-    if benchmark.task != task:
-        raise ValueError(f"data set {name!r} has the task {benchmark.task!r}: expected {task!r}")
-    choose(dict(benchmark.splits), split, f"{name}: split")
+def _options(record: DataSet, missing: str, on_error: str) -> Options:
+    return Options(missing, on_error, record.known, record.example, record.rows_share_pictures)
+
+
+def _opened(name: str, task: str, root: Folder | None, split: str, links: str) -> Place:
+    record = get(name)
+    if record.task != task:
+        raise ValueError(f"data set {name!r} has the task {record.task!r}: expected {task!r}")
+    choose(dict(record.splits), split, f"{name}: split")
     if root is None and DATA_VARIABLE not in os.environ:
-        raise layout_error(benchmark, f"expected its folder, or ${DATA_VARIABLE} above it")
-    folder = Path(root or Path(os.environ[DATA_VARIABLE]) / benchmark.folder)
+        raise layout_error(record, f"expected its folder, or ${DATA_VARIABLE} above it")
+    folder = Path(root or Path(os.environ[DATA_VARIABLE]) / record.folder)
     if not folder.is_dir() and not (name == "pairs" and folder.is_file()):
-        raise layout_error(benchmark, f"no folder {folder}")
-    return benchmark, folder
+        raise layout_error(record, f"no folder {folder}")
+    return Place(record, folder, split, links)
 
 
-def _require_inside(source: Path, folder: Path, links: str) -> None:
-    """The rule of links for the file that holds the rows."""
+def _pictures(place: Place, source: Source, images: Folder | None, options: Options) -> PictureRoot:
     try:
-        require_inside(source, source.parent if folder.is_file() else folder, links)
-    except RowError as error:
-        raise DataError(f"{source}: {error}") from error
-
-
-def _pictures(benchmark: Benchmark, folder: Folder, options: Options, links: str) -> PictureRoot:
-    try:
-        return PictureRoot(folder, look=options.missing != "ignore", links=links)
+        return PictureRoot(images or source.pictures, options.missing != "ignore", place.links)
     except LayoutError as error:
-        raise layout_error(benchmark, str(error)) from error
+        raise layout_error(place.record, str(error)) from error
 
 
-def _reported(found: Loaded, benchmark: Benchmark, limit: int | None = None) -> Loaded:
-    expected = benchmark.splits[found.split]
+def _folder(place: Place) -> str:
+    """What one's own data are told apart by; the files of an official set are always the same."""
+    return place.folder.resolve().name if not any(place.record.splits.values()) else ""
+
+
+def _reported(found: Loaded, record: DataSet, limit: int | None = None) -> Loaded:
+    expected = record.splits[found.split]
     of = f" of {expected:,}" if expected else ""
     text = f"{found.name} {found.split}: {len(found):,}{of} items"
-    if limit is not None and len(found) + found.rows_left_out == limit:
+    if limit is not None and len(found) + len(found.left_out) == limit:
         text += f", from the first {limit:,} rows alone"
     if found.left_out:
-        reasons = "; ".join(f"{one.place}: {one.reason}" for one in found.left_out[:_SHOWN])
+        reasons = "; ".join(f"{place}: {reason}" for place, reason in found.left_out[:_SHOWN])
         more = "; ..." if len(found.left_out) > _SHOWN else ""
         text += f"; left out {len(found.left_out):,}: {reasons}{more}"
     if not found.items:
-        raise layout_error(benchmark, f"no row can be used: {text}")
+        raise layout_error(record, f"no row can be used: {text}")
     print(text)
     return found

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from bclip_core.data.real.rows import LayoutError
+from bclip_core.data.real.folder import require_file
+from bclip_core.data.real.rows import LayoutError, Row
 from bclip_core.records.markdown import aligned_markdown
 
 NOT_CHECKED = "not checked"  # what nobody here could look up
@@ -31,9 +34,53 @@ class Hub:
     note: str = ""
 
 
+class Place(NamedTuple):
+    """Where a reader reads.
+
+    Attributes:
+        record: of the data set.
+        folder: that holds it, or the table of one's own pairs.
+        split: one of the record's.
+        links: "inside" or "follow", see `folder.refuse_link`.
+    """
+
+    record: DataSet
+    folder: Path
+    split: str
+    links: str = "inside"
+
+    def file(self, name: str) -> Path:
+        """A file of the layout.
+
+        Raises:
+            LayoutError: it is not there; the message shows the layout.
+            DataError: it is a link out of the folder, and these are not followed.
+        """
+        return require_file(self.folder / name, self.record.layout, self.folder, self.links)
+
+
+class Source(NamedTuple):
+    """What a reader gives.
+
+    Attributes:
+        file: where the rows come from, for messages.
+        rows: in the form of the task, see `layouts.caption_builder`, `layouts.class_builder` and
+            `fgovd.region_builder`.
+        pictures: the folder that pictures are named in.
+        class_names: of the labels, where the data set names them.
+    """
+
+    file: Path
+    rows: Iterable[Row]
+    pictures: Path
+    class_names: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
-class Benchmark:
+class DataSet:
     """A data set; `NOT_CHECKED` says what nobody here could look up.
+
+    To add one: a file beside this one with its record and its reader, and a line in `data_sets`.
 
     Attributes:
         name: in this collection.
@@ -45,7 +92,9 @@ class Benchmark:
         splits: how many items each split has; 0 where that is not known beforehand.
         layout: the files and folders below its folder.
         folder: its folder below $BCLIP_DATA.
+        read: its reader, from a place to a source of rows.
         example: a right row.
+        rows_share_pictures: whether several rows of one picture are its captions.
         captions: at most so many captions of a picture are used; None uses all.
         known: faults of the official files, by picture.
         note: what a reader of its numbers has to know.
@@ -61,8 +110,10 @@ class Benchmark:
     splits: MappingProxyType[str, int]
     layout: str
     folder: str
+    read: Callable[[Place], Source]
     example: str = ""
     captions: int | None = None
+    rows_share_pictures: bool = False
     known: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
     note: str = ""
     hub: Hub | None = None
@@ -79,38 +130,38 @@ def choose(known: dict[str, Any], name: str, what: str) -> Any:
     return known[name]
 
 
-def layout_error(benchmark: Benchmark, what: str) -> LayoutError:
+def layout_error(record: DataSet, what: str) -> LayoutError:
     """An error that shows how the data set has to lie on disk."""
-    return LayoutError(f"{benchmark.name}: {what}; expected layout:\n{benchmark.layout}")
+    return LayoutError(f"{record.name}: {what}; expected layout:\n{record.layout}")
 
 
-def description(benchmark: Benchmark) -> str:
+def description(record: DataSet) -> str:
     """How to get a data set and how it has to lie on disk."""
-    lines = [f"{benchmark.name}: {benchmark.title} ({benchmark.task})"]
-    lines += [f"  source:  {benchmark.source}", f"  licence: {benchmark.licence}"]
-    lines += [f"  size:    {benchmark.size}", f"  splits:  {_counts(benchmark)}"]
-    if benchmark.hub:
-        lines.append(f"  hub:     {benchmark.hub.source}  {benchmark.hub.note}".rstrip())
-    lines += [f"  known:   {name}: {fault}" for name, fault in benchmark.known.items()]
-    if benchmark.note:
-        lines.append(f"  note:    {benchmark.note}")
-    lines.append(f"  layout, below $BCLIP_DATA/{benchmark.folder} or the folder that you give:")
-    return "\n".join(lines + [f"    {line}" for line in benchmark.layout.splitlines()])
+    lines = [f"{record.name}: {record.title} ({record.task})"]
+    lines += [f"  source:  {record.source}", f"  licence: {record.licence}"]
+    lines += [f"  size:    {record.size}", f"  splits:  {_counts(record)}"]
+    if record.hub:
+        lines.append(f"  hub:     {record.hub.source}  {record.hub.note}".rstrip())
+    lines += [f"  known:   {name}: {fault}" for name, fault in record.known.items()]
+    if record.note:
+        lines.append(f"  note:    {record.note}")
+    lines.append(f"  layout, below $BCLIP_DATA/{record.folder} or the folder that you give:")
+    return "\n".join(lines + [f"    {line}" for line in record.layout.splitlines()])
 
 
-def as_table(benchmarks: dict[str, Benchmark]) -> str:
+def as_table(records: dict[str, DataSet]) -> str:
     """Markdown: a row per data set."""
     rows = [["name", "data set", "task", "items", "licence", "download", "through `datasets`"]]
-    for benchmark in benchmarks.values():
-        title = f"[{benchmark.title}]({benchmark.source})"
-        if not benchmark.source.startswith("http"):
-            title = benchmark.title
-        hub = f"`{benchmark.hub.source}`" if benchmark.hub else "no"
-        cells = [f"`{benchmark.name}`", title, benchmark.task, _counts(benchmark)]
-        rows.append([*cells, benchmark.licence, benchmark.size, hub])
+    for record in records.values():
+        title = f"[{record.title}]({record.source})"
+        if not record.source.startswith("http"):
+            title = record.title
+        hub = f"`{record.hub.source}`" if record.hub else "no"
+        cells = [f"`{record.name}`", title, record.task, _counts(record)]
+        rows.append([*cells, record.licence, record.size, hub])
     return aligned_markdown(rows, left=len(rows[0]))
 
 
-def _counts(benchmark: Benchmark) -> str:
-    splits = benchmark.splits.items()
+def _counts(record: DataSet) -> str:
+    splits = record.splits.items()
     return ", ".join(f"{split} {count:,}" if count else split for split, count in splits)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
+import dataclasses
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, BinaryIO, NamedTuple, NoReturn, Protocol, TypeVar
 
-import ijson
+import ijson  # type: ignore[import-untyped,unused-ignore]
 
-from bclip_core.captions import is_blank
+from bclip_core.records.texts import is_blank
 
 _CHOICES = {"missing": ("raise", "skip", "ignore"), "on_error": ("raise", "skip")}
 _KINDS: dict[Any, str] = {
@@ -32,13 +35,6 @@ class Identified(Protocol):
 
 
 Item = TypeVar("Item", bound=Identified)
-
-
-class Partial(NamedTuple, Generic[Item]):
-    """An item that is used without a part of its row; the notes say which and why."""
-
-    item: Item
-    notes: tuple[str, ...]
 
 
 class DataError(ValueError):
@@ -65,12 +61,15 @@ class RowError(ValueError):
     """What is wrong with one row; `Rows` adds where it stands and an example of what is right."""
 
 
+class Unused(Exception):
+    """A file that belongs to no row: never an error, always counted and named."""
+
+
 class LeftOut(NamedTuple):
-    """What is not used: where it stands and why; a whole row, or else a part of one."""
+    """A row that is not used: where it stands and why."""
 
     place: str
     reason: str
-    whole: bool = True
 
 
 class Row(NamedTuple):
@@ -90,12 +89,14 @@ class Options:
         on_error: a malformed row: "raise", or "skip" leaves it out, counted and named.
         known: malformed rows of the official files, by picture: always left out, counted, named.
         example: a right row, for messages.
+        several: rows of one picture are its captions; else the second one is malformed.
     """
 
     missing: str = "raise"
     on_error: str = "raise"
     known: Mapping[str, str] = field(default_factory=dict)
     example: str = ""
+    several: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -104,57 +105,84 @@ class Options:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {expected}")
 
 
+Drop = Callable[[str], None]  # leaves a part of a row out, or raises RowError: as `Options` say
+
+
 def gather(
-    source: Path,
-    rows: Iterable[Row],
-    build: Callable[[Any], Item | Partial[Item]],
-    options: Options,
+    source: Path, rows: Iterable[Row], build: Callable[[Any, Drop], Item], options: Options
 ) -> tuple[tuple[Item, ...], tuple[LeftOut, ...]]:
     """All rows as items, and those left out.
 
     Args:
         source: the file the rows come from, for messages.
         rows: as read.
-        build: makes an item of a row's value; raises RowError, or MissingPicture.
+        build: makes an item of a row's value; raises RowError, or MissingPicture. What it gives to
+            its second argument is a part of the row that cannot be used, such as a blank caption.
         options: what happens then.
 
     Raises:
         DataError: a malformed row or a second one of the same id, unless `options` leaves it out.
         LayoutError: a picture is missing, unless `options` leaves its row out.
     """
-    items, left_out, seen = list[Item](), list[LeftOut](), dict[str, str]()
+    items, left_out, seen = list[Item](), list[LeftOut](), dict[str, tuple[str, int]]()
     for place, read in rows:
-        where = f"{source}, {place}"
+        where, parts = f"{source}, {place}", list[LeftOut]()
+
+        def drop(reason: str, place: str = place, parts: list[LeftOut] = parts) -> None:
+            if options.on_error == "raise":
+                raise RowError(reason)
+            parts.append(LeftOut(place, reason))
+
         try:
-            built = build(read())
-            item, notes = built if isinstance(built, Partial) else (built, ())
-            if item.id in seen:
-                raise RowError(f"id {item.id!r} is taken by {seen[item.id]}: expected each id once")
-            seen[item.id] = place
-            items.append(item)
-            left_out += [LeftOut(place, note, whole=False) for note in notes]
+            try:
+                item = build(read(), drop)
+                _add(item, items, seen, place, options.several)
+                left_out += parts
+            except (OSError, RecursionError) as error:
+                if isinstance(error, MissingPicture):
+                    raise
+                raise RowError(f"cannot be read: {error}") from error
+        except Unused as reason:
+            left_out.append(LeftOut(place, str(reason)))
+        except RowError as error:
+            known = _known(str(error), options)
+            if options.on_error == "raise" and not known:
+                right = f"; right is for example {options.example}" if options.example else ""
+                raise DataError(f"{where}: {error}{right}") from error
+            left_out.append(LeftOut(place, f"{error} ({known})" if known else str(error)))
         except MissingPicture as error:
             if options.missing != "skip":
                 raise LayoutError(f"{where}: no picture {error}") from error
             left_out.append(LeftOut(place, f"no picture {error.name!r}"))
-        except _MALFORMED as error:
-            problem = str(error) if isinstance(error, RowError) else _plainly(error)
-            known = _known(problem, options)
-            if options.on_error == "raise" and not known:
-                right = f"; right is for example {options.example}" if options.example else ""
-                raise DataError(f"{where}: {problem}{right}") from error
-            left_out.append(LeftOut(place, f"{problem} ({known})" if known else problem))
     return tuple(items), tuple(left_out)
 
 
-# What reading one row may raise besides: files that cannot be opened, loops of links, odd values.
-_MALFORMED = (RowError, OSError, ValueError, LookupError, TypeError, RuntimeError)
+def _add(
+    item: Item, items: list[Item], seen: dict[str, tuple[str, int]], place: str, several: bool
+) -> None:
+    """Append an item, or give its captions to the item of the same picture."""
+    if item.id not in seen:
+        seen[item.id] = place, len(items)
+        items.append(item)
+        return
+    taken, at = seen[item.id]
+    first: Any = items[at]
+    one: Any = item
+    if not several or first.image != one.image:
+        raise RowError(f"id {item.id!r} is taken by {taken}: expected each id once")
+    new = tuple(text for text in one.captions if text not in first.captions)
+    if not new:
+        raise RowError(f"picture {item.id!r}: {taken} has the same caption")
+    items[at] = dataclasses.replace(first, captions=first.captions + new)
 
 
-def _plainly(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return f"{type(error).__name__}: {error}"
+def failing(fault: Exception) -> Callable[[], NoReturn]:
+    """The value of a row that cannot be read."""
+
+    def fail() -> NoReturn:
+        raise fault
+
+    return fail
 
 
 def _known(problem: str, options: Options) -> str:
@@ -191,9 +219,11 @@ def text_of(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
     require_unicode(value, name)
+    if "\0" in value:
+        raise RowError(f"{name}={shortened(value)}: a zero character: expected a text in UTF-8")
     if is_blank(value):
         raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
-    return " ".join(value.replace("\ufeff", "").split())
+    return " ".join(value.removeprefix("\ufeff").split())
 
 
 def require_unicode(text: str, name: str) -> None:
@@ -217,106 +247,127 @@ def shortened(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-_LOCATED = 1 << 28  # bytes of a broken JSON file up to which the line of the fault is looked for
-_DEEPEST = 100  # a row of ours has four levels
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
-"""The byte-order marks of UTF-16."""
+_CHUNK = 1 << 16  # bytes of a large JSON file that are parsed together
+_DEEPEST = 500  # brackets within brackets; ijson's memory grows with the square of it
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def decoded(content: bytes, name: str) -> str:
-    """Text of a file, whose byte-order mark goes.
+def decoded(content: bytes) -> str:
+    """Text in UTF-8, or in UTF-16 where a byte-order mark says so; without its mark.
 
     Raises:
-        RowError: neither UTF-8 nor, by its mark, UTF-16; the first bad byte is named.
+        RowError: another encoding; the position is named.
     """
-    wide = content[:2] in UTF16
+    sixteen = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        return content.decode("utf-16" if sixteen else "utf-8-sig")
     except UnicodeDecodeError as error:
-        kind = "UTF-16" if wide else "UTF-8"
-        reason = f"byte {error.start} is no {kind} ({error.reason}): save it as UTF-8"
-        raise RowError(f"{name}: {reason}") from error
+        found = f"byte 0x{content[error.start]:02x} at position {error.start}"
+        raise RowError(f"expected UTF-8, but {found}: save it as UTF-8") from error
+
+
+def open_utf8(path: Path) -> BinaryIO:
+    """A file of UTF-8 after its byte-order mark; one of UTF-16 is recoded.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        handle = path.open("rb")
+        mark = handle.read(3)
+        if mark.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            with handle:
+                return io.BytesIO(decoded(mark + handle.read()).encode())
+        handle.seek(3 if mark == codecs.BOM_UTF8 else 0)
+    except (OSError, RowError) as error:
+        raise DataError(f"{path}: {error}") from error
+    return handle
 
 
 def json_lines(path: Path) -> Iterator[Row]:
-    """The rows of a JSON-lines file, each parsed when asked for; blank lines are passed over.
-
-    Raises:
-        DataError: the file is UTF-16.
-    """
-    with path.open("rb") as handle:
-        if handle.peek(2)[:2] in UTF16:
-            raise DataError(f"{path}: UTF-16: save it as UTF-8")
+    """The rows of a JSON-lines file, each parsed when asked for; blank lines are passed over."""
+    with open_utf8(path) as handle:
         for number, line in enumerate(handle, start=1):
-            if line.removeprefix(b"\xef\xbb\xbf").strip():
+            if line.strip():
                 yield Row(f"line {number}", lambda line=line: parse_json(line))  # type: ignore[misc]
 
 
 def json_array(path: Path) -> Iterator[Row]:
-    """The rows of a file that is one JSON array, streamed: a large file is never held whole.
+    """The rows of a file that is one JSON array, read in pieces: a large file is never held whole.
 
     Raises:
-        DataError: not an array, broken JSON, or something after the array; row and, where the file
-            is not huge, line are named.
+        DataError: not an array, broken JSON, or something after its end; line and row are named.
     """
-    number = 0
-    with path.open("rb") as handle:
-        if handle.peek(3)[:3] == b"\xef\xbb\xbf":
-            handle.read(3)
-        try:
-            for value in _elements(ijson.basic_parse(handle, use_float=True), path):
+    number = depth = 0
+    with open_utf8(path) as handle:
+        found = ijson.sendable_list()
+        parser = ijson.items_coro(found, "item")
+        begun = False
+        while True:
+            chunk, fault = handle.read(_CHUNK), None
+            if not begun and chunk.strip():
+                begun = True
+                if not chunk.lstrip().startswith(b"["):
+                    start = chr(chunk.lstrip()[0])
+                    raise DataError(f"{path}, line 1: {start!r}: expected '[' of a JSON array")
+            depth = _deeper(chunk, depth)
+            if depth > _DEEPEST:
+                raise DataError(f"{path}, row {number}: nested too deep: expected fields")
+            try:
+                parser.send(chunk) if chunk else parser.close()
+            except Exception as error:  # ijson's own, and ValueError of a number too long
+                fault = error
+            for value in found:
                 yield Row(f"row {number}", lambda value=value: value)  # type: ignore[misc]
                 number += 1
-        except (ijson.JSONError, UnicodeDecodeError, ValueError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"{path}, {_fault(path, number, error)}") from error
+            depth = 0 if found else depth  # brackets in captions do not add up
+            del found[:]
+            if fault:
+                raise DataError(
+                    f"{path}, line {_line_of_fault(path)}: {_told(fault, number)}"
+                ) from fault
+            if not chunk:
+                return
 
 
-def _elements(events: Iterator[tuple[str, Any]], path: Path) -> Iterator[Any]:
-    """The values of one array; the parser's events go on to the end of the file.
-
-    Raises:
-        DataError: no array, or nested beyond reason, which would take memory without end.
-    """
-    try:
-        first = next(events, ("", None))[0]
-    except ijson.IncompleteJSONError:
-        first = ""
-    if first != "start_array":
-        raise DataError(f"{path}: {_begins(path)}: expected '[' of a JSON array")
-    builder, depth = ijson.ObjectBuilder(), 0
-    for event, value in events:
-        if event == "end_array" and not depth:
-            continue
-        builder.event(event, value)
-        depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
-        if depth > _DEEPEST:
-            raise DataError(f"{path}: nested more than {_DEEPEST} deep: expected fields with texts")
-        if not depth:
-            yield builder.value
-            builder = ijson.ObjectBuilder()
+def _deeper(chunk: bytes, depth: int) -> int:
+    """The deepest nesting of a chunk that starts at a depth; brackets in texts count too."""
+    deepest = depth
+    for bracket in chunk.translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest if deepest > _DEEPEST else max(depth, 0)
 
 
-def _begins(path: Path) -> str:
-    with path.open("rb") as handle:
-        start = handle.read(40).removeprefix(b"\xef\xbb\xbf").lstrip()
-    return repr(start[:1].decode(errors="replace")) if start else "the file is empty"
+def _line_of_fault(path: Path) -> int:
+    """Where a file stops being JSON, by a second pass: in pieces, then byte by byte."""
+    last, line, parser = b"", 1, ijson.basic_parse_coro(ijson.sendable_list())
+    with open_utf8(path) as handle:
+        for size in (_CHUNK, 1):
+            while last := handle.read(size):
+                try:
+                    parser.send(last)
+                except Exception:  # as in `json_array`
+                    break
+                line += last.count(b"\n")
+            if size == 1 or not last:
+                break
+            start = handle.tell() - len(last)
+            handle.seek(0)
+            parser = ijson.basic_parse_coro(ijson.sendable_list())
+            while handle.tell() < start:
+                parser.send(handle.read(min(_CHUNK, start - handle.tell())))
+    return line
 
 
-def _fault(path: Path, row: int, error: Exception) -> str:
-    """Where a JSON array is broken: its line, when the file can be held, and its row."""
-    if path.stat().st_size <= _LOCATED:
-        try:
-            json.loads(decoded(path.read_bytes(), "the file"))
-        except json.JSONDecodeError as found:
-            extra = " (nothing may follow the array)" if found.msg == "Extra data" else ""
-            return f"line {found.lineno}, row {row}: broken JSON: {found.msg}{extra}"
-        except RowError as found:
-            return str(found)
-        except RecursionError:
-            return f"row {row}: nested too deep"
-    return f"row {row}: broken JSON: {str(error).splitlines()[0]}"
+def _told(fault: Exception, row: int) -> str:
+    text = str(fault.args[0] if fault.args else fault).removeprefix("b'").split("\\n")[0]
+    text = text.splitlines()[0] if text else "unreadable"
+    if "UTF8" in text:
+        return f"row {row}: expected UTF-8: save the file as UTF-8"
+    if "trailing" in text:
+        return f"after the array's end, {row} rows: expected nothing after a JSON array"
+    return f"broken JSON in row {row} ({text}): expected a JSON array"
 
 
 def parse_json(content: bytes) -> Any:
@@ -326,13 +377,11 @@ def parse_json(content: bytes) -> Any:
         RowError: broken JSON (the column is named), no UTF-8, or nested beyond reason.
     """
     try:
-        return json.loads(decoded(content, "the row"))
+        return json.loads(decoded(content))
     except json.JSONDecodeError as error:
         raise RowError(f"broken JSON at column {error.colno}: {error.msg}") from error
-    except RowError:
-        raise
-    except ValueError as error:  # a number of thousands of digits
-        raise RowError(f"broken JSON: {error}") from error
+    except ValueError as error:
+        raise error if isinstance(error, RowError) else RowError(str(error)) from error
     except RecursionError as error:
         raise RowError("nested too deep: expected fields with texts and numbers") from error
 
@@ -344,13 +393,12 @@ def whole_json(path: Path, kind: type[T]) -> T:
         DataError: broken JSON, or another type at the top.
     """
     try:
-        stored = json.loads(decoded(path.read_bytes(), str(path)))
+        stored = json.loads(decoded(path.read_bytes()))
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}: broken JSON at line {error.lineno}: {error.msg}") from error
-    except RecursionError as error:
-        raise DataError(f"{path}: nested too deep: expected fields with texts") from error
-    except ValueError as error:
-        raise DataError(str(error)) from error
+        at = f"line {error.lineno}"
+        raise DataError(f"{path}: broken JSON at {at}: {error.msg}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: {error}") from error
     if not isinstance(stored, kind):
         found = type(stored).__name__
         raise DataError(f"{path}: expected a JSON {kind.__name__} at the top, found a {found}")

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,16 +71,10 @@ class _Rows:
     """What the sets of a split share."""
 
     items: tuple[Any, ...]
-    left_out: tuple[LeftOut, ...]
     whole: bool
 
     def __len__(self) -> int:
         return len(self.items)
-
-    @property
-    def rows_left_out(self) -> int:
-        """How many rows are not used at all; `left_out` also names parts of rows that are."""
-        return sum(one.whole for one in self.left_out)
 
     def first(self, count: int) -> Self:
         """The first `count` rows as a set of their own, which is not `whole` unless it has all."""
@@ -100,6 +94,7 @@ class CaptionSet(_Rows):
         items: in the order of the annotations.
         left_out: rows that are not used, with the reason.
         whole: whether the split was read to its end.
+        folder: name of the folder or table of one's own data; "" for an official set.
     """
 
     name: str
@@ -107,6 +102,7 @@ class CaptionSet(_Rows):
     items: tuple[CaptionedImage, ...]
     left_out: tuple[LeftOut, ...] = ()
     whole: bool = True
+    folder: str = field(default="", compare=False, kw_only=True)
 
     def texts(self, *, limit: int | None = None, summary: bool = False) -> list[list[str]]:
         """The texts of each picture.
@@ -133,6 +129,7 @@ class RegionSet(_Rows):
     items: tuple[PhotoRegion, ...]
     left_out: tuple[LeftOut, ...] = ()
     whole: bool = True
+    folder: str = field(default="", compare=False, kw_only=True)
 
     def photos(self) -> list[Path]:
         """The distinct pictures, in order of first use."""
@@ -154,6 +151,7 @@ class LabelledSet(_Rows):
     class_names: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
     whole: bool = True
+    folder: str = field(default="", compare=False, kw_only=True)
 
     def labels(self) -> Tensor:
         """The class of each picture, int64 [M]."""
@@ -188,7 +186,7 @@ def manifest(found: AnySet) -> dict[str, Any]:
     classes `[picture, label]`.
 
     Returns:
-        name, split, items, texts, left_out, sha256.
+        name, split, items, texts, left_out, sha256; for one's own data also folder.
     """
     digest, texts = hashlib.sha256(), 0
     for item in found.items:
@@ -200,9 +198,9 @@ def manifest(found: AnySet) -> dict[str, Any]:
         "split": found.split,
         "items": len(found.items),
         "texts": texts,
-        "left_out": found.rows_left_out,
+        "left_out": len(found.left_out),
         "sha256": digest.hexdigest(),
-    }
+    } | ({"folder": found.folder} if found.folder else {})
 
 
 def _line(item: CaptionedImage | PhotoRegion | LabelledImage) -> list[Any]:

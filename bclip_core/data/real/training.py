@@ -15,6 +15,7 @@ from bclip_core.captions import PhraseExtractor, decompose_dataset, split_senten
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet, encoded
 from bclip_core.data.scenes.build import CACHE_VARIABLE
 from bclip_core.records.files import write_atomically
+from bclip_core.records.texts import clean_text
 
 _MANY = 20_000  # captions from which on several processes look for phrases
 
@@ -49,10 +50,12 @@ def training_rows(captions: CaptionSet, extractor: PhraseExtractor | None = None
 
 
 def _row(item: CaptionedImage) -> dict[str, Any]:
-    short = list(item.captions)
-    if len(short) == 1:
-        short = [item.summary or split_sentences(short[0])[0]]
-    caption = " ".join(map(_as_sentence, item.captions))
+    # Repaired before anything lower-cases, so that training reads the tokens that evaluation does.
+    captions = list(map(clean_text, item.captions))
+    short = captions if len(captions) > 1 else [clean_text(item.summary)]
+    if not short[0]:
+        short = [split_sentences(captions[0])[0]]
+    caption = " ".join(map(_as_sentence, captions))
     return {"id": item.id, "caption": caption, "short_captions": short}
 
 

@@ -64,15 +64,19 @@ def measure_regions(
         captions = [next(per_item) for _ in regions.items]
         region = _region_features(model, patches, rows, regions)
         scores = {"dense": region_scores(region, captions)}
-        blind = {"dense": blind_region_accuracy(region, captions, rows)}
+        several = len(set(rows.tolist())) > 1  # else there is no other picture to look at
+        blind = {"dense": blind_region_accuracy(region, captions, rows)} if several else {}
         if model.pooler is not None:
             scores["pooled"] = pooled_caption_scores(model, patches, rows, captions)
-            blind["pooled"] = _blind_pooled(model, patches, rows, captions)
+            if several:
+                blind["pooled"] = _blind_pooled(model, patches, rows, captions)
         chance = sum(1 / len(item.captions) for item in regions.items) / len(regions)
         for kind, values in scores.items():
             outcome = hits_from_scores(values)
             summary = summarise_items(outcome.hits, chance, rows)
-            metrics[region_metric(level, kind)] = summary | {"blind": blind[kind]}
+            metrics[region_metric(level, kind)] = summary | (
+                {"blind": blind[kind]} if kind in blind else {}
+            )
             protocol["missed by a tie"][f"{kind}/{level}"] = outcome.ties
     return Measured(metrics, protocol)
 

@@ -6,14 +6,18 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType as Fixed
 from typing import Any
 
 from bclip_core.data.images import upright_size
 from bclip_core.data.real.folder import PictureRoot
+from bclip_core.data.real.record import NOT_CHECKED, DataSet, Place, Source
 from bclip_core.data.real.rows import (
     DataError,
+    Drop,
     Row,
     RowError,
+    failing,
     field_of,
     json_lines,
     shortened,
@@ -22,22 +26,39 @@ from bclip_core.data.real.rows import (
 )
 from bclip_core.data.real.sets import PhotoRegion
 
+FILES = {
+    "hard": ("h_attributes_llava.jsonl", "1_attributes.json"),
+    "medium": ("m_attributes_llava.jsonl", "2_attributes.json"),
+    "easy": ("e_attributes_llava.jsonl", "3_attributes.json"),
+    "trivial": ("shuffle_negatives_llava.jsonl", "shuffle_negatives.json"),
+}
 _BORDER_TOLERANCE = 0.5  # pixels; annotations round box edges, see evaluation.boxes_to_patches
 
 
-def builder(pictures: PictureRoot) -> Callable[[dict[str, Any]], PhotoRegion]:
+def read(place: Place) -> Source:
+    """The JSON lines of FG-CLIP and β-CLIP, or the official JSON where they are not."""
+    name, other = FILES[place.split]
+    pictures = place.folder.parent / "coco"
+    if (place.folder / other).is_file() and not (place.folder / name).is_file():
+        path = place.file(other)
+        return Source(path, official(path), pictures)
+    path = place.file(name)
+    return Source(path, json_lines(path), pictures)
+
+
+def region_builder(pictures: PictureRoot) -> Callable[[Any, Drop], PhotoRegion]:
     """Makes regions of rows in the form of the JSON lines.
 
     Where pictures are looked for, each has to have the size that its rows say: boxes are in pixels.
     """
     numbers, sizes = itertools.count(), dict[Path, tuple[int, int] | None]()
 
-    def build(row: dict[str, Any]) -> PhotoRegion:
+    def build(row: Any, drop: Drop) -> PhotoRegion:
         number = next(numbers)
         name = field_of(row, "img_path", str)
         path = pictures.path(name)
         try:
-            size = (field_of(row, "width", int), field_of(row, "height", int))
+            size = (_whole(row, "width"), _whole(row, "height"))
             box = _box(field_of(row, "bbox", list), size)
             if pictures.look and path not in sizes:
                 sizes[path] = _size(path)
@@ -65,10 +86,27 @@ def _size(path: Path) -> tuple[int, int] | None:
         return None
 
 
+def _number(value: Any) -> Any:
+    """A number that is written as a text, as a number; anything else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _whole(row: Any, name: str) -> int:
+    """A whole number of a row, also as a text or with `.0`."""
+    value = _number(row.get(name)) if isinstance(row, dict) else None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return field_of(row, name, int)
+
+
 def _box(values: list[Any], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    given, values = values, [_number(value) for value in values]
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(values) != 4 or len(numbers) != 4 or not all(map(math.isfinite, numbers)):
-        raise RowError(f"bbox={shortened(values)}: expected four numbers x, y, width, height")
+        raise RowError(f"bbox={shortened(given)}: expected four numbers x, y, width, height")
     x, y, width, height = map(float, numbers)
     if width <= 0 or height <= 0:
         raise RowError(f"bbox={values}: expected x, y, width > 0, height > 0")
@@ -77,11 +115,6 @@ def _box(values: list[Any], size: tuple[int, int]) -> tuple[float, float, float,
     if not inside:
         raise RowError(f"bbox={values}: expected a box inside {size[0]} x {size[1]} pixels")
     return x, y, width, height
-
-
-def lines(path: Path) -> Iterator[Row]:
-    """The JSON lines of FG-CLIP and β-CLIP, such as `h_attributes_llava.jsonl`."""
-    return json_lines(path)
 
 
 def official(path: Path) -> Iterator[Row]:
@@ -94,32 +127,60 @@ def official(path: Path) -> Iterator[Row]:
         DataError: the file does not have LVIS's form.
     """
     stored = whole_json(path, dict)
-    try:
-        images = {image["id"]: image for image in stored["images"]}
-        names = {category["id"]: category["name"] for category in stored["categories"]}
-        annotations = list(stored["annotations"])
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: expected FG-OVD in LVIS's form, but {error!r}") from error
-    for number, annotation in enumerate(annotations):
+    parts = [stored.get(name) for name in ("images", "categories", "annotations")]
+    if not all(isinstance(part, list) for part in parts):
+        expected = "lists under 'images', 'categories' and 'annotations'"
+        raise DataError(f"{path}: expected FG-OVD in LVIS's form: {expected}")
+    images, names = dict[int, Any](), dict[int, Any]()
+    for what, rows, known in (("image", parts[0], images), ("category", parts[1], names)):
+        for number, row in enumerate(rows or ()):
+            try:
+                known[_whole(row, "id")] = row
+            except RowError as error:
+                yield Row(f"{what} {number}", failing(error))
+    for number, annotation in enumerate(parts[2] or ()):
         yield Row(f"annotation {number}", lambda a=annotation: _official_row(a, images, names))  # type: ignore[misc]
 
 
-def _official_row(annotation: Any, images: dict[Any, Any], names: dict[Any, Any]) -> dict[str, Any]:
-    image = images.get(field_of(annotation, "image_id", int))
+def _official_row(annotation: Any, images: dict[int, Any], names: dict[int, Any]) -> dict[str, Any]:
+    image = images.get(_whole(annotation, "image_id"))
     if image is None:
         raise RowError(f"image_id={annotation['image_id']}: no such picture under 'images'")
     wanted = [
-        field_of(annotation, "category_id", int),
-        *field_of(annotation, "neg_category_ids", list),
+        _whole(annotation, "category_id"),
+        *map(_number, field_of(annotation, "neg_category_ids", list)),
     ]
     unknown = [number for number in wanted if number not in names]
     if unknown:
         raise RowError(f"categories {shortened(unknown)}: not under 'categories'")
-    true, *false = (names[number] for number in wanted)
+    true, *false = (field_of(names[number], "name", str) for number in wanted)
     row = {"img_path": field_of(image, "file_name", str), "bbox": annotation.get("bbox")}
     row |= {"width": image.get("width"), "height": image.get("height")}
     return row | {
         "pos_expression": [true],
         "neg_expression": false,
-        "sent_id": field_of(annotation, "id", int),
+        "sent_id": _whole(annotation, "id"),
     }
+
+
+FGOVD = DataSet(
+    name="fgovd",
+    task="regions",
+    title="FG-OVD",
+    source="https://github.com/lorebianchi98/FG-OVD",
+    licence="website CC BY-SA 4.0; data not checked",
+    size=f"{NOT_CHECKED}; photos: COCO's train2017 and val2017",
+    splits=Fixed({"hard": 3545, "medium": 2968, "easy": 1299, "trivial": 3545}),
+    folder="fgovd",
+    read=read,
+    layout="h_attributes_llava.jsonl  or 1_attributes.json    (hard)\n"
+    "m_attributes_llava.jsonl  or 2_attributes.json    (medium)\n"
+    "e_attributes_llava.jsonl  or 3_attributes.json    (easy)\n"
+    "shuffle_negatives_llava.jsonl or shuffle_negatives.json (trivial)\n"
+    "../coco/train2017/*.jpg, ../coco/val2017/*.jpg",
+    example='{"img_path": "val2017/000000000139.jpg", "bbox": [0, 0, 10, 10], '
+    '"pos_expression": ["A red bus."], "neg_expression": ["A blue bus."], '
+    '"width": 640, "height": 426, "sent_id": 1}',
+    note="Four items of medium have the true expression among the false ones: always a tie, "
+    "so a miss; 2,964 of 2,968 is the best possible.",
+)

@@ -1,0 +1,68 @@
+"""Flickr30k: FLAIR's lists, or Karpathy's file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType as Fixed
+from typing import Any
+
+from bclip_core.data.real.layouts import TEST, WEB_CAPTIONS, listed
+from bclip_core.data.real.record import NOT_CHECKED, DataSet, Hub, Place, Source
+from bclip_core.data.real.rows import (
+    DataError,
+    Row,
+    RowError,
+    failing,
+    field_of,
+    shortened,
+    whole_json,
+)
+
+
+def read(place: Place) -> Source:
+    """The list of a split, or the pictures of the split in `dataset_flickr30k.json`."""
+    short = {"validation": "val"}.get(place.split, place.split)
+    own, whole = f"flickr30k_{short}.json", "dataset_flickr30k.json"
+    if (place.folder / whole).is_file() and not (place.folder / own).is_file():
+        path = place.file(whole)
+        return Source(path, _karpathy(path, short), place.folder)
+    path = place.file(own)
+    return Source(path, listed(path), place.folder)
+
+
+def _karpathy(path: Path, split: str) -> Iterator[Row]:
+    images = whole_json(path, dict).get("images")
+    if not isinstance(images, list):
+        raise DataError(f"{path}: expected a list under the name 'images'")
+    for number, image in enumerate(images):
+        if not isinstance(image, dict) or not isinstance(image.get("split"), str):
+            fault = RowError(f"{shortened(image)}: expected a picture with its split")
+            yield Row(f"row {number} of images", failing(fault))
+        elif image["split"] == split:
+            yield Row(f"row {number} of images", lambda row=image: _row(row))  # type: ignore[misc]
+
+
+def _row(row: Any) -> dict[str, Any]:
+    name = f"flickr30k-images/{field_of(row, 'filename', str)}"
+    sentences = field_of(row, "sentences", list)
+    return {"image": name, "caption": [field_of(sentence, "raw", str) for sentence in sentences]}
+
+
+FLICKR30K = DataSet(
+    name="flickr30k",
+    task="captions",
+    title="Flickr30k",
+    source="https://shannon.cs.illinois.edu/DenotationGraph/",
+    licence=NOT_CHECKED,
+    size=NOT_CHECKED,
+    splits=Fixed({"test": 1000, "validation": 1014}),
+    folder="flickr30k",
+    read=read,
+    layout="flickr30k_test.json, flickr30k_val.json (FLAIR's lists; or instead:)\n"
+    "dataset_flickr30k.json (Karpathy's)\nflickr30k-images/*.jpg",
+    example='{"image": "flickr30k-images/1.jpg", "caption": ["A dog.", "A brown dog."]}',
+    captions=5,
+    note="Five captions per picture; the 1K test is Karpathy's split.",
+    hub=Hub("clip-benchmark/wds_flickr30k", WEB_CAPTIONS, TEST),
+)

@@ -1,0 +1,101 @@
+"""ShareGPT4V: 1.2M long captions for training; its first 1,000 rows are SV-1k."""
+
+from __future__ import annotations
+
+import itertools
+from types import MappingProxyType as Fixed
+from typing import Any
+
+from bclip_core.data.real.record import NOT_CHECKED, DataSet, Hub, Place, Source
+from bclip_core.data.real.rows import Row, RowError, field_of, json_array, shortened
+
+HELD_OUT = 1000  # first rows of the file: SV-1k, never trained on (Long-CLIP, β-CLIP)
+FILE = "share-captioner_coco_lcs_sam_1246k_1107.json"
+_ANSWERS = ("gpt", "assistant")
+
+
+def read(place: Place) -> Source:
+    """The rows that are held out, or for training all that follow."""
+    path = place.file(FILE)
+    first, stop = (HELD_OUT, None) if place.split == "train" else (0, HELD_OUT)
+    rows = map(_changed, itertools.islice(json_array(path), first, stop))
+    return Source(path, rows, place.folder)
+
+
+def _changed(row: Row) -> Row:
+    return Row(row.place, lambda: _row(row.value()))
+
+
+def _row(row: Any) -> dict[str, Any]:
+    name, turns = field_of(row, "image", str), field_of(row, "conversations", list)
+    try:
+        return {"image": name, "caption": answer_of(turns)}
+    except RowError as error:
+        raise RowError(f"picture {name!r}: {error}") from error
+
+
+def answer_of(turns: Any) -> str:
+    """The caption in a conversation: the first turn that is the model's, by who speaks in it.
+
+    Raises:
+        RowError: no turn of "gpt" or "assistant", or one without a text.
+    """
+    if not isinstance(turns, list):
+        raise RowError(f"conversations={shortened(turns)}: expected a list of turns")
+    speakers = []
+    for turn in turns:
+        speaker = field_of(turn, "from" if "from" in turn or "role" not in turn else "role", str)
+        if speaker.strip().lower() in _ANSWERS:
+            return field_of(turn, "value" if "value" in turn else "content", str)
+        speakers.append(speaker)
+    said = f"{len(turns)} turns of {', '.join(speakers) or 'nobody'}"
+    raise RowError(f"{said}: expected one of {' or '.join(_ANSWERS)}, which is the caption")
+
+
+_LAYOUT = """\
+share-captioner_coco_lcs_sam_1246k_1107.json
+coco/train2017/*.jpg
+llava/llava_pretrain/images/*/*.jpg
+sam/images/*.jpg"""
+_ROW = (
+    '{"image": "coco/train2017/000000000009.jpg", "conversations": '
+    '[{"from": "human", "value": "..."}, {"from": "gpt", "value": "The caption."}]}'
+)
+
+SV1K = DataSet(
+    name="sv1k",
+    task="captions",
+    title="ShareGPT4V, first 1,000 rows (SV-1k)",
+    source="https://huggingface.co/datasets/Lin-Chen/ShareGPT4V",
+    licence="CC BY-NC 4.0, and OpenAI's terms of use",
+    size=NOT_CHECKED,
+    splits=Fixed({"test": HELD_OUT}),
+    folder="sharegpt4v",
+    read=read,
+    layout=_LAYOUT,
+    example=_ROW,
+    captions=1,
+)
+
+SHAREGPT4V = DataSet(
+    name="sharegpt4v",
+    task="captions",
+    title="ShareGPT4V, 1.2M captions",
+    source="https://huggingface.co/datasets/Lin-Chen/ShareGPT4V",
+    licence="CC BY-NC 4.0, and OpenAI's terms of use",
+    size=NOT_CHECKED,
+    splits=Fixed({"train": 0, "test": HELD_OUT}),
+    folder="sharegpt4v",
+    read=read,
+    layout=_LAYOUT,
+    example=_ROW,
+    captions=1,
+    note="train is every row from row 1,000 on; test is SV-1k. The caption is the first answer.",
+    hub=Hub(
+        "Lin-Chen/ShareGPT4V",
+        Fixed({"picture": "image", "captions": "conversations"}),
+        Fixed({"train": "train", "test": "train"}),
+        config="ShareGPT4V-PT",
+        note="captions only; the pictures come from COCO, LLaVA and SAM",
+    ),
+)

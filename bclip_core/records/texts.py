@@ -1,0 +1,29 @@
+"""What a text is once CLIP's tokenizer has repaired it: one notion of clean, and of blank."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+import ftfy
+
+# Printable ASCII and common white space without "&" and "<": nothing there needs repair.
+_PLAIN = re.compile(r"[ \t\n\r!-%'-;=-~]*")
+_UNSEEN = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))  # control, format, spaces and separators
+
+
+def clean_text(text: str) -> str:
+    """A text as open_clip's tokenizer reads it, before it lower-cases.
+
+    Wrong encodings and HTML entities are repaired and white space is folded. This has to come
+    before lower-casing: "CAFÃ‰" in lower case can no longer be repaired.
+    """
+    if not _PLAIN.fullmatch(text):
+        text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(text.split())
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing can be seen: empty, white space, `&nbsp;`, byte-order marks, zero width."""
+    return all(unicodedata.category(letter) in _UNSEEN for letter in clean_text(text))
