@@ -23,13 +23,13 @@ from bclip_core.captions import (
     decompose_dataset,
     default_extractor,
     extractor_of,
-    is_blank,
     phrases_of,
     sample_texts,
     split_sentences,
     tag_doc,
     text_key,
 )
+from bclip_core.records.texts import is_blank
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "phrases_cases.json").read_text())
 CASES = {case["name"]: case for case in GOLDEN["cases"]}
