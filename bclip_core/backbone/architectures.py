@@ -40,11 +40,11 @@ SMALL_ARCHITECTURES: dict[str, Architecture] = {
 
 # What a configuration of open_clip may set; anything else changes a tower's computation.
 _PLAIN_KEYS = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
-_PLAIN_VISION = {
+PLAIN_VISION = {
     "image_size", "layers", "width", "head_width", "mlp_ratio", "patch_size", "ls_init_value",
     "patch_dropout",
 }  # fmt: skip
-_PLAIN_TEXT = {
+PLAIN_TEXT = {
     "context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "ls_init_value",
 }  # fmt: skip
 
@@ -53,8 +53,8 @@ def _is_plain_vit(config: Mapping[str, Any]) -> bool:
     vision, text = config["vision_cfg"], config["text_cfg"]
     return (
         set(config) <= _PLAIN_KEYS
-        and set(vision) <= _PLAIN_VISION
-        and set(text) <= _PLAIN_TEXT
+        and set(vision) <= PLAIN_VISION
+        and set(text) <= PLAIN_TEXT
         and isinstance(vision["layers"], int)
         and not vision.get("patch_dropout")
     )

@@ -265,9 +265,7 @@ class Backbone(nn.Module):
             orders.append(order)
         return groups, torch.cat(orders).argsort()
 
-    def _paths(
-        self, tokens: Tensor, ends: Tensor, path: str
-    ) -> list[tuple[Tensor, TextPath]]:
+    def _paths(self, tokens: Tensor, ends: Tensor, path: str) -> list[tuple[Tensor, TextPath]]:
         """The rows of `tokens` that go each way; ways that nobody goes are left out."""
         own = TextPath(self.clip.positional_embedding, self.clip.text_projection)
         rows = torch.arange(len(tokens), device=tokens.device)
@@ -288,7 +286,7 @@ class Backbone(nn.Module):
         return embedded
 
     def _encode_group(self, tokens: Tensor, end: Tensor, way: TextPath) -> Tensor:
-        """Embeddings [U, D] of texts [U, L] of one path that are read at the positions `end` [U]."""
+        """Embeddings [U, D] of texts [U, L] that go one way, read at the positions `end` [U]."""
         clip, length = self.clip, tokens.shape[1]
         *blocks, last = clip.transformer.resblocks
         mask = clip.attn_mask[:length, :length]

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-
 MOST_LISTED = 8  # problems of one kind in a message
 
 

@@ -110,7 +110,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 f"checkpoint {path}: {name!r} is {_kind(value)}: expected names and tensors"
             )
         if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
-            raise CheckpointError(f"checkpoint {path}: {name!r}: expected a dense tensor on the CPU")
+            raise CheckpointError(
+                f"checkpoint {path}: {name!r}: expected a dense tensor on the CPU"
+            )
     weights = {_plain_name(name): value.detach() for name, value in stored.items()}
     if len(weights) != len(stored):
         raise CheckpointError(f"checkpoint {path}: the same weight twice, with prefix and without")

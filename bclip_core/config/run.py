@@ -167,7 +167,7 @@ def _channels(name: str, values: object) -> tuple[float, ...]:
         isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in given
     )
     require(numbers and len(given) in (0, 3), name, values, "three finite numbers, or none")
-    return tuple(float(value) for value in given)  # type: ignore[arg-type]
+    return tuple(float(value) for value in given)
 
 
 @dataclass(frozen=True)

@@ -64,18 +64,19 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         seed: int = 0,
         on_error: str = "raise",
         ahead: bool = True,
+        whole: bool = False,
     ) -> None:
         missing = [name for name in REQUIRED_COLUMNS if name not in dataset.column_names]
         if missing:
             raise ValueError(f"data set lacks columns {missing}; it has {dataset.column_names}")
         if not ahead and on_error != "raise":
             raise ValueError(f"on_error={on_error!r}: expected 'raise' where ahead=False")
-        self.texts, self.seed, self.image_size = texts, seed, image_size
+        self.texts, self.seed, self.image_size, self.whole = texts, seed, image_size, whole
         self.stored = undecoded(dataset.select_columns(["id", "image"]))
         self.pixels: Tensor | None = None
         rows = list(range(len(dataset)))
         if ahead:
-            self.pixels, rows = decode_images(dataset, image_size, on_error=on_error)
+            self.pixels, rows = decode_images(dataset, image_size, on_error=on_error, whole=whole)
         text_columns = dataset.select_columns(["id", "short_captions", "sentences", "phrases"])
         self.rows: list[dict[str, Any]] = text_columns.select(rows).to_list()
         needed = {"short_captions" if texts.caption == "short" else "sentences"}
@@ -95,7 +96,8 @@ class ImageTextDataset(torch.utils.data.Dataset[tuple[str, Tensor, list[str | No
         texts = draw_texts(self.rows[number], self.texts, generator)
         if self.pixels is not None:
             return self.rows[number]["id"], self.pixels[number], texts
-        return self.rows[number]["id"], decode_row(self.stored, number, self.image_size), texts
+        pixels = decode_row(self.stored, number, self.image_size, whole=self.whole)
+        return self.rows[number]["id"], pixels, texts
 
 
 def draw_texts(

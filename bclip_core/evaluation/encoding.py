@@ -49,17 +49,27 @@ def encode_images(
 def encode_texts(
     model: BClip, texts: Sequence[str], *, batch_size: int = 512, progress: bool = False
 ) -> Tensor:
-    """Embeddings of texts [T, D], on the CPU, not normalised; equal texts are encoded once."""
+    """Embeddings of texts [T, D], on the CPU, not normalised; equal texts are encoded once.
+
+    A model with two text paths sends all of them one way, as its authors do for a data set: the
+    short one if every text fits it.
+    """
     tokenizer = Tokenizer(model.backbone.config.context_length)
     device = device_of(model)
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
-    parts = []
+    width, parts = _common_width(model, tokenizer, unique), []
     batches = range(0, len(unique), batch_size)
     for start in progress_bar(batches, desc="encode texts", progress=progress):
-        tokens = tokenizer(unique[start : start + batch_size]).to(device)
+        tokens = tokenizer(unique[start : start + batch_size], width).to(device)
         parts.append(model.backbone.encode_text(tokens).cpu())
     return torch.cat(parts)[[distinct[text] for text in texts]]
+
+
+def _common_width(model: BClip, tokenizer: Tokenizer, texts: Sequence[str]) -> int:
+    """At least so many columns of ids, so that `Backbone.encode_text` sends all texts one way."""
+    short = model.backbone.config.short_context
+    return short + 1 if short and any(tokenizer.count(text) > short for text in texts) else 0
 
 
 @torch.inference_mode()
@@ -77,7 +87,8 @@ def encode_dataset(
     Args:
         model: any model of the collection.
         dataset: with columns `id` and `image`.
-        whole: squash each picture to the square, as for regions; else crop its centre.
+        whole: squash each picture to the square, as for regions; else as the model was trained,
+            which for most is to crop the centre.
         patches: whether dense embeddings are wanted; they are P times as large as the others.
         batch_size: pictures at a time.
         progress: show a progress bar.
@@ -95,7 +106,8 @@ def encode_dataset(
         range(0, len(stored), batch_size), desc="encode images", progress=progress
     ):
         rows = range(start, min(start + batch_size, len(stored)))
-        pixels = torch.stack([decode_row(stored, row, size, whole=whole) for row in rows])
+        squash = whole or model.backbone.config.resize == "squash"
+        pixels = torch.stack([decode_row(stored, row, size, whole=squash) for row in rows])
         image, dense = encode_images(model, pixels, batch_size=batch_size)
         parts.append((image, dense if patches else dense[:0]))
     return torch.cat([image for image, _ in parts]), torch.cat([dense for _, dense in parts])

@@ -16,14 +16,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from bclip_core.backbone import Tokenizer
-from bclip_core.checkpoints.own import (
-    build_model,
-    equip,
-    load,
-    own_weights,
-    parts_of,
-    refuse_mismatch,
-)
+from bclip_core.checkpoints import is_tag, open_model
+from bclip_core.checkpoints.own import build_model, equip, parts_of, refuse_mismatch
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_loader
 from bclip_core.model import BClip, Method, get_method
@@ -68,6 +62,9 @@ class Training:
 def create_model(config: RunConfig) -> BClip:
     """The model that a run starts from: pretrained weights, positions stretched, fresh pooler.
 
+    What sets the weights apart (kind of patches, text paths, frozen positions, preprocessing) stays
+    with them; the configuration has to name it, so that it is the record of what was trained.
+
     The draw of the fresh weights depends on `config.train.seed` alone.
 
     Raises:
@@ -77,15 +74,16 @@ def create_model(config: RunConfig) -> BClip:
     torch.manual_seed(config.train.seed)
     pooler, heads = parts_of(config)
     reading = get_method(config.method).reading(config)
-    weights = own_weights(config.backbone.pretrained)
-    if weights is None:
-        model = build_model(config.backbone, pooler, heads)
+    source, asked = config.backbone.pretrained, config.backbone
+    if not source or is_tag(source):
+        model = build_model(asked, pooler, heads)
         model.reading = reading
         return model
-    backbone = load(weights).backbone
-    stored, asked = backbone.config, config.backbone
-    refuse_mismatch(stored, asked.replace(context_length=stored.context_length), str(weights))
+    backbone = open_model(source, architecture=asked.name, quick_gelu=asked.quick_gelu).backbone
+    refuse_mismatch(backbone.config, asked, source, but=("context_length",))
     backbone.stretch_context(asked.context_length)
+    if asked.frozen_positions:
+        backbone.frozen_positions = asked.frozen_positions
     torch.manual_seed(config.train.seed)
     return equip(BClip(backbone, reading=reading), pooler, heads)
 
@@ -124,7 +122,8 @@ def prepare(
     on_error = config.data.bad_rows if ahead else "raise"
     texts = method.texts(config.texts)
     size = config.data.image_size
-    data = ImageTextDataset(dataset, texts, size, settings.seed, on_error, ahead=ahead)
+    whole = model.backbone.config.resize == "squash"
+    data = ImageTextDataset(dataset, texts, size, settings.seed, on_error, ahead, whole)
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
