@@ -171,7 +171,7 @@ def _named(shape: Shape, heads: tuple[int, int]) -> str:
     )  # fmt: skip
     spelt_out = architecture_of(sizes.name)
     if spelt_out is None:
-        raise CheckpointError(f"sizes {tuple(sizes)}: larger than any CLIP that is read")
+        raise CheckpointError(f"sizes {tuple(sizes)}: expected those of a CLIP, none so large")
     return name_of(*spelt_out) or sizes.name
 
 

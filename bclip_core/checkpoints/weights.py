@@ -27,6 +27,7 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which scri
 _PREFIXES = {"module", "_orig_mod"}  # of distributed training and of torch.compile, in any order
 _NAMED = re.compile(r"GLOBAL ([\w.]+)")
 _LARGEST_PACKING = 2  # unpacked over packed size; torch stores tensors as they are
+_LARGEST_SHARING, _LARGEST_EXPANDED = 4, 2**30  # copied over shared size; bytes always allowed
 _SMALL = 2**24  # bytes; no archive that unpacks to less does harm
 
 
@@ -113,6 +114,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"checkpoint {path}: {name!r}: expected a dense tensor on the CPU"
             )
+    _refuse_expanding(path, stored)
     weights = {_plain_name(name): value.detach() for name, value in stored.items()}
     if len(weights) != len(stored):
         raise CheckpointError(f"checkpoint {path}: the same weight twice, with prefix and without")
@@ -134,6 +136,20 @@ def _unwrapped(stored: Any) -> Any:
 
 def _plain_name(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _PREFIXES)
+
+
+def _refuse_expanding(path: Path, stored: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that share so little memory that they become gigabytes once they are copied.
+
+    Sharing some is fine: tied weights, views of one storage.
+    """
+    expanded = sum(value.numel() * value.element_size() for value in stored.values())
+    size = path.stat().st_size
+    if expanded > max(_LARGEST_EXPANDED, _LARGEST_SHARING * size):
+        raise CheckpointError(
+            f"checkpoint {path}: its tensors share memory, {expanded:,} bytes from {size:,}: "
+            f"expected at most {max(_LARGEST_EXPANDED, _LARGEST_SHARING * size):,}"
+        )
 
 
 def _refuse_packed(path: Path) -> None:
