@@ -14,12 +14,9 @@ from typing import Any
 
 from huggingface_hub import HfApi, ModelCardData, snapshot_download
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -157,19 +154,23 @@ def _told(name: str, revision: str) -> Iterator[None]:
     where = f"hub model {name!r}"
     try:
         yield
+    except CheckpointError:
+        raise
     except RevisionNotFoundError as error:
         raise CheckpointError(f"{where}: no revision {revision!r}") from error
     except GatedRepoError as error:
         raise CheckpointError(f"{where}: access has to be asked for on its page") from error
     except RepositoryNotFoundError as error:
         raise CheckpointError(
-            f"{where}: no such model, or a private one: log in with `hf auth login`"
-        ) from error
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError, TimeoutError) as error:
-        raise CheckpointError(
-            f"{where}: no such file or folder here, and the hub cannot be reached"
+            f"{where}: no such file or folder here, and no such model there, or a private one: log "
+            "in with `hf auth login`"
         ) from error
     except HFValidationError as error:
         raise CheckpointError(f"{where}: expected OWNER/NAME: {one_line(error)}") from error
-    except (HfHubHTTPError, EntryNotFoundError, OSError) as error:
+    except HfHubHTTPError as error:
         raise CheckpointError(f"{where}: the hub refused: {one_line(error)}") from error
+    except Exception as error:  # offline by choice, and all that a connection can die of
+        raise CheckpointError(
+            f"{where}: no such file or folder here, and the hub cannot be reached: "
+            f"{one_line(error)}"
+        ) from error
