@@ -53,8 +53,15 @@ def encode_texts(
 
     A model with two text paths sends all of them one way, as its authors do for a data set: the
     short one if every text fits it.
+
+    Raises:
+        ValueError: the model's vocabulary is not CLIP's, so that no text has ids in it.
     """
     tokenizer = Tokenizer(model.backbone.config.context_length)
+    clip = getattr(model.backbone, "clip", None)
+    known = tokenizer.vocab_size if clip is None else clip.token_embedding.num_embeddings
+    if known < tokenizer.vocab_size:
+        raise ValueError(f"vocabulary of {known:,} ids: expected CLIP's {tokenizer.vocab_size:,}")
     device = device_of(model)
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)

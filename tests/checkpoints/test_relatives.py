@@ -26,6 +26,7 @@ from bclip_core.checkpoints.beside import left_out
 from bclip_core.checkpoints.weights import read_weights
 from bclip_core.config import DataConfig, RunConfig, TextConfig, TrainConfig
 from bclip_core.data.images import image_to_pixels, normalise_images
+from bclip_core.evaluation.encoding import encode_texts
 from bclip_core.model import BClip
 from bclip_core.train import create_model, train
 from tests.checkpoints import relatives
@@ -185,6 +186,11 @@ def test_flairs_scores_and_bias_are_the_authors() -> None:
         )
         bias = model.heads.scalars["sigmoid_bias"].detach()
         torch.testing.assert_close(bias, stored["logit_bias"], atol=0, rtol=0)
+
+
+def test_a_vocabulary_that_is_not_clips_is_said() -> None:
+    with pytest.raises(ValueError, match="vocabulary of 600 ids: expected CLIP's 49,408"):
+        encode_texts(open_golden("hf_clip_77"), ["a red circle"])
 
 
 # ---- round trips ----
