@@ -271,9 +271,11 @@ class Backbone(nn.Module):
         rows = torch.arange(len(tokens), device=tokens.device)
         if self.short is None:
             return [(rows, own)]
-        limit = self.config.short_context
-        short = take_short(path or self.text_path, tokens.shape[1], ends, limit)
-        ways = [(rows[short], self.short.path()), (rows[~short], own)]
+        limit, choice = self.config.short_context, path or self.text_path
+        short, other = take_short(choice, tokens.shape[1], ends, limit), self.short.path()
+        if choice == "box":
+            other = TextPath(other.positions, own.projection)
+        ways = [(rows[short], other), (rows[~short], own)]
         return [(chosen, way) for chosen, way in ways if len(chosen)]
 
     def _embed_tokens(self, tokens: Tensor, positions: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-CHOICES = ("auto", "each", "short", "long")
+CHOICES = ("auto", "each", "short", "long", "box")
 
 
 class TextPath(NamedTuple):
@@ -47,7 +47,7 @@ def take_short(choice: str, columns: int, ends: Tensor, short: int) -> Tensor:
     Args:
         choice: "auto" as the authors' interface: ids in at most `short` columns are short, ids in
             more are long, whatever each text's own length; "each": by its own length; "short" and
-            "long": all.
+            "long": all; "box": as "short", but projected the long way, as FG-CLIP's box captions.
         columns: of the matrix of ids.
         ends: place of each text's end token, [U].
         short: how many ids the short path has positions for.

@@ -43,7 +43,8 @@ def outputs(name: str) -> dict[str, Tensor]:
     same = {
         "image_features_fp32weights": "image", "image_features": "image",
         "text_features_fp32weights": "text", "text_features": "text", "text_long": "text",
-        "text_short": "short", "image_tokens": "patches", "dense_features": "patches",
+        "text_short": "short", "text_bbox_filip": "box", "image_tokens": "patches",
+        "dense_features": "patches",
         "conditioned": "conditioned", "attention_heads": "attention",
     }  # fmt: skip
     return {same[key]: value for key, value in stored.items() if key in same}
@@ -58,6 +59,7 @@ def computed(name: str, model: BClip) -> dict[str, Tensor]:
     found = {"image": image, "patches": patches, "text": backbone.encode_text(ids.long())}
     if "text_ids_77" in given:
         found["short"] = backbone.encode_text(given["text_ids_77"])
+        found["box"] = backbone.encode_text(given["text_ids_77"], "box")
     if model.pooler is not None:
         texts = found["text"].expand(len(patches), -1, -1)
         pooled, weights = model.pooler(patches, texts, need_weights=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 
 from bclip_core.backbone import CheckpointError, create_backbone, stretch_positions
@@ -27,6 +30,7 @@ from bclip_core.checkpoints.weights import read_weights
 from bclip_core.config import DataConfig, RunConfig, TextConfig, TrainConfig
 from bclip_core.data.images import image_to_pixels, normalise_images
 from bclip_core.evaluation.encoding import encode_texts
+from bclip_core.evaluation.regions import roi_features
 from bclip_core.model import BClip
 from bclip_core.train import create_model, train
 from tests.checkpoints import relatives
@@ -188,6 +192,22 @@ def test_flairs_scores_and_bias_are_the_authors() -> None:
         torch.testing.assert_close(bias, stored["logit_bias"], atol=0, rtol=0)
 
 
+def test_fg_clips_boxes_are_the_authors() -> None:
+    model, given = open_golden("fgclip"), inputs("fgclip")
+    folder = relatives.FOLDER / "fgclip" / "outputs.safetensors"
+    with torch.no_grad():
+        patches = model.backbone.encode_image(given["pixel_values"])[1]
+    rows, columns = model.backbone.grid
+    index, low, high = given["boxes"].split((1, 2, 2), dim=1)
+    inside = ((low >= 0) & (high <= rows)).all(1)  # theirs may leave the picture, ours may not
+    boxes, index = torch.cat([low, high - low], 1)[inside], index[inside, 0].long()
+    size = torch.tensor([[columns, rows]] * len(patches))
+    found = roi_features(patches, (rows, columns), boxes, index, size)
+    expected = relatives.load_file(folder)["box_features"][inside]
+    assert len(expected) > 3
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 def test_a_vocabulary_that_is_not_clips_is_said() -> None:
     with pytest.raises(ValueError, match="vocabulary of 600 ids: expected CLIP's 49,408"):
         encode_texts(open_golden("hf_clip_77"), ["a red circle"])
@@ -217,6 +237,39 @@ def test_a_round_trip_changes_nothing(
     assert_same(name, model, again)
     back = open_model(export(again, tmp_path / "exported")).eval()
     assert_same(name, model, back)
+
+
+# Nothing of ours is imported there: open_clip alone reads the folder.
+PLAIN_OPEN_CLIP = """
+import sys, torch, open_clip
+from safetensors.torch import load_file, save_file
+folder, given, result = sys.argv[1:]
+model, _, transform = open_clip.create_model_and_transforms("local-dir:" + folder)
+inputs = load_file(given)
+assert not any(name.startswith("bclip") for name in sys.modules)
+with torch.no_grad():
+    image = model.eval().encode_image(inputs["pixel_values"])
+    text = model.encode_text(inputs["ids"])
+bias = torch.zeros(()) if model.logit_bias is None else model.logit_bias.detach()
+save_file({"image": image, "text": text, "bias": bias}, result)
+assert ("squash" in str(model.visual.preprocess_cfg)) == ("fgclip" in folder)
+"""
+
+
+@pytest.mark.parametrize("name", ["longclip", "flair", "fgclip"])
+def test_plain_open_clip_gives_the_authors_embeddings(tmp_path: Path, name: str) -> None:
+    given, expected = inputs(name), outputs(name)
+    ids = given.get("text_ids", given.get("text_ids_248")).long()
+    torch_inputs = {"pixel_values": given["pixel_values"], "ids": ids}
+    save_file(torch_inputs, tmp_path / "given.safetensors")
+    folder = export_open_clip(open_golden(name), tmp_path / name)
+    arguments = [str(folder), str(tmp_path / "given.safetensors"), str(tmp_path / "result")]
+    command = [sys.executable, "-c", PLAIN_OPEN_CLIP, *arguments]
+    subprocess.run(command, check=True, cwd=tmp_path, timeout=120)
+    there = relatives.load_file(tmp_path / "result")
+    for key in ("image", "text"):
+        assert (there[key] - expected[key]).abs().max() < allowed(name, key), key
+    assert (there["bias"] != 0) == (name == "flair")
 
 
 def test_what_a_layout_cannot_hold_is_named() -> None:
