@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from bclip_core.backbone import CheckpointError
@@ -20,7 +21,9 @@ from bclip_core.checkpoints import (
     save,
 )
 from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig, RunConfig
+from bclip_core.explorer import Workbench
 from bclip_core.explorer.catalogue import given_models
+from bclip_core.explorer.pictures import own_picture
 from bclip_core.model import BClip
 from bclip_core.train import create_model
 from tests.checkpoints import relatives
@@ -215,3 +218,13 @@ def test_what_cannot_be_opened_is_one_line(tmp_path: Path, model: BClip) -> None
         open_model(relatives.path("flair"), architecture="ViT-Q")
     with pytest.raises(CheckpointError, match="weights are not of ViT-B-16: here embed_dim=32"):
         import_open_clip(relatives.path("longclip"), "ViT-B-16")
+
+
+def test_the_explorer_shows_a_picture_as_the_model_sees_it() -> None:
+    wide = Image.new("RGB", (120, 60), "red")
+    wide.paste((0, 0, 255), (0, 0, 20, 60))  # a crop of the centre loses it
+    picture = own_picture(wide, "wide")
+    bench = Workbench(models={"crop": "scenes", "squash": relatives.path("fgclip")})
+    seen = {name: bench.pixels(picture, bench.model(name)) for name in ("crop", "squash")}
+    assert [bool((pixels[2] > 200).any()) for pixels in seen.values()] == [False, True]
+    assert [list(pixels.shape) for pixels in seen.values()] == [[3, 64, 64], [3, 56, 56]]
