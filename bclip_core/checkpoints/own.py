@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from bclip_core import __version__
 from bclip_core.backbone import CheckpointError, create_backbone, load_exactly
 from bclip_core.backbone.loading import refuse_unfit
-from bclip_core.checkpoints.weights import one_line, read_safetensors
+from bclip_core.checkpoints.weights import one_line, read_safetensors, read_weights
 from bclip_core.config import BackboneConfig, HeadsConfig, PoolerConfig, RunConfig
 from bclip_core.model import BClip, Heads, get_method
 from bclip_core.poolers import build_pooler
@@ -38,11 +38,14 @@ def build_model(
     """A model of that shape, with the weights that the backbone names, if any, else random ones.
 
     Args:
-        backbone: which CLIP; its weights may be a tag of open_clip, all else `open_model` opens.
+        backbone: which CLIP; its weights may be a tag of open_clip or a file of open_clip's names,
+            all else `open_model` opens.
         pooler: None for methods that do not pool patches.
         heads: names, calibration and sizes of learnt heads; None for methods without.
     """
-    return equip(BClip(create_backbone(backbone)), pooler, heads)
+    file = Path(backbone.pretrained)
+    weights = read_weights(file) if backbone.pretrained and file.is_file() else None
+    return equip(BClip(create_backbone(backbone, weights)), pooler, heads)
 
 
 def equip(model: BClip, pooler: PoolerConfig | None, heads: HeadsSpec | None) -> BClip:

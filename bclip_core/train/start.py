@@ -17,7 +17,7 @@ from torch import nn
 
 from bclip_core.backbone import Tokenizer
 from bclip_core.checkpoints import is_tag, open_model
-from bclip_core.checkpoints.own import build_model, equip, parts_of, refuse_mismatch
+from bclip_core.checkpoints.own import build_model, equip, own_weights, parts_of, refuse_mismatch
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_loader
 from bclip_core.model import BClip, Method, get_method
@@ -82,6 +82,8 @@ def create_model(config: RunConfig) -> BClip:
     backbone = open_model(source, architecture=asked.name, quick_gelu=asked.quick_gelu).backbone
     refuse_mismatch(backbone.config, asked, source, but=("context_length",))
     backbone.stretch_context(asked.context_length)
+    if own_weights(source) is None:  # ours remember what they once started from
+        backbone.config = backbone.config.replace(pretrained=source)
     if asked.frozen_positions:
         backbone.frozen_positions = asked.frozen_positions
     torch.manual_seed(config.train.seed)

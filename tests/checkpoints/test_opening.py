@@ -67,6 +67,7 @@ def test_a_run_starts_from_whatever_is_opened(tmp_path: Path, model: BClip) -> N
         config = RunConfig("beta-clip-ce", TINY.replace(pretrained=str(source), context_length=248))
         started = create_model(config)
         assert started.backbone.context_length == 248
+        assert started.backbone.config == config.backbone
         assert started.pooler.config == PoolerConfig()
         if source != "random":
             width = slice(20)
