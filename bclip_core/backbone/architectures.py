@@ -13,7 +13,8 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from bclip_core.backbone.loading import load_exactly
+from bclip_core.backbone.loading import load_exactly, refuse_unfit
+from bclip_core.backbone.unnamed import architecture_of
 from bclip_core.config import BackboneConfig, ConfigError
 
 Architecture = tuple[int, dict[str, Any], dict[str, Any]]
@@ -39,11 +40,11 @@ SMALL_ARCHITECTURES: dict[str, Architecture] = {
 
 # What a configuration of open_clip may set; anything else changes a tower's computation.
 _PLAIN_KEYS = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
-_PLAIN_VISION = {
+PLAIN_VISION = {
     "image_size", "layers", "width", "head_width", "mlp_ratio", "patch_size", "ls_init_value",
     "patch_dropout",
 }  # fmt: skip
-_PLAIN_TEXT = {
+PLAIN_TEXT = {
     "context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "ls_init_value",
 }  # fmt: skip
 
@@ -52,8 +53,8 @@ def _is_plain_vit(config: Mapping[str, Any]) -> bool:
     vision, text = config["vision_cfg"], config["text_cfg"]
     return (
         set(config) <= _PLAIN_KEYS
-        and set(vision) <= _PLAIN_VISION
-        and set(text) <= _PLAIN_TEXT
+        and set(vision) <= PLAIN_VISION
+        and set(text) <= PLAIN_TEXT
         and isinstance(vision["layers"], int)
         and not vision.get("patch_dropout")
     )
@@ -67,11 +68,14 @@ def known_architectures() -> tuple[str, ...]:
 
 
 def architecture(name: str) -> Architecture:
-    """D and the arguments of both towers of a known architecture.
+    """D and the arguments of both towers of a known architecture, or of one spelt out.
 
     Raises:
         ConfigError: an unknown name; the message lists the known ones, close matches first.
     """
+    spelt_out = architecture_of(name)
+    if spelt_out is not None:
+        return spelt_out
     known = known_architectures()
     if name in SMALL_ARCHITECTURES:
         return SMALL_ARCHITECTURES[name]
@@ -125,7 +129,7 @@ def build_clip(config: BackboneConfig, state_dict: Mapping[str, Tensor] | None =
     if state_dict is None and (config.pretrained == "scenes" or Path(config.pretrained).is_file()):
         raise ConfigError(
             f"pretrained={config.pretrained!r}: expected '' or an open_clip tag here; files and "
-            "the shipped model are loaded by checkpoints.build_model and train.create_model"
+            "the shipped model are loaded by checkpoints.open_model and train.create_model"
         )
     if state_dict is None and config.pretrained:
         _check_tag(config)
@@ -135,14 +139,22 @@ def build_clip(config: BackboneConfig, state_dict: Mapping[str, Tensor] | None =
         return pretrained
     given = (state_dict or {}).get("positional_embedding")
     positions = config.context_length if given is None else len(given)
-    clip = CLIP(
-        embed_dim,
-        CLIPVisionCfg(**vision),
-        CLIPTextCfg(**{**text, "context_length": positions}),
-        quick_gelu=config.quick_gelu,
-    )
-    if state_dict is not None:
-        load_exactly(clip, state_dict, config.pretrained or "weights")
+    config = config.replace(context_length=positions, frozen_positions=0, short_context=0)
+
+    def make() -> CLIP:
+        return CLIP(
+            embed_dim,
+            CLIPVisionCfg(**vision),
+            CLIPTextCfg(**{**text, "context_length": config.context_length}),
+            quick_gelu=config.quick_gelu,
+        )
+
+    if state_dict is None:
+        return make()
+    source = config.pretrained or "weights"
+    refuse_unfit(make, state_dict, source)
+    clip = make()
+    load_exactly(clip, state_dict, source)
     return clip
 
 

@@ -7,6 +7,7 @@ weights move in and out of open_clip unchanged.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from open_clip.model import CLIP
@@ -29,8 +30,11 @@ from bclip_core.backbone.attention import (
     pass_overhead,
     residual_block,
 )
+from bclip_core.backbone.description import describe
 from bclip_core.backbone.positions import KEPT_POSITIONS, stretch_positions
-from bclip_core.config import BackboneConfig
+from bclip_core.backbone.preprocessing import renormalise
+from bclip_core.backbone.text_paths import ShortPath, TextPath, take_short
+from bclip_core.config import BackboneConfig, ConfigError
 
 __all__ = [
     "KEPT_POSITIONS", "SMALL_ARCHITECTURES", "Backbone", "attention_kernel", "create_backbone",
@@ -50,9 +54,10 @@ class Backbone(nn.Module):
 
     Attributes:
         clip: the wrapped model.
-        config: as given.
-        frozen_positions: so many first text positions get no gradient (Long-CLIP freezes 20);
-            exclude positions from weight decay to keep them exactly.
+        config: as given; what released models differ in is here.
+        short: positions and projection of short texts where the model has them (FG-CLIP), or None.
+        text_path: which way texts go in a model that has two, see `text_paths.take_short`; it is
+            not stored, because it belongs to how a model is asked.
 
     Raises:
         ValueError: the towers are of another kind.
@@ -65,8 +70,24 @@ class Backbone(nn.Module):
         check_activation(clip, config.quick_gelu)
         self.clip = clip
         self.config = config
-        self.frozen_positions = 0
+        self.short: ShortPath | None = None
+        if config.short_context:
+            self.short = ShortPath(config.short_context, *clip.text_projection.shape)
+        self.text_path = "auto"
         self._checkpointing = False
+
+    @property
+    def frozen_positions(self) -> int:
+        """So many first text positions get no gradient (Long-CLIP freezes 20).
+
+        Exclude positions from weight decay to keep them exactly. Part of the configuration, so
+        that checkpoints keep it.
+        """
+        return self.config.frozen_positions
+
+    @frozen_positions.setter
+    def frozen_positions(self, count: int) -> None:
+        self.config = self.config.replace(frozen_positions=count)
 
     @property
     def dim(self) -> int:
@@ -106,17 +127,26 @@ class Backbone(nn.Module):
         A longer table keeps the first `KEPT_POSITIONS` rows and stretches the rest by the smallest
         whole factor that suffices (248 from 77: exactly 4); a shorter one is cut. `config` follows.
         The parameter is a new one: build the optimiser afterwards.
+
+        Raises:
+            ConfigError: another length for a model with a path of its own for short texts.
         """
         clip, table = self.clip, self.clip.positional_embedding.detach()
         if context_length == len(table):
             return
+        if self.short is not None:
+            raise ConfigError(
+                f"context_length={context_length}: expected {len(table)}, as these weights have "
+                f"two text paths, for up to {self.config.short_context} ids and for more"
+            )
         if context_length > len(table):
             factor = -(-(context_length - KEPT_POSITIONS) // (len(table) - KEPT_POSITIONS))
             table = stretch_positions(table, KEPT_POSITIONS, factor)
         clip.positional_embedding = nn.Parameter(table[:context_length].clone())
         clip.context_length = context_length
         clip.attn_mask = table.new_full((context_length, context_length), -torch.inf).triu_(1)
-        self.config = self.config.replace(context_length=context_length)
+        frozen = min(self.frozen_positions, context_length)
+        self.config = self.config.replace(context_length=context_length, frozen_positions=frozen)
 
     def _blocks(
         self, blocks: Iterable[nn.Module], tokens: Tensor, causal_mask: Tensor | None = None
@@ -129,20 +159,28 @@ class Backbone(nn.Module):
         return tokens
 
     def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Global and dense embeddings in one pass (β-CLIP's dense patches, after MaskCLIP).
+        """Global and dense embeddings in one pass.
 
-        In the last block the class token attends as usual, while each patch keeps only its own
-        value: v-projection, out-projection, residual, MLP. So patches stay local, and the global
-        embedding is open_clip's own.
+        The class token always attends as usual, so the global embedding is open_clip's own. What
+        patches do in the last block `config.patches` says: "value" (β-CLIP's and FG-CLIP's, after
+        MaskCLIP) keeps only each patch's own value: v-projection, out-projection, residual, MLP, so
+        that patches stay local; with "attention" (FLAIR) they attend like the class token. The
+        final norm and the projection follow for all.
 
         Args:
-            images: [B, 3, H, W], normalised with CLIP's mean and deviation.
+            images: [B, 3, H, W], normalised with CLIP's mean and deviation; a model that was
+                trained with others converts them itself.
 
         Returns:
             Global embeddings [B, D] and patch embeddings [B, P, D].
         """
         visual = self.clip.visual
+        images = renormalise(images, self.config)
         *blocks, last = visual.transformer.resblocks
+        if self.config.patches == "attention":
+            tokens = self._blocks([*blocks, last], visual._embeds(images))
+            attending: Tensor = visual.ln_post(tokens) @ visual.proj
+            return attending[:, 0], attending[:, 1:]
         tokens = self._blocks(blocks, visual._embeds(images))
         normed = last.ln_1(tokens)
         attended, values = attend_once(last.attn, normed[:, 0], normed)
@@ -151,7 +189,7 @@ class Backbone(nn.Module):
         embeddings = visual.ln_post(tokens) @ visual.proj
         return embeddings[:, 0], embeddings[:, 1:]
 
-    def encode_text(self, tokens: Tensor) -> Tensor:
+    def encode_text(self, tokens: Tensor, path: str = "") -> Tensor:
         """Text embeddings at the end token, as open_clip's but without computing on padding.
 
         Attention is causal, so what follows the end token changes nothing: texts are grouped by
@@ -159,6 +197,7 @@ class Backbone(nn.Module):
 
         Args:
             tokens: [U, L] ids, zeros after the end token, which is the highest id.
+            path: which way they go in a model with two; "": `text_path`.
 
         Returns:
             [U, D].
@@ -168,14 +207,15 @@ class Backbone(nn.Module):
         """
         if not len(tokens):
             return torch.zeros(0, self.dim, device=tokens.device)
-        groups, place = self._length_groups(tokens)
-        return torch.cat([self._encode_group(cut, ends) for cut, ends in groups])[place]
+        groups, place = self._length_groups(tokens, path)
+        return torch.cat([self._encode_group(*group) for group in groups])[place]
 
-    def encode_words(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def encode_words(self, tokens: Tensor, path: str = "") -> tuple[Tensor, Tensor, Tensor]:
         """Text embeddings and those of every word, the text tower's output at each token.
 
         Args:
             tokens: as for `encode_text`, at least one text.
+            path: as for `encode_text`.
 
         Returns:
             The texts [U, D], as `encode_text` gives them; their words [U, L, D], projected alike
@@ -186,12 +226,13 @@ class Backbone(nn.Module):
             ValueError: L exceeds the number of positions.
         """
         clip, width, parts = self.clip, tokens.shape[1], []
-        groups, place = self._length_groups(tokens)
-        for cut, _ in groups:
+        groups, place = self._length_groups(tokens, path)
+        for cut, _, way in groups:
             length = cut.shape[1]
             mask = clip.attn_mask[:length, :length]
-            hidden = self._blocks(clip.transformer.resblocks, self._embed_tokens(cut), mask)
-            embedded = clip.ln_final(hidden) @ clip.text_projection
+            embedded = self._embed_tokens(cut, way.positions)
+            hidden = self._blocks(clip.transformer.resblocks, embedded, mask)
+            embedded = clip.ln_final(hidden) @ way.projection
             parts.append(functional.pad(embedded, (0, 0, 0, width - length)))
         embedded, ends = torch.cat(parts)[place], tokens.argmax(dim=1)
         position = torch.arange(width, device=tokens.device)
@@ -199,43 +240,69 @@ class Backbone(nn.Module):
         text = embedded[torch.arange(len(tokens), device=tokens.device), ends]
         return text, embedded * words[..., None], words
 
-    def _length_groups(self, tokens: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """Texts of similar length, cut, with the places of their ends; and where each text went."""
+    def _length_groups(
+        self, tokens: Tensor, path: str
+    ) -> tuple[list[tuple[Tensor, Tensor, TextPath]], Tensor]:
+        """Texts of one path and similar length, cut, with the places of their ends and their path.
+
+        Beside it, where each text went.
+        """
         if tokens.ndim != 2 or tokens.shape[1] > self.context_length:
             raise ValueError(
                 f"tokens {tuple(tokens.shape)}: expected [U, L] with L <= {self.context_length}, "
                 "the number of text positions"
             )
-        ends, order = tokens.argmax(dim=1).sort(descending=True, stable=True)
-        lengths = (ends + 1).tolist()
-        overhead = pass_overhead(self.clip.transformer.width, tokens.device)
-        groups = [
-            (tokens[order[rows], : lengths[rows.start]], ends[rows])
-            for rows in length_buckets(lengths, overhead)
-        ]
-        return groups, order.argsort()
+        ends = tokens.argmax(dim=1)
+        groups, orders = [], []
+        for rows, way in self._paths(tokens, ends, path):
+            sorted_ends, order = ends[rows].sort(descending=True, stable=True)
+            order, lengths = rows[order], (sorted_ends + 1).tolist()
+            overhead = pass_overhead(self.clip.transformer.width, tokens.device)
+            groups += [
+                (tokens[order[part], : lengths[part.start]], sorted_ends[part], way)
+                for part in length_buckets(lengths, overhead)
+            ]
+            orders.append(order)
+        return groups, torch.cat(orders).argsort()
 
-    def _embed_tokens(self, tokens: Tensor) -> Tensor:
+    def _paths(self, tokens: Tensor, ends: Tensor, path: str) -> list[tuple[Tensor, TextPath]]:
+        """The rows of `tokens` that go each way; ways that nobody goes are left out."""
+        own = TextPath(self.clip.positional_embedding, self.clip.text_projection)
+        rows = torch.arange(len(tokens), device=tokens.device)
+        if self.short is None:
+            return [(rows, own)]
+        limit, choice = self.config.short_context, path or self.text_path
+        short, other = take_short(choice, tokens.shape[1], ends, limit), self.short.path()
+        if choice == "box":
+            other = TextPath(other.positions, own.projection)
+        ways = [(rows[short], other), (rows[~short], own)]
+        return [(chosen, way) for chosen, way in ways if len(chosen)]
+
+    def _embed_tokens(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Token and position embeddings [U, L, W]; the first positions may be frozen."""
-        table = self.clip.positional_embedding[: tokens.shape[1]]
+        table = positions[: tokens.shape[1]]
         if self.frozen_positions:
             frozen = table[: self.frozen_positions].detach()
             table = torch.cat([frozen, table[self.frozen_positions :]])
         embedded: Tensor = self.clip.token_embedding(tokens) + table
         return embedded
 
-    def _encode_group(self, tokens: Tensor, end: Tensor) -> Tensor:
-        """Embeddings [U, D] of texts [U, L] that are read at the positions `end` [U]."""
+    def _encode_group(self, tokens: Tensor, end: Tensor, way: TextPath) -> Tensor:
+        """Embeddings [U, D] of texts [U, L] that go one way, read at the positions `end` [U]."""
         clip, length = self.clip, tokens.shape[1]
         *blocks, last = clip.transformer.resblocks
         mask = clip.attn_mask[:length, :length]
-        hidden = self._blocks(blocks, self._embed_tokens(tokens), mask)
+        hidden = self._blocks(blocks, self._embed_tokens(tokens, way.positions), mask)
         rows = torch.arange(len(tokens), device=tokens.device)
         normed = last.ln_1(hidden)
         visible = torch.arange(length, device=tokens.device) <= end[:, None]
         attended, _ = attend_once(last.attn, normed[rows, end], normed, visible)
         hidden = after_attention(last, hidden[rows, end], last.attn.out_proj(attended))
-        return clip.ln_final(hidden) @ clip.text_projection  # type: ignore[no-any-return]
+        return clip.ln_final(hidden) @ way.projection  # type: ignore[no-any-return]
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, in plain values: sizes, activation, patches, texts, preprocessing."""
+        return describe(self.clip, self.config)
 
 
 def create_backbone(

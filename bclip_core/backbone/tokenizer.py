@@ -91,14 +91,15 @@ class Tokenizer:
         """
         return [self.start_id, *self._ids(text)[: self.context_length - 2], self.end_id]
 
-    def __call__(self, texts: Sequence[str]) -> Tensor:
+    def __call__(self, texts: Sequence[str], width: int = 0) -> Tensor:
         """Ids of many texts, zero-padded to the longest.
 
         Args:
             texts: U texts.
+            width: pad to at least so many columns.
 
         Returns:
-            Long tensor [U, L]; L is the number of ids of the longest text.
+            Long tensor [U, L]; L is the number of ids of the longest text, or `width`.
 
         Raises:
             ValueError: a text is empty or white space, or `texts` is a bare string.
@@ -106,7 +107,8 @@ class Tokenizer:
         if isinstance(texts, str):
             raise ValueError(f"texts={texts!r}: expected a sequence of texts, not one string")
         rows = [self.encode(text) for text in texts]
-        tokens = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.long)
+        columns = max(map(len, rows), default=0)
+        tokens = torch.zeros(len(rows), max(columns, width), dtype=torch.long)
         for row, ids in zip(tokens, rows, strict=True):
             row[: len(ids)] = torch.tensor(ids)
         return tokens

@@ -8,27 +8,27 @@ beside it in a file of its own.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import save_file
 
-from bclip_core.backbone import CheckpointError, create_backbone, known_architectures, load_exactly
-from bclip_core.backbone.architectures import architecture, towers
-from bclip_core.checkpoints.recognition import recognise
-from bclip_core.checkpoints.torchscript import is_torchscript
-from bclip_core.checkpoints.weights import read_safetensors, read_weights
-from bclip_core.config import BackboneConfig, PoolerConfig
+from bclip_core.backbone import CheckpointError, create_backbone
+from bclip_core.backbone.architectures import architecture
+from bclip_core.backbone.preprocessing import own_statistics, statistics
+from bclip_core.checkpoints import beside
+from bclip_core.checkpoints.formats import layout_of
+from bclip_core.checkpoints.importing import architecture_name, import_file
+from bclip_core.checkpoints.layout import assemble, bias_of
+from bclip_core.checkpoints.weights import read_weights
+from bclip_core.config import BackboneConfig
 from bclip_core.model import BClip
-from bclip_core.poolers import build_pooler
 from bclip_core.records.files import read_json, write_atomically, write_json
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"  # open_clip's names
-POOLER = "bclip_pooler.safetensors"
+THEIRS = (WEIGHTS, "open_clip_pytorch_model.bin")  # what its hub's folders have
+POOLER = beside.POOLER
 
 
 def export_open_clip(model: BClip, path: str | Path) -> Path:
@@ -38,7 +38,8 @@ def export_open_clip(model: BClip, path: str | Path) -> Path:
     tokenizer with `open_clip.get_tokenizer("local-dir:FOLDER")`.
 
     Args:
-        model: any model of the collection; its towers are exported exactly, and its pooler; heads
+        model: any model of the collection; its towers are exported exactly, and the bias of a
+            sigmoid loss; what open_clip has no place for lies beside it, see `beside`; other heads
             that only a loss uses are left out.
         path: the folder; an earlier export there is replaced in one step.
 
@@ -58,7 +59,8 @@ def import_open_clip(
 
     Args:
         source: a folder of `export_open_clip`; a file (safetensors, a torch state dict, OpenAI's
-            TorchScript archive); or a tag of open_clip such as "openai", which is fetched.
+            TorchScript archive; the relatives' files too, see `formats`); or a tag of open_clip
+            such as "openai", which is fetched.
         name: the architecture; needed for a tag, found by the shapes of a file when it is None.
         quick_gelu: the activation. Known for folders, tags and OpenAI's archives; other files do
             not tell theirs, so say it: True for OpenAI's weights and what was tuned from them.
@@ -72,7 +74,7 @@ def import_open_clip(
     if path.is_dir():
         return _import_folder(path)
     if path.is_file():
-        return _import_file(path, name, quick_gelu)
+        return import_file(path, name or "", quick_gelu)
     if name is None:
         raise CheckpointError(f"{source}: no such file or folder; a tag needs name=ARCHITECTURE")
     trained = get_pretrained_cfg(name, str(source)) or {}
@@ -85,70 +87,48 @@ def _write(model: BClip, folder: Path) -> None:
     folder.mkdir(parents=True)
     config = model.backbone.config
     embed_dim, vision, text = architecture(config.name)
-    described = {
+    mean, std = statistics(config)
+    described: dict[str, Any] = {
         "model_cfg": {
             "embed_dim": embed_dim,
             "quick_gelu": config.quick_gelu,
             "vision_cfg": vision,
             "text_cfg": {**text, "context_length": model.backbone.context_length},
         },
-        "preprocess_cfg": {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD},
+        "preprocess_cfg": {"mean": mean, "std": std},
     }
-    write_json(folder / CONFIG, described)
+    if config.resize == "squash":
+        described["preprocess_cfg"]["resize_mode"] = "squash"
     state = {name: value.contiguous() for name, value in model.backbone.clip.state_dict().items()}
+    bias = bias_of(model)
+    if bias is not None:
+        described["model_cfg"]["init_logit_bias"] = float(bias)
+        state["logit_bias"] = bias.clone()
+    write_json(folder / CONFIG, described)
     save_file(state, folder / WEIGHTS, {"format": "pt"})
-    if model.pooler is not None:
-        settings = {"bclip": json.dumps(model.pooler.config.to_dict(), sort_keys=True)}
-        save_file(model.get_submodule("pooler").state_dict(), folder / POOLER, settings)
+    beside.write(model, folder, "open_clip")
 
 
 def _import_folder(folder: Path) -> BClip:
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"{folder}: expected {CONFIG} of open_clip, but there is none")
     try:
-        described = read_json(folder / CONFIG)["model_cfg"]
-        name, context = _name_of(described), described["text_cfg"].get("context_length", 77)
-        config = BackboneConfig(
-            name, context_length=context, quick_gelu=bool(described.get("quick_gelu", False))
-        )
-    except (FileNotFoundError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder}: expected {CONFIG} of open_clip, but {error!r}") from error
-    backbone = create_backbone(config, read_weights(folder / WEIGHTS))
-    if not (folder / POOLER).is_file():
-        return BClip(backbone)
-    settings, weights = read_safetensors(folder / POOLER)
-    shape = PoolerConfig.from_dict(json.loads(settings["bclip"]))
-    model = BClip(backbone, build_pooler(backbone.dim, shape))
-    load_exactly(model.get_submodule("pooler"), weights, f"checkpoint {folder / POOLER}")
+        read = read_json(folder / CONFIG)
+        described, pixels = read["model_cfg"], read.get("preprocess_cfg", {})
+        weights = next((folder / n for n in THEIRS if (folder / n).is_file()), folder / WEIGHTS)
+        layout = layout_of(read_weights(weights))
+        layout.quick_gelu = bool(described.get("quick_gelu", False))
+        layout.resize = "squash" if pixels.get("resize_mode") == "squash" else "crop"
+        if "mean" in pixels and "std" in pixels:
+            layout.mean, layout.std = own_statistics(pixels["mean"], pixels["std"])
+        beside.read(layout, folder)
+        name = architecture_name(described, layout.clip)
+        positions = described["text_cfg"].get("context_length", 77)
+        if positions != len(layout.clip["positional_embedding"]):
+            raise CheckpointError(f"context_length={positions}: not that of the weights")
+    except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError) as error:
+        found = error if isinstance(error, CheckpointError) else repr(error)
+        raise CheckpointError(f"{folder}: cannot be read as {CONFIG} says: {found}") from error
+    model = assemble(layout, weights, name)
+    beside.read_pooler(model, folder)
     return model
-
-
-def _import_file(path: Path, name: str | None, quick_gelu: bool | None) -> BClip:
-    if quick_gelu is None and is_torchscript(path):
-        quick_gelu = True  # only OpenAI published CLIP this way
-    if quick_gelu is None and name is not None and name.endswith("-quickgelu"):
-        quick_gelu = True
-    if quick_gelu is None:
-        raise CheckpointError(
-            f"checkpoint {path}: weights do not tell their activation: say quick_gelu=True "
-            "(OpenAI's and what was tuned from them) or quick_gelu=False (open_clip's default)"
-        )
-    weights = read_weights(path)
-    try:
-        found = name or recognise(weights)
-        positions = len(weights["positional_embedding"])
-        config = BackboneConfig(found, context_length=positions, quick_gelu=quick_gelu)
-        return BClip(create_backbone(config, weights))
-    except KeyError as error:
-        raise CheckpointError(f"checkpoint {path}: weight {error}: missing") from error
-    except CheckpointError as error:
-        raise CheckpointError(f"checkpoint {path}: {error}") from error
-
-
-def _name_of(described: Mapping[str, Any]) -> str:
-    """The known architecture that a configuration of open_clip describes."""
-    wanted = towers(described["embed_dim"], described["vision_cfg"], described["text_cfg"])
-    for name in known_architectures():
-        if towers(*architecture(name)) == wanted:
-            return name
-    raise CheckpointError(
-        f"model_cfg {dict(described)}: expected one of {', '.join(known_architectures())}"
-    )

@@ -1,13 +1,9 @@
-"""Weights on disk: safetensors with the configuration in the header, checked when loaded.
-
-Here too: the authors' released files (`import_released`), and plain open_clip in both directions
-(`import_open_clip`, `export_open_clip`).
-"""
+"""The collection's own files: safetensors with the configuration in the header, checked at load."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +12,21 @@ from safetensors.torch import save_file
 
 from bclip_core import __version__
 from bclip_core.backbone import CheckpointError, create_backbone, load_exactly
-from bclip_core.checkpoints.open_clip import export_open_clip, import_open_clip
-from bclip_core.checkpoints.released import import_released
-from bclip_core.checkpoints.weights import read_safetensors, read_weights
-from bclip_core.config import BackboneConfig, ConfigError, HeadsConfig, PoolerConfig, RunConfig
+from bclip_core.backbone.loading import refuse_unfit
+from bclip_core.checkpoints.weights import one_line, read_safetensors, read_weights
+from bclip_core.config import BackboneConfig, HeadsConfig, PoolerConfig, RunConfig
 from bclip_core.model import BClip, Heads, HeadsSpec, Parts, get_method
 from bclip_core.poolers import build_pooler
 from bclip_core.records.files import write_atomically
 
+WEIGHTS = "model.safetensors"  # in the folder of a run and of `hub.save_pretrained`
 PRETRAINED_FOLDER = Path(__file__).parent / "pretrained"
 SHIPPED = {"scenes": PRETRAINED_FOLDER / "scenes.safetensors"}
 # Fields that change what a model computes: weights never load across a difference in one of them.
 # A longer context is not a mismatch where stretching is asked for, see `create_model`.
-CHECKED_BACKBONE_FIELDS = ("name", "quick_gelu", "context_length")
+CHECKED_BACKBONE_FIELDS = (
+    "name", "quick_gelu", "context_length", "patches", "short_context", "resize", "mean", "std"
+)  # fmt: skip
 
 
 def build_model(
@@ -37,7 +35,8 @@ def build_model(
     """A model of that shape, with the weights that the backbone names, if any, else random ones.
 
     Args:
-        backbone: which CLIP; its weights may be an open_clip tag or a file of open_clip's names.
+        backbone: which CLIP; its weights may be a tag of open_clip or a file of open_clip's names,
+            all else `open_model` opens.
         pooler: None for methods that do not pool patches.
         heads: names, calibration and sizes of learnt heads; None for methods without.
     """
@@ -55,29 +54,6 @@ def equip(model: BClip, pooler: PoolerConfig | None, heads: HeadsSpec | None) ->
         rows, columns = model.backbone.grid
         model.heads = Heads(scalars, model.backbone.dim, rows * columns, calibrate, config)
     return model
-
-
-def start_model(parts: Parts, seed: int) -> BClip:
-    """The model that a run starts from: pretrained weights, positions stretched, fresh pooler.
-
-    Args:
-        parts: what it is made of.
-        seed: of the fresh weights, which depend on nothing else.
-
-    Raises:
-        ConfigError: unknown backbone.
-        CheckpointError: the pretrained weights do not fit the parts.
-    """
-    torch.manual_seed(seed)
-    weights = own_weights(parts.backbone.pretrained)
-    if weights is None:
-        return build_model(*parts)
-    backbone = load(weights).backbone
-    stored, asked = backbone.config, parts.backbone
-    refuse_mismatch(stored, asked.replace(context_length=stored.context_length), str(weights))
-    backbone.stretch_context(asked.context_length)
-    torch.manual_seed(seed)
-    return equip(BClip(backbone), parts.pooler, parts.heads)
 
 
 def own_weights(pretrained: str) -> Path | None:
@@ -112,6 +88,8 @@ def save(model: BClip, path: Path, *, dtype: torch.dtype | None = None) -> Path:
         "pooler": None if model.pooler is None else model.pooler.config.to_dict(),
         "heads": None if model.heads is None else model.heads.to_dict(),
     }
+    if model.origin:
+        header["origin"] = model.origin
     metadata = {"bclip": json.dumps(header, sort_keys=True)}
     return write_atomically(Path(path), lambda temporary: save_file(state, temporary, metadata))
 
@@ -132,28 +110,48 @@ def load(path: Path, expected: RunConfig | Parts | None = None) -> BClip:
     metadata, state = read_safetensors(path)
     if "bclip" not in metadata:
         raise CheckpointError(f"checkpoint {path}: no 'bclip' header; expected a file of save()")
-    header = json.loads(metadata["bclip"])
-    backbone = BackboneConfig.from_dict(header["backbone"])
-    pooler = None if header["pooler"] is None else PoolerConfig.from_dict(header["pooler"])
-    heads = _heads_of(header)
+    try:
+        header = json.loads(metadata["bclip"])
+        backbone = BackboneConfig.from_dict(header["backbone"])
+        pooler = None if header["pooler"] is None else PoolerConfig.from_dict(header["pooler"])
+        heads, origin = _heads_of(header), str(header.get("origin", ""))
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        found = f"{type(error).__name__}: {one_line(error)}"
+        raise CheckpointError(f"checkpoint {path}: header cannot be read: {found}") from error
     if expected is not None:
-        if isinstance(expected, RunConfig):
-            expected = get_method(expected.method).parts(expected)
-        refuse_mismatch(backbone, expected.backbone, str(path))
-        asked, learnt = expected.pooler, expected.heads
-        shapes = [None if one is None else (one.kind, one.heads) for one in (pooler, asked)]
-        if shapes[0] != shapes[1]:
-            raise CheckpointError(
-                f"checkpoint {path}: pooler is {pooler}, but asked for is {asked}"
-            )
-        found, wanted = (None if one is None else one.shape for one in (heads, learnt))
-        if found != wanted:
-            raise CheckpointError(f"checkpoint {path}: heads are {found}, but asked is {wanted}")
+        _refuse_other(path, (backbone, pooler, heads), expected)
     # Weights follow from the file, so nothing is fetched for the tag that they once started from.
-    model = build_model(backbone.replace(pretrained=""), pooler, heads)
+    bare = backbone.replace(pretrained="")
+    try:
+        refuse_unfit(lambda: build_model(bare, pooler, heads), state, f"checkpoint {path}")
+    except CheckpointError:
+        raise
+    except Exception as error:  # what a header asks for may be built by nobody
+        found = f"{type(error).__name__}: {one_line(error)}"
+        raise CheckpointError(f"checkpoint {path}: header makes no model: {found}") from error
+    model = build_model(bare, pooler, heads)
     load_exactly(model, state, f"checkpoint {path}")
-    model.backbone.config = backbone
+    model.backbone.config, model.origin = backbone, origin
     return model
+
+
+def _refuse_other(
+    path: Path,
+    stored: tuple[BackboneConfig, PoolerConfig | None, HeadsSpec | None],
+    expected: RunConfig | Parts,
+) -> None:
+    """Refuse a file whose parts are not those of a run."""
+    if isinstance(expected, RunConfig):
+        expected = get_method(expected.method).parts(expected)
+    backbone, pooler, heads = stored
+    refuse_mismatch(backbone, expected.backbone, str(path))
+    asked, learnt = expected.pooler, expected.heads
+    shapes = [None if one is None else (one.kind, one.heads) for one in (pooler, asked)]
+    if shapes[0] != shapes[1]:
+        raise CheckpointError(f"checkpoint {path}: pooler is {pooler}, but asked for is {asked}")
+    found, wanted = (None if one is None else one.shape for one in (heads, learnt))
+    if found != wanted:
+        raise CheckpointError(f"checkpoint {path}: heads are {found}, but asked is {wanted}")
 
 
 def _heads_of(header: dict[str, Any]) -> HeadsSpec | None:
@@ -161,28 +159,28 @@ def _heads_of(header: dict[str, Any]) -> HeadsSpec | None:
     stored = dict(header.get("heads") or {})
     if not stored:
         return None
-    names, calibrate = tuple(stored.pop("names")), stored.pop("calibrate")
+    names, calibrate = tuple(stored.pop("names")), bool(stored.pop("calibrate"))
     starts = dict.fromkeys(names, 0.0)  # their values are among the weights
     return HeadsSpec(starts, calibrate, HeadsConfig.from_dict(stored))
 
 
-def refuse_mismatch(stored: BackboneConfig, asked: BackboneConfig, name: str) -> None:
-    for field in dataclasses.fields(BackboneConfig):
-        have, want = getattr(stored, field.name), getattr(asked, field.name)
-        if field.name in CHECKED_BACKBONE_FIELDS and have != want:
+def refuse_mismatch(
+    stored: BackboneConfig, asked: BackboneConfig, name: str, but: Sequence[str] = ()
+) -> None:
+    """Refuse weights that compute something else than what was asked for.
+
+    Args:
+        stored: what they are.
+        asked: what they should be.
+        name: what messages call them.
+        but: fields that may differ.
+
+    Raises:
+        CheckpointError: the first difference, with both values.
+    """
+    for field in CHECKED_BACKBONE_FIELDS:
+        have, want = getattr(stored, field), getattr(asked, field)
+        if have != want and field not in but:
             raise CheckpointError(
-                f"checkpoint {name}: backbone {field.name} is {have!r}, but {want!r} was asked for"
+                f"checkpoint {name}: backbone {field} is {have!r}, but {want!r} was asked for"
             )
-
-
-__all__ = [
-    "CheckpointError",
-    "ConfigError",
-    "build_model",
-    "export_open_clip",
-    "import_open_clip",
-    "import_released",
-    "load",
-    "own_weights",
-    "save",
-]

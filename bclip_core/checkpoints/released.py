@@ -8,26 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from bclip_core.backbone import (
-    KEPT_POSITIONS,
-    Backbone,
-    CheckpointError,
-    create_backbone,
-    load_exactly,
-)
-from bclip_core.checkpoints.recognition import recognise
-from bclip_core.checkpoints.weights import read_weights
-from bclip_core.config import BackboneConfig, PoolerConfig
-from bclip_core.model import BClip
-from bclip_core.poolers import TextConditionedPooler
+from bclip_core.backbone import KEPT_POSITIONS
+from bclip_core.checkpoints.layout import Layout
 
 POOLER_PREFIX = "text_conditioned_patches_block."
-POOLER = PoolerConfig(heads=8, init="xavier")  # 8 heads at any width, torch's default start
 
 _RENAMES = tuple(
     (re.compile(pattern), replacement)
@@ -50,56 +38,23 @@ _QUERY = re.compile(r"^(transformer\.resblocks\.\d+\.attn\.)q_proj\.(weight|bias
 _FROZEN, _TRAINED = "positional_embedding", "positional_embedding_res"
 
 
-def import_released(path: str | Path, name: str | None = None) -> BClip:
-    """A model from a checkpoint of β-CLIP's authors (github.com/fzohra/B-CLIP).
+def is_beta_clip(state: Mapping[str, Tensor]) -> bool:
+    """Whether weights carry the names of β-CLIP's authors."""
+    return "visual.cls_token" in state
 
-    Such a file is a pickled dictionary with the weights under "state_dict" and, beside them, the
-    optimiser's state and the training script's arguments. It is read as data only, see `weights`.
-    The imported model freezes the first text positions, as the authors do; `save` it to use it
-    like any other.
 
-    Args:
-        path: the torch file.
-        name: which architecture; None finds it by the shapes.
+def released_layout(state: Mapping[str, Tensor]) -> Layout:
+    """A checkpoint of β-CLIP's authors (github.com/fzohra/B-CLIP).
 
-    Returns:
-        The model in float32, with QuickGELU, the file's number of text positions and, where the
-        file has one, the pooler of 8 heads.
-
-    Raises:
-        FileNotFoundError: no such file.
-        CheckpointError: the file holds code, is damaged, is none of theirs, or a weight is missing,
-            unknown or of another shape than the architecture's (both are shown).
-        ConfigError: an unknown `name`.
+    QuickGELU, the file's number of text positions, of which the first are frozen as the authors
+    do, and, where the file has one, the pooler of 8 heads.
     """
-    path = Path(path)
-    stored = read_weights(path)
-    if "visual.cls_token" not in stored:
-        raise CheckpointError(
-            f"checkpoint {path}: no 'visual.cls_token': expected the names of β-CLIP's authors; "
-            "import_open_clip reads open_clip's and OpenAI's"
-        )
-    weights, pooler_weights = released_to_open_clip(stored)
-    try:
-        config = BackboneConfig(name or recognise(weights), context_length=_positions(weights))
-        backbone = create_backbone(config, weights)
-    except CheckpointError as error:
-        raise CheckpointError(f"checkpoint {path}: {error}") from error
-    if _TRAINED in stored:
-        backbone.frozen_positions = KEPT_POSITIONS
-    return BClip(backbone, _pooler(backbone, pooler_weights, path) if pooler_weights else None)
-
-
-def _pooler(backbone: Backbone, weights: Mapping[str, Tensor], path: Path) -> TextConditionedPooler:
-    pooler = TextConditionedPooler(backbone.dim, POOLER.heads, POOLER.init)
-    load_exactly(pooler, weights, f"checkpoint {path}, {POOLER_PREFIX}*")
-    return pooler
-
-
-def _positions(weights: Mapping[str, Tensor]) -> int:
-    if _FROZEN not in weights:
-        raise CheckpointError(f"weight {_FROZEN!r}: missing")
-    return len(weights[_FROZEN])
+    weights, pooler = released_to_open_clip(state)
+    frozen = KEPT_POSITIONS if _TRAINED in state else 0
+    return Layout(
+        "β-CLIP", weights, quick_gelu=True, frozen_positions=frozen, pooler=pooler,
+        pooler_prefix=POOLER_PREFIX,
+    )  # fmt: skip
 
 
 def released_to_open_clip(

@@ -30,27 +30,33 @@ _STORAGES = {
 }
 # Kept by OpenAI's and by traced models beside the weights; they follow from the architecture.
 _NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size", "attn_mask"})
+# Modules may be shared, so that a tree of a few hundred bytes has more places than can be walked;
+# OpenAI's largest archive has some 600.
+_MOST_PLACES = 100_000
 
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive; ordinary torch files have no constants."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except Exception:  # no zip file, or one whose directory is damaged in any way
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
     """Parameters and buffers of the archived module by their dotted names.
 
     Raises:
-        pickle.UnpicklingError: the archive holds anything but modules, tensors and plain values;
-            the message names it.
-        zipfile.BadZipFile, LookupError: the archive is damaged.
+        pickle.UnpicklingError: the archive holds anything but modules, tensors and plain values
+            (the message names it), or more modules than can be meant.
+        Exception: the archive is damaged; reading it may raise anything.
     """
     with zipfile.ZipFile(path) as archive:
         (pickled,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         module = _Reader(archive, pickled.removesuffix("data.pkl")).load()
+    if not isinstance(module, _Module):
+        raise pickle.UnpicklingError(f"{type(module).__name__}: expected a module")
     return {n: tensor for n, tensor in _tensors(module) if n not in _NO_WEIGHTS}
 
 
@@ -101,7 +107,7 @@ class _Reader(pickle.Unpickler):
 def _rebuild_tensor(
     storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
 ) -> Tensor:
-    return storage.as_strided(size, stride, offset).clone()
+    return storage.as_strided(size, stride, offset)  # a view: shapes are checked before copying
 
 
 def _same(value: Any, *_: Any) -> Any:
@@ -119,9 +125,19 @@ _BUILDERS: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-def _tensors(module: _Module, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    for name, value in module.attributes.items():
-        if isinstance(value, Tensor):
-            yield prefix + name, value
-        elif isinstance(value, _Module):
-            yield from _tensors(value, f"{prefix}{name}.")
+def _tensors(module: _Module) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of the tree by its dotted name."""
+    waiting, places = [("", module)], 0
+    while waiting:
+        prefix, holder = waiting.pop()
+        for name, value in holder.attributes.items():
+            places += 1
+            if places > _MOST_PLACES:
+                raise pickle.UnpicklingError(
+                    f"refused, its modules have more than {_MOST_PLACES:,} places: expected a "
+                    "tree of modules as large as a CLIP"
+                )
+            if isinstance(value, Tensor):
+                yield f"{prefix}{name}", value
+            elif isinstance(value, _Module):
+                waiting.append((f"{prefix}{name}.", value))

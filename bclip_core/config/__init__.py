@@ -7,6 +7,8 @@ from bclip_core.config.profiles import (
     get_profile,
 )
 from bclip_core.config.run import (
+    PATCHES,
+    RESIZES,
     SUMMARIES,
     TEXT_KINDS,
     BackboneConfig,
@@ -26,9 +28,11 @@ __all__ = [
     "DataConfig",
     "HeadsConfig",
     "LossConfig",
+    "PATCHES",
     "PROFILES",
     "PoolerConfig",
     "Profile",
+    "RESIZES",
     "RunConfig",
     "SUMMARIES",
     "TEXT_KINDS",

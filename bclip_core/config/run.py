@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self, get_type_hints
 
 __all__ = [
+    "PATCHES",
+    "RESIZES",
     "SUMMARIES",
     "TEXT_KINDS",
     "BackboneConfig",
@@ -62,6 +64,11 @@ def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
     return changed
 
 
+def _listed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dictionary whose tuples are lists, as JSON would give them back."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in pairs}
+
+
 class Config:
     """Types checked, and the dictionary round trip; shared by all configurations."""
 
@@ -74,7 +81,7 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary, ready for JSON."""
-        values: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
+        values: dict[str, Any] = dataclasses.asdict(self, dict_factory=_listed)  # type: ignore
         return values
 
     def changes(self) -> dict[str, Any]:
@@ -109,19 +116,59 @@ SUMMARIES = ("none", "auto", "given", "first_sentence")
 sentence, or the former where the row has one and else the latter ("auto")."""
 
 
+PATCHES = ("value", "attention")
+"""What the last block of the image tower does to a patch: keep its own value alone (MaskCLIP,
+β-CLIP, FG-CLIP), or attend like the class token (FLAIR)."""
+RESIZES = ("crop", "squash")
+"""How a picture becomes a square: shorter side and centre crop, or both sides (FG-CLIP)."""
+LONGEST_CONTEXT = 8192  # a causal mask of that length takes a quarter of a gigabyte
+
+
 @dataclass(frozen=True)
 class BackboneConfig(Config):
-    """Which CLIP. `name` is one of `backbone.SMALL_ARCHITECTURES` or any open_clip ViT."""
+    """Which CLIP. `name` is one of `backbone.SMALL_ARCHITECTURES` or any open_clip ViT.
+
+    What released models differ in is here, so that it stays with the weights; the defaults are
+    OpenAI's and β-CLIP's.
+    """
 
     name: str = "scene-small"
-    pretrained: str = ""  # "" random; "scenes" the shipped model; an open_clip tag; a local file
+    pretrained: str = ""  # "" random; else whatever `checkpoints.open_model` opens
     context_length: int = 77  # positions of the text tower; 248 stretches a table of 77
     quick_gelu: bool = True  # OpenAI's activation; recorded and checked at load
+    patches: str = "value"  # of `PATCHES`
+    short_context: int = 0  # texts of at most so many ids have a path of their own; 0: one for all
+    frozen_positions: int = 0  # first text positions without gradient; 0: as the weights have it
+    resize: str = "crop"  # of `RESIZES`
+    mean: tuple[float, ...] = ()  # of the pictures' channels, 0..1; (): OpenAI's
+    std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(bool(self.name), "name", self.name, "the name of an architecture")
-        require(self.context_length >= 8, "context_length", self.context_length, ">= 8")
+        length, short = self.context_length, self.short_context
+        require(length >= 8, "context_length", length, ">= 8")
+        require(length <= LONGEST_CONTEXT, "context_length", length, f"<= {LONGEST_CONTEXT}")
+        require_choice("patches", self.patches, PATCHES)
+        require_choice("resize", self.resize, RESIZES)
+        fits = short == 0 or 8 <= short < length
+        require(fits, "short_context", short, f"0, or 8 <= short_context < {length}")
+        frozen = self.frozen_positions
+        require(0 <= frozen <= length, "frozen_positions", frozen, f"0 <= positions <= {length}")
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _channels(name, getattr(self, name)))
+        require(all(self.std) and bool(self.std) == bool(self.mean), "std", self.std,
+                "as many numbers as `mean`, none of them 0")  # fmt: skip
+
+
+def _channels(name: str, values: object) -> tuple[float, ...]:
+    """Three numbers or none; JSON gives a list."""
+    given = tuple(values) if isinstance(values, list | tuple) else (None,)
+    numbers = all(
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in given
+    )
+    require(numbers and len(given) in (0, 3), name, values, "three finite numbers, or none")
+    return tuple(float(value) for value in given)
 
 
 @dataclass(frozen=True)

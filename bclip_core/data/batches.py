@@ -92,13 +92,14 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         seed: int = 0,
         on_error: str = "raise",
         ahead: bool = True,
+        whole: bool = False,
     ) -> None:
         missing = [name for name in REQUIRED_COLUMNS if name not in dataset.column_names]
         if missing:
             raise ValueError(f"data set lacks columns {missing}; it has {dataset.column_names}")
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
-        self.texts, self.seed, self.image_size = texts, seed, image_size
+        self.texts, self.seed, self.image_size, self.whole = texts, seed, image_size, whole
         self.on_error = on_error
         text_columns = dataset.select_columns(["id", "short_captions", "sentences", "phrases"])
         self.rows: list[dict[str, Any]] = text_columns.to_list()
@@ -109,7 +110,9 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         self.pixels: Tensor | None = None
         self._place: dict[int, int] = {}  # row -> place in `pixels`
         if ahead:
-            self.pixels, decoded = decode_images(dataset, image_size, on_error=on_error)
+            self.pixels, decoded = decode_images(
+                dataset, image_size, on_error=on_error, whole=whole
+            )
             self._place = {row: place for place, row in enumerate(decoded)}
 
     def _with_texts(self) -> list[int]:
@@ -154,7 +157,7 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
 
     def _pixels_of(self, row: int) -> Tensor:
         if self.pixels is None:
-            return decode_row(self.stored, row, self.image_size)
+            return decode_row(self.stored, row, self.image_size, whole=self.whole)
         if row not in self._place:
             raise BrokenImageError(f"row {row}, id {self.rows[row]['id']!r}: named at the start")
         return self.pixels[self._place[row]]

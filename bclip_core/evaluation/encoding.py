@@ -56,17 +56,25 @@ def encode_texts(
 ) -> Tensor:
     """Embeddings of texts [T, D], on the CPU, not normalised; equal texts are encoded once.
 
+    A model with two text paths sends all of them one way, as its authors do for a data set: the
+    short one if every text fits it.
+
     Raises:
-        ValueError: an embedding is not finite; the model is named.
+        ValueError: the model's vocabulary is not CLIP's, so that no text has ids in it; or an
+            embedding is not finite.
     """
     tokenizer = Tokenizer(model.backbone.config.context_length)
+    clip = getattr(model.backbone, "clip", None)
+    known = tokenizer.vocab_size if clip is None else clip.token_embedding.num_embeddings
+    if known < tokenizer.vocab_size:
+        raise ValueError(f"vocabulary of {known:,} ids: expected CLIP's {tokenizer.vocab_size:,}")
     device = device_of(model)
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
-    parts = []
+    width, parts = _common_width(model, tokenizer, unique), []
     batches = range(0, len(unique), batch_size)
     for start in progress_bar(batches, desc="encode texts", progress=progress):
-        tokens = tokenizer(unique[start : start + batch_size]).to(device)
+        tokens = tokenizer(unique[start : start + batch_size], width).to(device)
         parts.append(model.backbone.encode_text(tokens).cpu())
     embedded = torch.cat(parts)
     _require_finite(model, embedded, "texts")
@@ -84,6 +92,12 @@ def _require_finite(model: BClip, embedded: Tensor, what: str) -> None:
         )
 
 
+def _common_width(model: BClip, tokenizer: Tokenizer, texts: Sequence[str]) -> int:
+    """At least so many columns of ids, so that `Backbone.encode_text` sends all texts one way."""
+    short = model.backbone.config.short_context
+    return short + 1 if short and any(tokenizer.count(text) > short for text in texts) else 0
+
+
 @torch.inference_mode()
 def encode_dataset(
     model: BClip,
@@ -99,7 +113,8 @@ def encode_dataset(
     Args:
         model: any model of the collection.
         dataset: with columns `id` and `image`.
-        whole: squash each picture to the square, as for regions; else crop its centre.
+        whole: squash each picture to the square, as for regions; else as the model was trained,
+            which for most is to crop the centre.
         patches: whether dense embeddings are wanted; they are P times as large as the others.
         batch_size: pictures at a time.
         progress: show a progress bar.
@@ -117,7 +132,8 @@ def encode_dataset(
         range(0, len(stored), batch_size), desc="encode images", progress=progress
     ):
         rows = range(start, min(start + batch_size, len(stored)))
-        pixels = torch.stack([decode_row(stored, row, size, whole=whole) for row in rows])
+        squash = whole or model.backbone.config.resize == "squash"
+        pixels = torch.stack([decode_row(stored, row, size, whole=squash) for row in rows])
         image, dense = encode_images(model, pixels, batch_size=batch_size)
         parts.append((image, dense if patches else dense[:0]))
     return torch.cat([image for image, _ in parts]), torch.cat([dense for _, dense in parts])

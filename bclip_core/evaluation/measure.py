@@ -21,12 +21,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from bclip_core import checkpoints
 from bclip_core.backbone import CheckpointError
-from bclip_core.checkpoints.weights import read_weights
-from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig
+from bclip_core.checkpoints import open_model
+from bclip_core.config import ConfigError
 from bclip_core.data import real
 from bclip_core.data.real.identity import identity
 from bclip_core.data.real.loading import DATA_VARIABLE
@@ -46,36 +43,7 @@ from bclip_core.records.machine import default_device
 from bclip_core.records.results import code_version, runs_folder, save_result
 
 LEVELS = ("hard", "medium", "easy", "trivial")
-RANDOM = "random"
 _NAMED = 20  # items left out that a result names; it counts all
-
-
-def open_model(source: str, architecture: str = "", quick_gelu: bool | None = None) -> BClip:
-    """Any weights that the collection reads, told apart by what is in the file.
-
-    Args:
-        source: a file of `checkpoints.save`, a checkpoint of β-CLIP's authors, a folder or file of
-            open_clip, a tag of open_clip, or "random" for fresh weights with a fresh pooler.
-        architecture: where the source does not tell it: for tags and random weights.
-        quick_gelu: where the source does not tell it, see `checkpoints.import_open_clip`.
-
-    Raises:
-        CheckpointError, ConfigError: it cannot be used; the message says why.
-    """
-    path, name = Path(source), architecture or None
-    if source == RANDOM:
-        torch.manual_seed(0)
-        config = BackboneConfig(name or "ViT-B-16", quick_gelu=quick_gelu is not False)
-        return checkpoints.build_model(config, PoolerConfig())
-    if checkpoints.own_weights(source) is not None:
-        return checkpoints.load(checkpoints.own_weights(source) or path)
-    if (
-        path.is_file()
-        and path.suffix != ".safetensors"
-        and "visual.cls_token" in read_weights(path)
-    ):
-        return checkpoints.import_released(path, name)
-    return checkpoints.import_open_clip(source, name, quick_gelu=quick_gelu)
 
 
 def measure(
@@ -188,7 +156,9 @@ def run(options: argparse.Namespace) -> Path:
     code_version()  # before the work, so that it tells which code did it
     if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", options.label):
         raise ConfigError(f"label={options.label!r}: expected lower-case words joined by hyphens")
-    model = open_model(options.checkpoint, options.architecture, options.quick_gelu)
+    model = open_model(
+        options.checkpoint, architecture=options.architecture, quick_gelu=options.quick_gelu
+    )
     device = options.device or default_device()
     root = options.root or _default_root(options.data_set)
     measured, data, complete = measure(
@@ -254,7 +224,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--root", type=Path, help="its folder (default: below $BCLIP_DATA)")
     made.add_argument("--images", type=Path, help="folder of its pictures, where elsewhere")
     made.add_argument("--split", default="", help="default: test; all levels of FG-OVD")
-    made.add_argument("--checkpoint", required=True, help="file, folder, open_clip tag or random")
+    made.add_argument("--checkpoint", required=True, help="whatever `checkpoints.open_model` opens")
     made.add_argument("--architecture", default="", help="for tags and random, e.g. ViT-B-16")
     made.add_argument(
         "--quick-gelu", action=argparse.BooleanOptionalAction, help="where weights do not tell"

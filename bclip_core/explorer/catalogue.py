@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bclip_core import checkpoints
+from bclip_core.checkpoints import CheckpointError, open_model
 from bclip_core.config import RunConfig
 from bclip_core.evaluation import grounding_metric
 from bclip_core.model import METHODS, BClip
@@ -58,8 +59,8 @@ def find_models(folder: Path | None = None) -> dict[str, ModelEntry]:
     return {entry.name: entry for entry in (untouched(), *entries)}
 
 
-def given_models(models: Mapping[str, BClip | Path]) -> dict[str, ModelEntry]:
-    """Models at hand, or checkpoint files, under names of the caller's own.
+def given_models(models: Mapping[str, BClip | Path | str]) -> dict[str, ModelEntry]:
+    """Models at hand, or whatever `checkpoints.open_model` opens, under names of the caller's own.
 
     Raises:
         ValueError: a name is empty or that of the untouched model.
@@ -81,8 +82,8 @@ def best_model(entries: Mapping[str, ModelEntry]) -> str:
     return max(newest_first, key=lambda entry: entry.pointing).name
 
 
-def _loader(model: BClip | Path) -> Callable[[], BClip]:
-    return (lambda: model) if isinstance(model, BClip) else (lambda: checkpoints.load(model))
+def _loader(model: BClip | Path | str) -> Callable[[], BClip]:
+    return (lambda: model) if isinstance(model, BClip) else (lambda: open_model(model))
 
 
 def _run_entry(folder: Path) -> tuple[tuple[object, ...], ModelEntry]:
@@ -103,7 +104,7 @@ def _run_entry(folder: Path) -> tuple[tuple[object, ...], ModelEntry]:
 
 def _failing(folder: Path, error: Exception) -> Callable[[], BClip]:
     def fail() -> BClip:
-        raise checkpoints.CheckpointError(f"run {folder.name}: {error}") from error
+        raise CheckpointError(f"run {folder.name}: {error}") from error
 
     return fail
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from bclip_core.captions import TextHierarchy, decompose, text_key
 from bclip_core.captions import lexicon as lex
 from bclip_core.captions.rule_tagger import WORD
-from bclip_core.data.images import image_to_pixels
+from bclip_core.data.images import image_to_pixels, resize_whole
 from bclip_core.data.scenes import region_queries
 from bclip_core.evaluation.maps import choose_phrases, phrase_masks
 
@@ -70,9 +70,9 @@ class Picture:
             unique.setdefault(text_key(text), text)
         return tuple(unique.values())
 
-    def pixels(self, size: int) -> Tensor:
-        """uint8 [3, size, size], as a model of that picture size sees it."""
-        return image_to_pixels(self.image, size)
+    def pixels(self, size: int, whole: bool = False) -> Tensor:
+        """uint8 [3, size, size], as a model of that picture size sees it: cropped, or squashed."""
+        return (resize_whole if whole else image_to_pixels)(self.image, size)
 
     def mask(self, text: str, size: int) -> Tensor | None:
         """Bool [size, size] of what the text names; None where that is not known or not seen."""

@@ -52,7 +52,7 @@ class Workbench:
 
     def __init__(
         self,
-        models: Mapping[str, BClip | Path] | None = None,
+        models: Mapping[str, BClip | Path | str] | None = None,
         scenes: datasets.Dataset | None = None,
         runs: Path | None = None,
     ) -> None:
@@ -64,7 +64,7 @@ class Workbench:
         # By reference and what its file holds: one that is saved again is read again.
         self._pictures: BoundedCache[tuple[str, str], Picture] = BoundedCache(PICTURES_KEPT)
         self._captioned: BoundedCache[tuple[Picture, str], Picture] = BoundedCache(PICTURES_KEPT)
-        self._pixels: BoundedCache[tuple[str, int], Tensor] = BoundedCache(ENCODED_KEPT)
+        self._pixels: BoundedCache[tuple[str, int, bool], Tensor] = BoundedCache(ENCODED_KEPT)
         self._features: BoundedCache[tuple[str, str], tuple[Tensor, Tensor]]
         self._features = BoundedCache(ENCODED_KEPT)
         self._texts: BoundedCache[tuple[str, str], Tensor] = BoundedCache(TEXTS_KEPT)
@@ -129,7 +129,9 @@ class Workbench:
     def pixels(self, picture: Picture, model: BClip) -> Tensor:
         """A picture as a model sees it, uint8 [3, S, S]."""
         size = model.backbone.image_size[0]
-        return self._pixels.get((picture.key, size), lambda: picture.pixels(size))
+        whole = model.backbone.config.resize == "squash"
+        key = (picture.key, size, whole)
+        return self._pixels.get(key, lambda: picture.pixels(size, whole))
 
     def maps(self, name: str, picture: Picture, texts: Sequence[str]) -> PictureMaps:
         """A model's maps of some texts; picture and texts are encoded at most once."""

@@ -11,7 +11,7 @@ from bclip_core.backbone import Backbone
 from bclip_core.config import TEXT_KINDS
 from bclip_core.model.features import Features, Reading, TextBatch
 from bclip_core.model.heads import Heads
-from bclip_core.poolers import Pooler, cross_images
+from bclip_core.poolers import Pooler, cross_images, describe_pooler
 
 MAX_LOG_SCALE = 4.6052  # ln 100: CLIP's bound on the temperature, for both scales
 
@@ -30,6 +30,9 @@ class BClip(nn.Module):
         pooler: turns patches and texts into text-conditioned image embeddings, or None.
         heads: scales, biases and calibration that the method's losses learn, or None.
         reading: what `forward` computes beside embeddings; training sets it, evaluation needs none.
+
+    Attributes:
+        origin: which released format the weights came in, "" for the collection's own.
     """
 
     def __init__(
@@ -44,6 +47,18 @@ class BClip(nn.Module):
         self.pooler: Pooler | None = pooler
         self.heads = heads
         self.reading = reading or Reading()
+        self.origin = ""
+
+    def describe(self) -> dict[str, Any]:
+        """What the model is and what sets it apart from others, in plain values for reading."""
+        pooler, heads = self.pooler, self.heads
+        return {
+            "origin": self.origin or "bclip",
+            "parameters": sum(parameter.numel() for parameter in self.parameters()),
+            **self.backbone.describe(),
+            "pooler": None if pooler is None else describe_pooler(pooler.config),
+            "learnt scalars": [] if heads is None else list(heads.names),
+        }
 
     def forward(self, images: Tensor, texts: TextBatch) -> Features:
         """Encode a batch.
@@ -83,11 +98,15 @@ class BClip(nn.Module):
         )
 
     def _encode_texts(self, texts: TextBatch, patches: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """Every text [B, K, D] and, where they are read, patch and word tokens of the captions."""
+        """Every text [B, K, D] and, where they are read, patch and word tokens of the captions.
+
+        In a model with two text paths each text goes by its own length, so that no embedding
+        depends on the other texts of the batch.
+        """
         if not self.reading.tokens:
-            return self.backbone.encode_text(texts.tokens)[texts.index], {}
+            return self.backbone.encode_text(texts.tokens, "each")[texts.index], {}
         captions = texts.tokens[texts.index[:, 0]]
-        caption, words, mask = self.backbone.encode_words(captions)
+        caption, words, mask = self.backbone.encode_words(captions, "each")
         if self.heads is not None and self.heads.calibrate_patches is not None:
             assert self.heads.calibrate_words is not None
             words, patches = (
@@ -96,7 +115,7 @@ class BClip(nn.Module):
             )
             mask = mask.new_ones(words.shape[:2])
         distinct, place = torch.unique(texts.index[:, 1:], return_inverse=True)
-        others = self.backbone.encode_text(texts.tokens[distinct])[place]
+        others = self.backbone.encode_text(texts.tokens[distinct], "each")[place]
         text = torch.cat([caption[:, None], others], dim=1)
         return text, {"patch_tokens": patches, "word_tokens": words, "word_mask": mask}
 

@@ -6,6 +6,7 @@ A pooler is anything with the call and the attributes of `Pooler`; `POOLERS` kno
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from bclip_core.config import ConfigError, PoolerConfig
 from bclip_core.poolers.crossing import cross_images
@@ -20,6 +21,19 @@ POOLERS: dict[str, Callable[[int, PoolerConfig], Pooler]] = {
     "similarity": lambda dim, config: SimilarityPooler(config),
 }
 """Name -> what makes one of width D with fresh weights. A reader's own is one more entry."""
+
+
+_NORMALISATION = {
+    "beta_clip": "texts and patches of length 1, residual MLP",
+    "flair": "texts and patches as they are, layer norms inside, one zero key",
+    "similarity": "texts and patches of length 1, no parameters",
+}
+
+
+def describe_pooler(config: PoolerConfig) -> dict[str, Any]:
+    """What a pooler is and how it normalises, in plain values for reading."""
+    known = _NORMALISATION.get(config.kind, "as its author says")
+    return {"kind": config.kind, "heads": config.heads, "normalisation": known}
 
 
 def build_pooler(dim: int, config: PoolerConfig) -> Pooler:
@@ -44,5 +58,6 @@ __all__ = [
     "TextConditionedPooler",
     "build_pooler",
     "cross_images",
+    "describe_pooler",
     "sparse_average",
 ]

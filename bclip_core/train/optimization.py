@@ -24,11 +24,15 @@ def learning_rate_factor(update: int, config: TrainConfig) -> float:
 
 
 def make_optimizer(model: BClip, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with a rate for the backbone and one for the pooler; only matrices decay."""
+    """AdamW with a rate for the backbone and one for the pooler; only matrices decay.
+
+    A table of positions whose first rows are frozen does not decay: those rows would move by it.
+    """
+    frozen = {"backbone.clip.positional_embedding"} if model.backbone.frozen_positions else set()
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         rate = config.pooler_lr if name.startswith(("pooler.", "heads.")) else config.lr
-        decay = config.weight_decay if parameter.ndim >= 2 else 0.0
+        decay = config.weight_decay if parameter.ndim >= 2 and name not in frozen else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     parameters = [
         {"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay}

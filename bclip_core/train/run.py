@@ -141,7 +141,8 @@ def keep_data(folder: Path, config: RunConfig, rows: datasets.Dataset) -> None:
 
 def find(config: RunConfig) -> Run:
     """The run of a configuration, whether it exists on disk yet or not."""
-    weights = checkpoints.own_weights(config.backbone.pretrained)
+    source = config.backbone.pretrained
+    weights = checkpoints.own_weights(source) or (Path(source) if Path(source).is_file() else None)
     inputs = {
         "method": config.method,
         "config": config.changes(),

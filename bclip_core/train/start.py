@@ -16,7 +16,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from bclip_core.backbone import Tokenizer
-from bclip_core.checkpoints.own import start_model
+from bclip_core.checkpoints import is_tag, open_model
+from bclip_core.checkpoints.own import build_model, equip, own_weights, refuse_mismatch
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_loader
 from bclip_core.model import BClip, Method, Plan, resolve
@@ -79,6 +80,9 @@ class Training:
 def create_model(config: RunConfig | Plan) -> BClip:
     """The model that a run starts from: pretrained weights, positions stretched, fresh pooler.
 
+    What sets the weights apart (kind of patches, text paths, frozen positions, preprocessing) stays
+    with them; the configuration has to name it, so that it is the record of what was trained.
+
     The draw of the fresh weights depends on `config.train.seed` alone.
 
     Raises:
@@ -86,9 +90,22 @@ def create_model(config: RunConfig | Plan) -> BClip:
         CheckpointError: the pretrained weights do not fit the configuration.
     """
     plan = config if isinstance(config, Plan) else resolve(config)
-    model = start_model(plan.parts, plan.config.train.seed)
-    model.reading = plan.reading
-    return model
+    seed, asked = plan.config.train.seed, plan.parts.backbone
+    torch.manual_seed(seed)
+    source = asked.pretrained
+    if not source or is_tag(source):
+        model = build_model(*plan.parts)
+        model.reading = plan.reading
+        return model
+    backbone = open_model(source, architecture=asked.name, quick_gelu=asked.quick_gelu).backbone
+    refuse_mismatch(backbone.config, asked, source, but=("context_length",))
+    backbone.stretch_context(asked.context_length)
+    if own_weights(source) is None:  # ours remember what they once started from
+        backbone.config = backbone.config.replace(pretrained=source)
+    if asked.frozen_positions:
+        backbone.frozen_positions = asked.frozen_positions
+    torch.manual_seed(seed)
+    return equip(BClip(backbone, reading=plan.reading), plan.parts.pooler, plan.parts.heads)
 
 
 def check_model(config: RunConfig, model: BClip) -> None:
@@ -122,8 +139,10 @@ def prepare(
     accelerator = make_accelerator(settings, device)
     ahead = settings.loader_workers == 0
     size = config.data.image_size
-    bad_rows = config.data.bad_rows
-    data = ImageTextDataset(dataset, plan.texts, size, settings.seed, bad_rows, ahead=ahead)
+    bad_rows, whole = config.data.bad_rows, model.backbone.config.resize == "squash"
+    data = ImageTextDataset(
+        dataset, plan.texts, size, settings.seed, bad_rows, ahead=ahead, whole=whole
+    )
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0

@@ -19,6 +19,7 @@ from bclip_core import checkpoints
 from bclip_core.backbone import SMALL_ARCHITECTURES, CheckpointError, known_architectures
 from bclip_core.checkpoints import import_released
 from bclip_core.checkpoints.released import released_to_open_clip
+from bclip_core.config import BackboneConfig
 from bclip_core.losses import beta_cal, global_contrastive
 from bclip_core.model import BClip, TextBatch
 
@@ -104,9 +105,9 @@ def test_the_import_is_the_authors_model(imported: BClip) -> None:
         torch.testing.assert_close(value, golden[f"out.{name}"], atol=1e-5, rtol=0, msg=name)
     stored = {name.removeprefix("out.") for name in golden if name.startswith("out.")}
     assert stored == set(outputs)
-    assert imported.backbone.config.to_dict() == {
-        "name": NAME, "pretrained": "", "context_length": 248, "quick_gelu": True
-    }  # fmt: skip
+    assert imported.backbone.config == BackboneConfig(
+        NAME, context_length=248, quick_gelu=True, patches="value", frozen_positions=20
+    )
     pooler = imported.pooler.config
     assert (pooler.heads, pooler.init) == (8, "xavier")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -93,25 +92,13 @@ def test_every_kind_of_weights_is_told_apart(checkpoint: Path, tmp_path: Path) -
     weights = ours.backbone.clip.state_dict()
     torch.save(weights, tmp_path / "open_clip.pt")
     for source in (folder, tmp_path / "open_clip.pt"):
-        found = measure.open_model(str(source), "scene-tiny", quick_gelu=True)
+        found = measure.open_model(str(source), architecture="scene-tiny", quick_gelu=True)
         assert torch.equal(found.backbone.clip.visual.proj, weights["visual.proj"])
     assert measure.open_model("scenes").backbone.config.name == "scene-small"
-    fresh = measure.open_model("random", "scene-tiny")
+    fresh = measure.open_model("random", architecture="scene-tiny")
     torch.manual_seed(5)
-    again = measure.open_model("random", "scene-tiny")
+    again = measure.open_model("random", architecture="scene-tiny")
     assert torch.equal(fresh.backbone.clip.visual.proj, again.backbone.clip.visual.proj)
-
-
-def test_released_weights_are_told_by_their_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "released.pt"
-    torch.save({"state_dict": {"module.visual.cls_token": torch.zeros(1)},
-                "args": argparse.Namespace()}, path)  # fmt: skip
-    asked = []
-    monkeypatch.setattr(measure.checkpoints, "import_released", lambda *given: asked.append(given))
-    measure.open_model(str(path), "ViT-B-16")
-    assert asked == [(path, "ViT-B-16")]
 
 
 def test_a_whole_set_of_ones_own_is_complete(

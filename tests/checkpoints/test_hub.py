@@ -1,0 +1,128 @@
+"""Up to a hub and down again with the real client; and what goes wrong there, in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bclip_core.backbone import CheckpointError
+from bclip_core.checkpoints import build_model, from_pretrained, open_model, save_pretrained
+from bclip_core.checkpoints.hub import is_name
+from bclip_core.config import BackboneConfig, PoolerConfig
+from bclip_core.records.files import REPOSITORY
+from tests.checkpoints import relatives
+from tests.checkpoints.small_hub import small_hub
+
+FACTS = {
+    "method": "beta-clip-ce",
+    "data": "scenes, 4,000 pictures",
+    "protocol": "global retrieval, 1,000 pictures",
+    "metrics": {"text to image R@1": 88.25},
+    "licence": "mit",
+}
+
+# The client reads its address once, when it is imported; so it runs in a process of its own.
+CLIENT = """
+import json, sys
+from bclip_core import checkpoints
+from bclip_core.checkpoints import from_pretrained, open_model, push_to_hub
+model = open_model(sys.argv[1])
+facts = json.loads(sys.argv[2])
+told = {}
+def tell(what, act):
+    try:
+        told[what] = act()
+    except checkpoints.CheckpointError as error:
+        told[what] = "refused: " + str(error)
+def same(found):
+    pairs = zip(found.state_dict().items(), model.state_dict().items(), strict=True)
+    return all(a == b and bool((x == y).all()) for (a, x), (b, y) in pairs)
+tell("push", lambda: push_to_hub(model, "me/mine", facts, token="hf_nothing"))
+tell("pull", lambda: same(from_pretrained("me/mine")))
+tell("open", lambda: same(open_model("me/mine@main")))
+tell("missing", lambda: same(open_model("me/other")))
+tell("revision", lambda: same(from_pretrained("me/mine", revision="v9")))
+tell("elsewhere", lambda: push_to_hub(model, "you/yours", token="hf_nothing"))
+tell("name", lambda: push_to_hub(model, "a b", token="hf_nothing"))
+print(json.dumps(told))
+"""
+
+
+def run_client(folder: Path, address: str) -> dict[str, object]:
+    environment = {
+        **os.environ, "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(folder),
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }  # fmt: skip
+    command = [sys.executable, "-c", CLIENT, str(folder / "start"), json.dumps(FACTS)]
+    done = subprocess.run(
+        command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    config = BackboneConfig("vit-d8-v16x1h2m32p8s16-t16x1h2m32n49408", context_length=16)
+    save_pretrained(build_model(config, PoolerConfig()), tmp_path / "start")
+    return tmp_path
+
+
+def test_up_and_down_again(start: Path) -> None:
+    with small_hub() as hub:
+        told = run_client(start, hub.address)
+        files = hub.models["me/mine"]
+    assert str(told["push"]).endswith("1")
+    assert (told["pull"], told["open"]) == (True, True)
+    assert {"README.md", "config.json", "model.safetensors"} <= files.keys()
+    assert b"text to image R@1 | 88.25" in files["README.md"]
+    expected = {
+        "missing": "hub model 'me/other': no such file or folder here, and no such model there, or",
+        "revision": "hub model 'me/mine': no revision 'v9'",
+        "elsewhere": "hub model 'you/yours': the hub refused: ",
+        "name": "hub model 'a b': ",
+    }
+    for what, message in expected.items():
+        assert str(told[what]).startswith(f"refused: {message}"), told[what]
+        assert "\n" not in str(told[what])
+
+
+def test_no_network_is_said(start: Path) -> None:
+    told = run_client(start, "http://127.0.0.1:9")
+    for what in ("push", "pull", "open", "missing", "revision"):
+        assert "and the hub cannot be reached: " in str(told[what]), told[what]
+        assert "\n" not in str(told[what])
+
+
+@pytest.mark.parametrize("name", ["fgclip", "flair"])
+def test_a_folder_keeps_everything(tmp_path: Path, name: str) -> None:
+    model = relatives.open_golden(name)
+    folder = save_pretrained(model, tmp_path / "kept", FACTS)
+    again = from_pretrained(folder).eval()
+    assert again.describe() == model.describe()
+    before, after = relatives.computed(name, model), relatives.computed(name, again)
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    assert open_model(folder).backbone.config == model.backbone.config
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: bclip\nlicense: mit\n")
+    assert f"- origin: {model.origin}\n" in card
+    assert "- data: scenes, 4,000 pictures\n" in card
+
+
+def test_unknown_facts_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"facts \['score'\]: expected of method, data"):
+        save_pretrained(relatives.open_golden("flair"), tmp_path / "kept", {"score": 3})
+    assert not (tmp_path / "kept").exists()
+
+
+def test_names_are_told_from_paths() -> None:
+    assert is_name("me/mine")
+    assert is_name("me/mine@refs/pr/3")
+    assert not any(map(is_name, ("openai", "./a", "../a/b", "/a/b", "a/b/c", "me/mine ", "")))
