@@ -11,12 +11,12 @@ which notebook 10 fills the papers' tables.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -24,11 +24,11 @@ from bclip_core.backbone import CheckpointError
 from bclip_core.checkpoints import own as checkpoints
 from bclip_core.checkpoints.weights import read_weights
 from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig
+from bclip_core.config.command_line import read_options
 from bclip_core.data import real
 from bclip_core.data.real.sets import AnySet
 from bclip_core.evaluation.protocols.regions import measure_regions
 from bclip_core.evaluation.protocols.retrieval import (
-    CONDITIONED,
     Measured,
     measure_classes,
     measure_retrieval,
@@ -139,7 +139,24 @@ def describe_model(model: BClip, source: str) -> dict[str, Any]:
     }
 
 
-def run(options: argparse.Namespace) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """One checkpoint on one data set."""
+
+    data_set: str  # its name; `python -m bclip_core.data.real` lists them
+    checkpoint: str  # file, folder, open_clip tag or random
+    label: str  # name of the column, e.g. beta-clip-bce
+    root: Path | None = None  # its folder; None: below $BCLIP_DATA
+    images: Path | None = None  # folder of its pictures, where elsewhere
+    split: str = ""  # "": test; all levels of FG-OVD
+    architecture: str = ""  # for tags and random, e.g. ViT-B-16
+    quick_gelu: bool | None = None  # where weights do not tell
+    allow_missing: bool = False  # a subset; the result is `mini`
+    conditioned: Literal["all", "two-stage", "none"] = "all"  # pooled retrieval
+    device: str = ""  # "": cuda where there is one
+
+
+def run(options: Options) -> Path:
     """Open, measure, save; returns the result's file."""
     code_version()  # before the work, so that it tells which code did it
     if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", options.label):
@@ -169,35 +186,10 @@ def run(options: argparse.Namespace) -> Path:
     return save_result(f"{options.data_set}__{options.label}", size, values)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m bclip_core.evaluation", description="One checkpoint on one data set."
-    )
-    made.add_argument("--data-set", required=True, help="one of " + ", ".join(real.BENCHMARKS))
-    made.add_argument("--root", type=Path, help="its folder (default: below $BCLIP_DATA)")
-    made.add_argument("--images", type=Path, help="folder of its pictures, where elsewhere")
-    made.add_argument("--split", default="", help="default: test; all levels of FG-OVD")
-    made.add_argument("--checkpoint", required=True, help="file, folder, open_clip tag or random")
-    made.add_argument("--architecture", default="", help="for tags and random, e.g. ViT-B-16")
-    made.add_argument(
-        "--quick-gelu", action=argparse.BooleanOptionalAction, help="where weights do not tell"
-    )
-    made.add_argument("--label", required=True, help="name of the column, e.g. beta-clip-bce")
-    made.add_argument("--allow-missing", action="store_true", help="a subset; the result is `mini`")
-    made.add_argument(
-        "--conditioned", default="all", choices=CONDITIONED,
-        help="pooled retrieval (default: %(default)s)",
-    )  # fmt: skip
-    made.add_argument("--device", default="", help="default: cuda where there is one")
-    return made
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when the result is written; 1 when something was refused, which is printed."""
-    options = parser().parse_args(arguments)
     try:
-        path = run(options)
+        path = run(read_options(Options, arguments, "python -m bclip_core.evaluation"))
     except (CheckpointError, ConfigError, FileNotFoundError, ValueError) as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1
