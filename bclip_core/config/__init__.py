@@ -1,8 +1,10 @@
 """What decides a run, checked field by field, and the named sizes of it."""
 
+from bclip_core.config.flags import did_you_mean, split_arguments
 from bclip_core.config.profiles import (
     PROFILES,
     Profile,
+    change,
     configure,
     get_profile,
 )
@@ -38,6 +40,9 @@ __all__ = [
     "TEXT_KINDS",
     "TextConfig",
     "TrainConfig",
+    "change",
     "configure",
+    "did_you_mean",
     "get_profile",
+    "split_arguments",
 ]

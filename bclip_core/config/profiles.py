@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from bclip_core.config.flags import check_name, did_you_mean, setting_types
 from bclip_core.config.run import (
     BackboneConfig,
     ConfigError,
@@ -110,18 +111,24 @@ def get_profile(name: str) -> Profile:
         ConfigError: unknown; the message lists the known ones.
     """
     if name not in PROFILES:
-        raise ConfigError(f"profile={name!r}: expected one of {', '.join(PROFILES)}")
+        near = did_you_mean(name, PROFILES)
+        raise ConfigError(f"profile={name!r}: expected one of {', '.join(PROFILES)}{near}")
     return PROFILES[name]
 
 
-def _parse_setting(text: str) -> tuple[list[str], Any]:
-    """`loss.beta=0.25` to (["loss", "beta"], 0.25); values are JSON, else text."""
+def _parse_setting(text: str) -> tuple[str, Any]:
+    """`loss.beta=0.25` to ("loss.beta", 0.25); values are JSON, else text; text stays text."""
     name, separator, value = text.partition("=")
     if not separator:
         raise ConfigError(f"--set {text!r}: expected NAME=VALUE, for example loss.beta=0.25")
+    name = name.replace("-", "_")
+    check_name(name)
+    kind = setting_types()[name]
     with contextlib.suppress(json.JSONDecodeError):
-        return name.split("."), json.loads(value)
-    return name.split("."), value
+        read = json.loads(value.lower() if kind is bool else value)
+        if kind is not str or isinstance(read, str):
+            return name, read
+    return name, value
 
 
 def configure(profile: str, method: str, settings: list[str]) -> RunConfig:
@@ -135,13 +142,17 @@ def configure(profile: str, method: str, settings: list[str]) -> RunConfig:
     Raises:
         ConfigError: anything unknown or not allowed.
     """
-    values = get_profile(profile).run(method).to_dict()
+    return change(get_profile(profile).run(method), settings)
+
+
+def change(config: RunConfig, settings: list[str]) -> RunConfig:
+    """A configuration with single settings changed, checked again; see `configure`."""
+    values = config.to_dict()
     for setting in settings:
-        *parts, last = _parse_setting(setting)[0]
+        name, value = _parse_setting(setting)
+        *parts, last = name.split(".")
         inner = values
         for part in parts:
-            if not isinstance(inner.get(part), dict):
-                raise ConfigError(f"--set {setting}: no part {part!r}; parts: {', '.join(values)}")
             inner = inner[part]
-        inner[last] = _parse_setting(setting)[1]
+        inner[last] = value
     return RunConfig.from_dict(values)

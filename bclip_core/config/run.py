@@ -132,7 +132,7 @@ class BackboneConfig(Config):
     OpenAI's and β-CLIP's.
     """
 
-    name: str = "scene-small"
+    name: str = "scene-small"  # of `backbone.SMALL_ARCHITECTURES`, or an open_clip ViT
     pretrained: str = ""  # "" random; else whatever `checkpoints.open_model` opens
     context_length: int = 77  # positions of the text tower; 248 stretches a table of 77
     quick_gelu: bool = True  # OpenAI's activation; recorded and checked at load
@@ -141,7 +141,7 @@ class BackboneConfig(Config):
     frozen_positions: int = 0  # first text positions without gradient; 0: as the weights have it
     resize: str = "crop"  # of `RESIZES`
     mean: tuple[float, ...] = ()  # of the pictures' channels, 0..1; (): OpenAI's
-    std: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()  # of the same; (): OpenAI's
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,7 +175,7 @@ def _channels(name: str, values: object) -> tuple[float, ...]:
 class PoolerConfig(Config):
     """The text-conditioned pooler: heads, how its projections start, and which one it is."""
 
-    heads: int = 8
+    heads: int = 8  # of the attention; the width must be divisible by them
     init: str = "identity"  # "identity": a soft average of patches; "xavier": the authors' start
     kind: str = "beta_clip"  # of `poolers.POOLERS`; a method brings its own
 
@@ -256,7 +256,7 @@ class LossConfig(Config):
     """
 
     beta: float = 0.5  # how far other texts of the same image count as positives (β-CAL)
-    beta_cal_weight: float = 1.0
+    beta_cal_weight: float = 1.0  # of β-CAL
     mask_padding: bool = True  # False: the authors' softmax over padded columns
     duplicates: str = "negatives"  # equal texts of different images: as the paper, or "ignore"
     cross_weight: float = 1.0  # of the leak-free term: other images pooled with the same text
@@ -302,12 +302,12 @@ class DataConfig(Config):
     """
 
     name: str = "scenes"  # or one of `data.real.TRAINABLE`
-    difficulty: str = "simple"
-    image_size: int = 64
-    train: int = 4000
-    validation: int = 200
-    test: int = 1000
-    seed: int = 0
+    difficulty: str = "simple"  # of scenes: "simple", "patterned" or "full"
+    image_size: int = 64  # pixels a side, as the backbone reads
+    train: int = 4000  # rows to train on
+    validation: int = 200  # rows that settings are chosen on
+    test: int = 1000  # rows that are measured
+    seed: int = 0  # of the scenes
     folder: str = ""  # of a real data set; "": below $BCLIP_DATA
     images: str = ""  # its pictures, where they are not in the folder's usual place
     bad_rows: str = "raise"  # "skip" leaves them out, named and counted
@@ -327,20 +327,20 @@ class DataConfig(Config):
 class TrainConfig(Config):
     """The loop: AdamW with two learning-rate groups, warm-up and cosine."""
 
-    steps: int = 140
-    batch_size: int = 64
+    steps: int = 140  # updates
+    batch_size: int = 64  # images of a micro-batch, over all processes
     lr: float = 7e-4  # backbone
     pooler_lr: float = 2e-3  # pooler and learnt scales of the loss
     final_lr_fraction: float = 0.01  # cosine ends at lr times this
-    warmup_steps: int = 10
+    warmup_steps: int = 10  # updates of linear warm-up
     weight_decay: float = 0.01  # matrices only
-    adam_betas: tuple[float, float] = (0.9, 0.98)
+    adam_betas: tuple[float, float] = (0.9, 0.98)  # decay of AdamW's two moments
     clip_norm: float = 1.0  # 0 switches clipping off
     accumulation: int = 1  # micro-batches per update; adds no negatives to a contrastive loss
     precision: str = "fp32"  # "fp32" | "bf16" | "fp16"
-    seed: int = 0
+    seed: int = 0  # of fresh weights and of the order and texts of batches
     checkpoint_every: int = 50  # updates between checkpoints; 0: only at the end
-    log_every: int = 1
+    log_every: int = 1  # updates between records of the history
     gradient_cache: int = 0  # images encoded at a time, exact whole-batch gradient; 0: all at once
     loader_workers: int = 0  # processes that decode and tokenise; 0: ahead and in this process
     activation_checkpointing: bool = False  # recompute blocks in backward: less memory, slower
@@ -373,7 +373,7 @@ class TrainConfig(Config):
 class RunConfig(Config):
     """Everything that decides a run's weights. `method` is a name of `methods.METHODS`."""
 
-    method: str = "beta-clip-ce"
+    method: str = "beta-clip-ce"  # a name of `methods.METHODS`
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     pooler: PoolerConfig = field(default_factory=PoolerConfig)
     heads: HeadsConfig = field(default_factory=HeadsConfig)

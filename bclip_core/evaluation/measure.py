@@ -12,25 +12,25 @@ which notebook 10 fills the papers' tables.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bclip_core.backbone import CheckpointError
 from bclip_core.checkpoints import open_model
 from bclip_core.config import ConfigError
+from bclip_core.config.command_line import read_options
 from bclip_core.data import real
 from bclip_core.data.real.identity import identity
 from bclip_core.data.real.loading import DATA_VARIABLE
 from bclip_core.data.real.sets import AnySet
 from bclip_core.evaluation.protocols.regions import measure_regions
 from bclip_core.evaluation.protocols.retrieval import (
-    CONDITIONED,
     Measured,
     measure_classes,
     measure_retrieval,
@@ -54,6 +54,7 @@ def measure(
     images: Path | None = None,
     allow_missing: bool = False,
     bad_rows: str = "raise",
+    links: str = "inside",
     split: str = "",
     conditioned: str = "all",
     progress: bool = False,
@@ -65,9 +66,11 @@ def measure(
         data_set: a name of `real.DATA_SETS`.
         root: its folder; None takes it below $BCLIP_DATA.
         images: folder of its pictures where they lie elsewhere.
-        allow_missing: use the pictures that are there, instead of refusing an incomplete folder.
+        allow_missing: use what is there, instead of refusing an incomplete folder; it leaves out
+            what `bad_rows="skip"` does.
         bad_rows: malformed rows, missing or broken pictures and blank captions: "raise", or "skip"
             leaves them out, counted and named; the result is never complete then.
+        links: "inside", or "follow" links that lead out of the folder.
         split: which split; "" takes "test", and all levels for regions.
         conditioned: as `protocols.retrieval.measure_retrieval`.
         progress: show bars.
@@ -84,8 +87,9 @@ def measure(
     if bad_rows not in BAD_ROWS:
         raise ValueError(f"bad_rows={bad_rows!r}: expected one of {', '.join(BAD_ROWS)}")
     record = real.get(data_set)
-    missing = "skip" if allow_missing or bad_rows == "skip" else "raise"
-
+    bad_rows = "skip" if allow_missing else bad_rows
+    given: Any = {"on_error": bad_rows, "links": links}
+    pictured: Any = given | {"images": images, "missing": bad_rows}
     tokenizer, size = tokenizer_of(model), model.backbone.image_size[0]
 
     def usable(found: SomeSet) -> SomeSet:
@@ -93,18 +97,14 @@ def measure(
 
     if record.task == "regions":
         levels = {
-            level: usable(real.load_regions(data_set, root, level, images=images, missing=missing,
-                                            on_error=bad_rows))
+            level: usable(real.load_regions(data_set, root, level, **pictured))
             for level in ([split] if split else LEVELS)
-        }  # fmt: skip
+        }
         return _result(measure_regions(model, levels, progress=progress), list(levels.values()))
     if record.task == "classes":
-        labelled = usable(real.load_labelled(data_set, root, split or "test", on_error=bad_rows))
+        labelled = usable(real.load_labelled(data_set, root, split or "test", **given))
         return _result(measure_classes(model, labelled, progress=progress), [labelled])
-    captions = usable(
-        real.load_captions(data_set, root, split or "test", images=images, missing=missing,
-                           on_error=bad_rows)
-    )  # fmt: skip
+    captions = usable(real.load_captions(data_set, root, split or "test", **pictured))
     found = measure_retrieval(model, captions, conditioned=conditioned, progress=progress)
     return _result(found, [captions])
 
@@ -151,7 +151,26 @@ def describe_model(model: BClip, source: str) -> dict[str, Any]:
     }
 
 
-def run(options: argparse.Namespace) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """One checkpoint on one data set."""
+
+    data_set: str  # its name; `python -m bclip_core.data.real` lists them
+    checkpoint: str  # file, folder, open_clip tag or random
+    label: str  # name of the column, e.g. beta-clip-bce
+    root: Path | None = None  # its folder; None: below $BCLIP_DATA
+    images: Path | None = None  # folder of its pictures, where elsewhere
+    split: str = ""  # "": test; all levels of FG-OVD
+    architecture: str = ""  # for tags and random, e.g. ViT-B-16
+    quick_gelu: bool | None = None  # where weights do not tell
+    allow_missing: bool = False  # a subset; the result is `mini`
+    bad_rows: Literal["raise", "skip"] = "raise"  # skip: left out and named; the result is `mini`
+    links: Literal["inside", "follow"] = "inside"  # follow: also links that lead out of the folder
+    conditioned: Literal["all", "two-stage", "none"] = "all"  # pooled retrieval
+    device: str = ""  # "": cuda where there is one
+
+
+def run(options: Options) -> Path:
     """Open, measure, save; returns the result's file."""
     code_version()  # before the work, so that it tells which code did it
     if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", options.label):
@@ -168,6 +187,7 @@ def run(options: argparse.Namespace) -> Path:
         images=options.images,
         allow_missing=options.allow_missing,
         bad_rows=options.bad_rows,
+        links=options.links,
         split=options.split,
         conditioned=options.conditioned,
         progress=True,
@@ -215,39 +235,10 @@ def _digests(values: Mapping[str, Any]) -> list[str]:
     return [one.get(kind, "") for one in values["data"] for kind in ("sha256", "pictures_sha256")]
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m bclip_core.evaluation", description="One checkpoint on one data set."
-    )
-    made.add_argument("--data-set", required=True, help="one of " + ", ".join(real.DATA_SETS))
-    made.add_argument("--root", type=Path, help="its folder (default: below $BCLIP_DATA)")
-    made.add_argument("--images", type=Path, help="folder of its pictures, where elsewhere")
-    made.add_argument("--split", default="", help="default: test; all levels of FG-OVD")
-    made.add_argument("--checkpoint", required=True, help="whatever `checkpoints.open_model` opens")
-    made.add_argument("--architecture", default="", help="for tags and random, e.g. ViT-B-16")
-    made.add_argument(
-        "--quick-gelu", action=argparse.BooleanOptionalAction, help="where weights do not tell"
-    )
-    made.add_argument("--label", required=True, help="name of the column, e.g. beta-clip-bce")
-    made.add_argument("--allow-missing", action="store_true", help="a subset; the result is `mini`")
-    made.add_argument(
-        "--bad-rows", default="raise", choices=BAD_ROWS,
-        help="skip: leave out what cannot be used, named; the result is `mini` (default: raise)",
-    )  # fmt: skip
-    made.add_argument(
-        "--conditioned", default="all", choices=CONDITIONED,
-        help="pooled retrieval (default: %(default)s)",
-    )  # fmt: skip
-    made.add_argument("--device", default="", help="default: cuda where there is one")
-    return made
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when the result is written; 1 when something was refused, which is printed."""
-    options = parser().parse_args(arguments)
     try:
-        path = run(options)
+        path = run(read_options(Options, arguments, "python -m bclip_core.evaluation"))
     except (CheckpointError, ConfigError, OSError, ValueError) as error:
         print(f"measure: {error}{what_to_do(error)}", file=sys.stderr)
         return 1

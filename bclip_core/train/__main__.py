@@ -2,42 +2,124 @@
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import tyro
 
 from bclip_core.backbone import CheckpointError
-from bclip_core.config import RunConfig, configure
+from bclip_core.config import (
+    ConfigError,
+    RunConfig,
+    change,
+    did_you_mean,
+    get_profile,
+    split_arguments,
+)
 from bclip_core.data.sources import load_split
-from bclip_core.model import resolve
+from bclip_core.model import METHODS, resolve
 from bclip_core.records.files import read_json
 from bclip_core.train.distributed import world
 from bclip_core.train.loop import train
 from bclip_core.train.step import NonFiniteLossError
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line: train one configuration on the scenes, or continue it."""
-    parser = argparse.ArgumentParser(prog="python -m bclip_core.train", description=main.__doc__)
-    parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
-    parser.add_argument("--method", default="beta-clip-ce", help="a name of methods.METHODS")
-    parser.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE")
-    parser.add_argument("--config", type=Path, help="a config.json, instead of profile and method")
-    parser.add_argument("--folder", type=Path, required=True, help="where the run is kept")
-    parser.add_argument("--device", default="", help="'cpu' leaves an available GPU out")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's)")
-    given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    if given.config is not None:
-        config = RunConfig.from_dict(read_json(given.config))
-    else:
-        config = configure(given.profile, given.method, given.set)
+@dataclass(frozen=True)
+class Options:
+    """Train one configuration, or continue it.
+
+    Flags go before --config, and that before --profile. Underscores and dashes are the same.
+    A switch is --train.compile, --train.compile true or --train.no-compile.
+    --set loss.beta=0.25 is --loss.beta 0.25, kept for one release.
+    """
+
+    folder: Path  # where the run is kept
+    profile: str = "smoke"  # smoke, cpu or gpu
+    config: Path | None = None  # a config.json; over the profile where that is given, too
+    device: str = ""  # 'cpu' leaves an available GPU out
+    threads: int = 0  # CPU threads; 0: torch's
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+
+def _base(profile: str | None, config: str | None) -> RunConfig:
+    if config is None:
+        return get_profile(profile or Options.profile).run(RunConfig.method)
+    try:
+        values = read_json(Path(config))
+    except (OSError, ValueError) as problem:
+        raise ConfigError(f"--config {config}: {problem}") from problem
+    if not isinstance(values, dict):
+        raise ConfigError(f"--config {config}: expected an object with fields of a configuration")
+    # what a file does not say has its default, unless a profile is asked for
+    beneath = get_profile(profile).run(RunConfig.method).to_dict() if profile else {}
+    for name, part in values.items():
+        nested = isinstance(part, dict) and isinstance(beneath.get(name), dict)
+        beneath[name] = beneath[name] | part if nested else part
+    return RunConfig.from_dict(beneath)
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The command line's options with the whole configuration.
+
+    Raises:
+        ConfigError: a name, a value or a file that cannot be.
+        SystemExit: 0, after --help.
+    """
+    asked_help = {"--help", "-h"} & set(arguments)
+    own = [f.name for f in fields(Options) if f.name != "run"]
+    given, settings = split_arguments(
+        [a for a in arguments if a not in ("--help", "-h")], [*own, "method"]
+    )
+    base = _base(given.get("profile"), given.get("config"))
+    settings = [*([f"method={given['method']}"] if "method" in given else []), *settings]
+    config = change(base, settings)
+    if config.method not in METHODS:
+        known, near = ", ".join(METHODS), did_you_mean(config.method, METHODS)
+        raise ConfigError(f"method={config.method!r}: expected one of {known}{near}")
+    if not asked_help and "folder" not in given:
+        raise ConfigError("--folder: expected where the run is kept")
+    threads = given.get("threads", "0")
+    if not threads.isdecimal():
+        raise ConfigError(f"--threads={threads!r}: expected a whole number, >= 0")
+    path = Path(given["config"]) if "config" in given else None
+    options = Options(
+        Path(given.get("folder", "")), given.get("profile", "smoke"), path,
+        given.get("device", ""), int(threads), config,
+    )  # fmt: skip
+    if asked_help:
+        print(help_text(options), end="")
+        raise SystemExit(0)
+    return options
+
+
+def help_text(options: Options) -> str:
+    """Every option with type, default and meaning, read from the dataclasses."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        tyro.cli(
+            Options, default=options, args=["--help"], prog="python -m bclip_core.train",
+            config=(tyro.conf.FlagConversionOff,),
+        )  # fmt: skip
+    return text.getvalue()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: train one configuration, or continue it."""
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    config = options.run
+    if options.config is None:
         resolve(config, check=True)  # what is wrong is said before any scene is drawn
-    train(config, load_split(config.data, "train"), given.folder, device=given.device)
+    train(config, load_split(config.data, "train"), options.folder, device=options.device)
     if world()[0] == 0:
-        print(f"trained: {given.folder / 'model.safetensors'}")
+        print(f"trained: {options.folder / 'model.safetensors'}")
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

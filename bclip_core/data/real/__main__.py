@@ -11,6 +11,11 @@ from bclip_core.data import real
 from bclip_core.data.real.data_sets import DATA_SETS
 from bclip_core.data.real.rows import DataError, LayoutError
 
+DOWNLOADING = (
+    "Nothing is downloaded here. huggingface_hub.snapshot_download(ID, repo_type='dataset', "
+    "local_dir=DIR) resumes what was broken off; torch.hub.download_url_to_file(URL, FILE, "
+    "hash_prefix=SHA256) checks what it fetched."
+)
 _LOADERS: dict[str, Any] = {
     "captions": real.load_captions,
     "regions": real.load_regions,
@@ -21,7 +26,7 @@ _LOADERS: dict[str, Any] = {
 def main(arguments: list[str] | None = None) -> None:
     """List the data sets, describe one, or check one on disk and print its manifest."""
     parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.data.real", description=main.__doc__
+        prog="python -m bclip_core.data.real", description=main.__doc__, epilog=DOWNLOADING
     )
     parser.add_argument("name", nargs="?", help="one of " + ", ".join(DATA_SETS))
     parser.add_argument("--folder", type=Path, help="check the data set that lies there")
