@@ -162,8 +162,8 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
     with _kernel_of_this_python():
         try:
             papermill.execute_notebook(
-                str(path.resolve()),
-                str(output.resolve()),
+                _unformatted(path),
+                _unformatted(output),
                 parameters=checked,
                 kernel_name="python3",
                 language="python",
@@ -181,6 +181,11 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
             said = str(error).strip() or type(error).__name__
             message = f"{path.name}, writing {output}: {said}{what_to_do(error)}"
             raise NotebookError(message) from error
+
+
+def _unformatted(path: Path) -> str:
+    """A path that papermill leaves alone: it takes what stands in braces for a parameter."""
+    return str(path.resolve()).replace("{", "{{").replace("}", "}}")
 
 
 @contextmanager

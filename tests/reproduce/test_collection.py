@@ -291,3 +291,14 @@ def test_a_table_of_which_nothing_could_be_measured_fails(tmp_path):
     given = {"checkpoint": "scenes", "column": "mine", "root": str(tmp_path)}
     with pytest.raises(NotebookError, match="scenes was measured on none of .*urban1k"):
         notebooks.execute(path, tmp_path / "copy.ipynb", given)
+
+
+@pytest.mark.parametrize("name", ["{profile}", "runs {2024} a{b"])
+def test_braces_in_a_folders_name_are_no_parameters(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    write_notebook(folder / "01_say_it.ipynb", "print(profile)")
+    (copy,) = reproduce.run_collection("cpu", notebooks=folder, executed=folder / "out")
+    assert copy.is_relative_to(folder / "out")
+    assert printed(notebooks.read_notebook(copy)).split() == ["cpu"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
