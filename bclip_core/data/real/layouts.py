@@ -47,7 +47,7 @@ def caption_builder(
         embedded = row.get("bytes")
         picture: Picture = embedded if isinstance(embedded, bytes) else pictures.path(name)
         try:
-            captions = _captions(row, drop)[:limit]
+            captions = _captions(row, drop, limit)
             summary = row.get("summary", "")
             summary = text_of(summary, "summary") if summary else ""
         except RowError as error:
@@ -57,20 +57,23 @@ def caption_builder(
     return build
 
 
-def _captions(row: dict[str, Any], drop: Drop) -> tuple[str, ...]:
+def _captions(row: dict[str, Any], drop: Drop, limit: int | None) -> tuple[str, ...]:
     if "caption" not in row:
         raise RowError(f"no field 'caption'; it has {', '.join(map(str, row))}")
     value = row["caption"]
     texts = value if isinstance(value, list) else [value]
     if not texts:
         raise RowError("caption=[]: expected at least one text")
-    blank = [isinstance(text, str) and is_blank(text) for text in texts]
-    if any(blank) and not all(blank):
-        for number, text in enumerate(texts):
-            if blank[number]:
-                drop(f"picture {row['image']!r}, caption {number + 1}: {text!r}: expected a text")
-        texts = [text for text, empty in zip(texts, blank, strict=True) if not empty]
-    return tuple(text_of(text, "caption") for text in texts)
+    used = list[Any]()
+    whole = all(isinstance(text, str) and is_blank(text) for text in texts)  # then the row is blank
+    for number, text in enumerate(texts, start=1):
+        if len(used) == limit:  # what is not used may be anything
+            break
+        if not whole and isinstance(text, str) and is_blank(text):
+            drop(f"picture {row['image']!r}, caption {number}: {text!r}: expected a text")
+        else:
+            used.append(text)
+    return tuple(text_of(text, "caption") for text in used)
 
 
 def listed(path: Path, key: str = "image") -> Iterator[Row]:
