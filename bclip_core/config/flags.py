@@ -36,7 +36,7 @@ def check_name(name: str) -> None:
         ConfigError: the message has the nearest name, or where there is none the known ones.
     """
     known = setting_types()
-    if name in known:
+    if name in known or name.startswith("loss.extra."):  # what a term brings has any name
         return
     part = name.partition(".")[0]
     own = [other for other in known if other.startswith(f"{part}.")]
@@ -103,10 +103,11 @@ def _setting(name: str, values: list[str], own: Collection[str]) -> str:
         expected = near or "; expected one of " + ", ".join(own)
         raise ConfigError(f"--{name}: no such option{expected}")
     check_name(name)
-    if not values and known[name] is bool:
+    kind = known.get(name, float)  # those of `loss.extra` are numbers
+    if not values and kind is bool:
         return f"{name}=true"
     if not values:
         raise ConfigError(f"--{name}: expected a value")
-    if len(values) > 1 and isinstance(known[name], type):
+    if len(values) > 1 and isinstance(kind, type):
         raise ConfigError(f"--{name} {' '.join(values)}: expected one value")
     return f"{name}={values[0]}" if len(values) == 1 else f"{name}=[{', '.join(values)}]"

@@ -123,7 +123,7 @@ def _parse_setting(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {text!r}: expected NAME=VALUE, for example loss.beta=0.25")
     name = name.replace("-", "_")
     check_name(name)
-    kind = setting_types()[name]
+    kind = setting_types().get(name, float)  # those of `loss.extra` are numbers
     with contextlib.suppress(json.JSONDecodeError):
         read = json.loads(value.lower() if kind is bool else value)
         if kind is not str or isinstance(read, str):

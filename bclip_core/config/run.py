@@ -271,9 +271,7 @@ class LossConfig(Config):
     principal_weight: float = 1.0  # Long-CLIP's short caption
     principal_components: int = 32  # as Long-CLIP's code
     local_weight: float = 1.0  # of the local term of FLAIR, FILIP and SPARC
-    extra: dict[str, float] = field(
-        default_factory=dict, hash=False
-    )  # of terms that bring their own
+    extra: dict[str, float] = field(default_factory=dict, hash=False)  # of terms with their own
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,10 +18,11 @@ PARTS = {
     "Explore": ("11",),
     "Study": ("12", "13", "14", "15"),
     "Count the cost": ("16",),
+    "Bring released weights": ("17",),
 }
 """The notebooks' numbers by part, in reading order."""
 
-STAND_INS = {"00": "attention_compared", "08": "scenes"}
+STAND_INS = {"00": "attention_compared", "08": "scenes", "17": "attention_grid"}
 """Pictures of notebooks that publish none, where another's shows the same."""
 
 USES = {

@@ -22,7 +22,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **speed_blocks.BLOCKS,
     **notebook_blocks.BLOCKS,
 }
-PLACES = ("*.md", "notebooks/*.md", "results/*.md", "benchmarks/*.md", "bclip_core/**/*.md")
+PLACES = (
+    "*.md", "notebooks/*.md", "results/*.md", "benchmarks/*.md", "bclip_core/**/*.md",
+    "tests/golden/*/*.md",
+)  # fmt: skip
 """Where pages lie; runs and downloads, below results/runs and data, are none."""
 
 

@@ -1,5 +1,6 @@
 """README's "Add a data set", followed with a toy: one file with a record and a reader, one line."""
 
+import importlib
 import sys
 from types import MappingProxyType as Fixed
 
@@ -12,7 +13,7 @@ TOY = """
 from types import MappingProxyType as Fixed
 
 from bclip_core.data.real.record import DataSet, Place, Source
-from bclip_core.data.real.rows import json_lines
+from bclip_core.data.real.json_files import json_lines
 
 
 def read(place: Place) -> Source:
@@ -30,8 +31,7 @@ TOY = DataSet(
 def test_a_data_set_is_one_file_and_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "toy_data_set.py").write_text(TOY)
     monkeypatch.syspath_prepend(tmp_path)
-    import toy_data_set
-
+    toy_data_set = importlib.import_module("toy_data_set")
     monkeypatch.setitem(data_sets.DATA_SETS, "toy", toy_data_set.TOY)  # the line in data_sets
     for name in "ab":
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from bclip_core.data.real import CaptionedImage, DataError, LayoutError, rows
+from bclip_core.data.real import CaptionedImage, DataError, LayoutError, json_files
 from bclip_core.data.real.folder import PictureRoot
+from bclip_core.data.real.json_files import json_array, json_lines, whole_json
 from bclip_core.data.real.rows import (
     MissingPicture,
     Options,
@@ -13,10 +14,7 @@ from bclip_core.data.real.rows import (
     RowError,
     field_of,
     gather,
-    json_array,
-    json_lines,
     text_of,
-    whole_json,
 )
 
 ROWS = [{"n": n, "text": 'a "quoted", [bracketed] \\ text é\n' * n} for n in range(12)]
@@ -25,7 +23,7 @@ ROWS = [{"n": n, "text": 'a "quoted", [bracketed] \\ text é\n' * n} for n in ra
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64, 1 << 20])
 @pytest.mark.parametrize("indent", [None, 1])
 def test_an_array_is_read_the_same_in_pieces_of_any_size(tmp_path, monkeypatch, chunk, indent):
-    monkeypatch.setattr(rows, "_CHUNK", chunk)
+    monkeypatch.setattr(json_files, "_CHUNK", chunk)
     path = tmp_path / "rows.json"
     path.write_text(f" \n{json.dumps(ROWS, indent=indent)}\n", encoding="utf-8")
     found = list(json_array(path))
@@ -56,7 +54,7 @@ def test_the_start_of_an_array_is_read_without_its_end(tmp_path):
 )
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
 def test_a_broken_array_is_named_with_its_line(tmp_path, monkeypatch, chunk, text, message):
-    monkeypatch.setattr(rows, "_CHUNK", chunk)
+    monkeypatch.setattr(json_files, "_CHUNK", chunk)
     path = tmp_path / "rows.json"
     path.write_text(text)
     with pytest.raises(DataError, match=rf"rows\.json, {message}"):

@@ -23,13 +23,16 @@ def test_help_lists_every_field_with_its_default_and_a_meaning(tmp_path):
     parts = {part: values for part, values in configure("cpu", "clip-ft", []).to_dict().items()}
     for name in setting_types():
         flag = f"--{name.replace('_', '-')}"
-        found = re.search(rf"{flag} ((?:[A-Z]+ )+|\{{True,False\}} )(.*?)\(default: (.*?)\)", plain)
+        found = re.search(
+            rf"{flag} ((?:[A-Z]+ )+|\[.*?\]\]? |\{{True,False\}} )(.*?)\(default: (.*?)\)", plain
+        )
         assert found, flag
         assert found[2].strip(), f"{flag} has no meaning"
         if "." in name:
             part, field = name.split(".")
             value = parts[part][field]
-            shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value) or "''"
+            several = isinstance(value, tuple | list | dict)
+            shown = " ".join(map(str, value)) if several else str(value) or "''"
             assert found[3] == shown, flag
     assert all(f"--{name} " in plain for name in ("folder", "profile", "config", "device"))
 

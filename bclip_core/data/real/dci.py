@@ -8,9 +8,10 @@ from types import MappingProxyType as Fixed
 from typing import Any
 
 from bclip_core.data.real.folder import read_text, visible
+from bclip_core.data.real.json_files import parse_json
 from bclip_core.data.real.layouts import GOAL_ROW, listed
 from bclip_core.data.real.record import NOT_CHECKED, DataSet, Place, Source, layout_error
-from bclip_core.data.real.rows import Row, field_of, parse_json
+from bclip_core.data.real.rows import Row, field_of
 
 
 def read(place: Place) -> Source:

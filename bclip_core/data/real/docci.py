@@ -7,9 +7,10 @@ from pathlib import Path
 from types import MappingProxyType as Fixed
 from typing import Any
 
+from bclip_core.data.real.json_files import json_lines
 from bclip_core.data.real.layouts import GOAL_ROW, listed, renamed
 from bclip_core.data.real.record import DataSet, Place, Source
-from bclip_core.data.real.rows import Row, RowError, failing, field_of, json_lines
+from bclip_core.data.real.rows import Row, RowError, failing, field_of
 
 
 def read(place: Place) -> Source:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bclip_core.data.images import upright_size
 from bclip_core.data.real.folder import PictureRoot
+from bclip_core.data.real.json_files import json_lines, whole_json
 from bclip_core.data.real.record import NOT_CHECKED, DataSet, Place, Source
 from bclip_core.data.real.rows import (
     DataError,
@@ -19,10 +20,8 @@ from bclip_core.data.real.rows import (
     RowError,
     failing,
     field_of,
-    json_lines,
     shortened,
     text_of,
-    whole_json,
 )
 from bclip_core.data.real.sets import PhotoRegion
 

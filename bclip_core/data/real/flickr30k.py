@@ -7,17 +7,10 @@ from pathlib import Path
 from types import MappingProxyType as Fixed
 from typing import Any
 
+from bclip_core.data.real.json_files import whole_json
 from bclip_core.data.real.layouts import TEST, WEB_CAPTIONS, listed
 from bclip_core.data.real.record import NOT_CHECKED, DataSet, Hub, Place, Source
-from bclip_core.data.real.rows import (
-    DataError,
-    Row,
-    RowError,
-    failing,
-    field_of,
-    shortened,
-    whole_json,
-)
+from bclip_core.data.real.rows import DataError, Row, RowError, failing, field_of, shortened
 
 
 def read(place: Place) -> Source:

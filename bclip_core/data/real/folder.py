@@ -7,12 +7,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from bclip_core.data.real.json_files import decoded
 from bclip_core.data.real.rows import (
     DataError,
     LayoutError,
     MissingPicture,
     RowError,
-    decoded,
     require_unicode,
 )
 from bclip_core.records.files import is_hidden

@@ -10,6 +10,7 @@ from typing import Any
 from torchvision import datasets as vision
 
 from bclip_core.data.real.folder import PictureRoot, visible
+from bclip_core.data.real.json_files import whole_json
 from bclip_core.data.real.rows import (
     DataError,
     Drop,
@@ -20,7 +21,6 @@ from bclip_core.data.real.rows import (
     failing,
     field_of,
     text_of,
-    whole_json,
 )
 from bclip_core.data.real.sets import CaptionedImage, LabelledImage, Picture
 from bclip_core.records.texts import is_blank

@@ -8,6 +8,7 @@ from types import MappingProxyType as Fixed
 from typing import Any
 
 from bclip_core.data.real.folder import read_text, require_file, visible, walk
+from bclip_core.data.real.json_files import json_array, json_lines, parse_json
 from bclip_core.data.real.record import DataSet, Place, Source
 from bclip_core.data.real.rows import (
     DataError,
@@ -17,9 +18,6 @@ from bclip_core.data.real.rows import (
     Unused,
     failing,
     field_of,
-    json_array,
-    json_lines,
-    parse_json,
     shortened,
 )
 from bclip_core.data.real.tables import csv_rows, parquet_rows

@@ -6,8 +6,9 @@ import itertools
 from types import MappingProxyType as Fixed
 from typing import Any
 
+from bclip_core.data.real.json_files import json_array
 from bclip_core.data.real.record import NOT_CHECKED, DataSet, Hub, Place, Source
-from bclip_core.data.real.rows import Row, RowError, field_of, json_array, shortened
+from bclip_core.data.real.rows import Row, RowError, field_of, shortened
 
 HELD_OUT = 1000  # first rows of the file: SV-1k, never trained on (Long-CLIP, β-CLIP)
 FILE = "share-captioner_coco_lcs_sam_1246k_1107.json"

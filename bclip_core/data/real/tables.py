@@ -9,15 +9,8 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from bclip_core.data.real.rows import (
-    DataError,
-    Row,
-    RowError,
-    decoded,
-    failing,
-    open_utf8,
-    shortened,
-)
+from bclip_core.data.real.json_files import decoded, open_utf8
+from bclip_core.data.real.rows import DataError, Row, RowError, failing, shortened
 
 _ENDING = re.compile(r"\.[A-Za-z0-9]{2,5}$")  # of a picture's name
 

@@ -1,0 +1,171 @@
+"""Files of rows in JSON, read as users have them: with byte-order marks, streamed, faults named."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ijson  # type: ignore[import-untyped,unused-ignore]
+
+from bclip_core.data.real.rows import DataError, Row, RowError, T
+
+_CHUNK = 1 << 16  # bytes of a large JSON file that are parsed together
+_DEEPEST = 500  # brackets within brackets; ijson's memory grows with the square of it
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def decoded(content: bytes) -> str:
+    """Text in UTF-8, or in UTF-16 where a byte-order mark says so; without its mark.
+
+    Raises:
+        RowError: another encoding; the position is named.
+    """
+    sixteen = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if sixteen else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{content[error.start]:02x} at position {error.start}"
+        raise RowError(f"expected UTF-8, but {found}: save it as UTF-8") from error
+
+
+def open_utf8(path: Path) -> BinaryIO:
+    """A file of UTF-8 after its byte-order mark; one of UTF-16 is recoded.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        handle = path.open("rb")
+        mark = handle.read(3)
+        if mark.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            with handle:
+                return io.BytesIO(decoded(mark + handle.read()).encode())
+        handle.seek(3 if mark == codecs.BOM_UTF8 else 0)
+    except (OSError, RowError) as error:
+        raise DataError(f"{path}: {error}") from error
+    return handle
+
+
+def json_lines(path: Path) -> Iterator[Row]:
+    """The rows of a JSON-lines file, each parsed when asked for; blank lines are passed over."""
+    with open_utf8(path) as handle:
+        for number, line in enumerate(handle, start=1):
+            if line.strip():
+                yield Row(f"line {number}", lambda line=line: parse_json(line))  # type: ignore[misc]
+
+
+def json_array(path: Path) -> Iterator[Row]:
+    """The rows of a file that is one JSON array, read in pieces: a large file is never held whole.
+
+    Raises:
+        DataError: not an array, broken JSON, or something after its end; line and row are named.
+    """
+    number = depth = 0
+    with open_utf8(path) as handle:
+        found = ijson.sendable_list()
+        parser = ijson.items_coro(found, "item")
+        begun = False
+        while True:
+            chunk, fault = handle.read(_CHUNK), None
+            if not begun and chunk.strip():
+                begun = True
+                if not chunk.lstrip().startswith(b"["):
+                    start = chr(chunk.lstrip()[0])
+                    raise DataError(f"{path}, line 1: {start!r}: expected '[' of a JSON array")
+            depth = _deeper(chunk, depth)
+            if depth > _DEEPEST:
+                raise DataError(f"{path}, row {number}: nested too deep: expected fields")
+            try:
+                parser.send(chunk) if chunk else parser.close()
+            except Exception as error:  # ijson's own, and ValueError of a number too long
+                fault = error
+            for value in found:
+                yield Row(f"row {number}", lambda value=value: value)  # type: ignore[misc]
+                number += 1
+            depth = 0 if found else depth  # brackets in captions do not add up
+            del found[:]
+            if fault:
+                raise DataError(
+                    f"{path}, line {_line_of_fault(path)}: {_told(fault, number)}"
+                ) from fault
+            if not chunk:
+                return
+
+
+def _deeper(chunk: bytes, depth: int) -> int:
+    """The deepest nesting of a chunk that starts at a depth; brackets in texts count too."""
+    deepest = depth
+    for bracket in chunk.translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest if deepest > _DEEPEST else max(depth, 0)
+
+
+def _line_of_fault(path: Path) -> int:
+    """Where a file stops being JSON, by a second pass: in pieces, then byte by byte."""
+    last, line, parser = b"", 1, ijson.basic_parse_coro(ijson.sendable_list())
+    with open_utf8(path) as handle:
+        for size in (_CHUNK, 1):
+            while last := handle.read(size):
+                try:
+                    parser.send(last)
+                except Exception:  # as in `json_array`
+                    break
+                line += last.count(b"\n")
+            if size == 1 or not last:
+                break
+            start = handle.tell() - len(last)
+            handle.seek(0)
+            parser = ijson.basic_parse_coro(ijson.sendable_list())
+            while handle.tell() < start:
+                parser.send(handle.read(min(_CHUNK, start - handle.tell())))
+    return line
+
+
+def _told(fault: Exception, row: int) -> str:
+    text = str(fault.args[0] if fault.args else fault).removeprefix("b'").split("\\n")[0]
+    text = text.splitlines()[0] if text else "unreadable"
+    if "UTF8" in text:
+        return f"row {row}: expected UTF-8: save the file as UTF-8"
+    if "trailing" in text:
+        return f"after the array's end, {row} rows: expected nothing after a JSON array"
+    return f"broken JSON in row {row} ({text}): expected a JSON array"
+
+
+def parse_json(content: bytes) -> Any:
+    """Parsed JSON of one row.
+
+    Raises:
+        RowError: broken JSON (the column is named), no UTF-8, or nested beyond reason.
+    """
+    try:
+        return json.loads(decoded(content))
+    except json.JSONDecodeError as error:
+        raise RowError(f"broken JSON at column {error.colno}: {error.msg}") from error
+    except ValueError as error:
+        raise error if isinstance(error, RowError) else RowError(str(error)) from error
+    except RecursionError as error:
+        raise RowError("nested too deep: expected fields with texts and numbers") from error
+
+
+def whole_json(path: Path, kind: type[T]) -> T:
+    """A JSON file that is one list or dictionary.
+
+    Raises:
+        DataError: broken JSON, or another type at the top.
+    """
+    try:
+        stored = json.loads(decoded(path.read_bytes()))
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}"
+        raise DataError(f"{path}: broken JSON at {at}: {error.msg}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: {error}") from error
+    if not isinstance(stored, kind):
+        found = type(stored).__name__
+        raise DataError(f"{path}: expected a JSON {kind.__name__} at the top, found a {found}")
+    return stored
