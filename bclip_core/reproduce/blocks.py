@@ -14,6 +14,7 @@ from bclip_core.model import METHODS
 from bclip_core.records.files import read_json
 from bclip_core.records.markdown import aligned_markdown
 from bclip_core.records.results import load_result
+from bclip_core.studies.curves import SERIES, table_rows
 from bclip_core.studies.leak.study import ORDER, OWN
 from bclip_core.studies.leak.tables import HONEST, leak_rows
 from bclip_core.studies.mulclip import ablation as mulclip
@@ -251,7 +252,13 @@ def shipped_block() -> str:
     )
 
 
+def curves_block() -> str:
+    """Methods by length of training, of the reference."""
+    return aligned_markdown(table_rows(in_order(_committed("curves")["values"], SERIES)))
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
+    "curves": curves_block,
     "front": front_block,
     "shipped": shipped_block,
     "benchmark": benchmark_block,

@@ -9,11 +9,12 @@ cosine ends with the run; the warm-up keeps its number of updates.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bclip_core.config import ConfigError, PoolerConfig, Profile, RunConfig, get_profile
+from bclip_core.evaluation import grounding_metric, region_metric, retrieval_metric
 from bclip_core.records.results import save_result
 from bclip_core.studies.leak.measure import obtain_leaks
 from bclip_core.studies.runs import obtain
@@ -46,6 +47,40 @@ def configuration(profile: Profile, series: str, length: int, seed: int) -> RunC
     config = profile.run(method, seed=seed)
     train = config.train.replace(steps=length)
     return config.replace(train=train, pooler=PoolerConfig().replace(**pooler))
+
+
+COLUMNS = {
+    "long → image": retrieval_metric("global"),
+    "short → image": retrieval_metric("global", "short"),
+    "conditioned → image": retrieval_metric("conditioned"),
+    "conditioned → text": retrieval_metric("conditioned", way="i2t"),
+    "hard": region_metric("hard"),
+    "medium": region_metric("medium"),
+    "pointing, attention": grounding_metric("attention", "pointing"),
+    "pointing, patches": grounding_metric("cosine", "pointing"),
+}
+"""Titles of the table of curves, and their metrics."""
+
+
+def table_rows(values: Mapping[str, Any]) -> list[list[str]]:
+    """A row per series and length, from the values of a record `curves`; the header first.
+
+    Cells are means over seeds in percent; "–" where a method has no pooler.
+    """
+    rows = [["method", "updates", "seeds", *COLUMNS, "text's share"]]
+    for series, lengths in values.items():
+        for length, seeds in sorted(lengths.items(), key=lambda one: int(one[0])):
+            points = list(seeds.values())
+            cells = [_mean([p["metrics"].get(metric, {}).get("mean") for p in points])
+                     for metric in COLUMNS.values()]  # fmt: skip
+            share = _mean([p["leak"].get("share/text") for p in points])
+            rows.append([series, f"{int(length):,}", str(len(points)), *cells, share])
+    return rows
+
+
+def _mean(found: Sequence[float | None]) -> str:
+    known = [value for value in found if value is not None]
+    return f"{100 * sum(known) / len(known):.1f}" if known else "–"
 
 
 def point(run: Run) -> dict[str, Any]:

@@ -105,3 +105,16 @@ def test_weights_are_named_where_they_are_multiplied():
     [header, row] = cells(blocks.search_table({"values": {"methods": methods}}))
     assert header == ["method", "chosen", "×2", "×2, ×0.3"]
     assert row == ["mulclip", "×2", "50.0", "25.0"]
+
+
+def test_curves_are_means_over_the_seeds_that_there_are():
+    header, *rows = cells(blocks.curves_block())
+    values = committed("curves")
+    assert len(rows) == sum(len(lengths) for lengths in values.values())
+    row = next(row for row in rows if row[:2] == ["beta-clip-ce", "1,000"])
+    points = values["beta-clip-ce"]["1000"].values()
+    mean = sum(one["metrics"]["regions/dense/medium"]["mean"] for one in points) / len(points)
+    assert row[header.index("medium")] == f"{100 * mean:.1f}"
+    assert row[2] == str(len(points))
+    plain = next(row for row in rows if row[:2] == ["clip-ft", "100"])
+    assert plain[header.index("conditioned → image")] == plain[-1] == "–"
