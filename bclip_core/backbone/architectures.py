@@ -18,6 +18,7 @@ from bclip_core.backbone.unnamed import architecture_of
 from bclip_core.config import BackboneConfig, ConfigError
 
 Architecture = tuple[int, dict[str, Any], dict[str, Any]]
+LARGEST_PICTURE = 2048  # pixels a side: at patches of 16 a table of 16,384 positions
 
 SMALL_ARCHITECTURES: dict[str, Architecture] = {
     "scene-tiny": (
@@ -67,12 +68,42 @@ def known_architectures() -> tuple[str, ...]:
     return (*SMALL_ARCHITECTURES, *plain)
 
 
+def split_size(name: str) -> tuple[str, int]:
+    """An architecture's name and the pixels a side that stand behind it; 0 where none do.
+
+    `ViT-B-16@336` is ViT-B-16 that reads pictures of 336 × 336 pixels.
+    """
+    plain, separator, pixels = name.rpartition("@")
+    return (plain, int(pixels)) if separator and pixels.isdecimal() else (name, 0)
+
+
+def at_size(name: str, image_size: int) -> str:
+    """The name of an architecture that reads pictures of so many pixels a side."""
+    plain = split_size(name)[0]
+    return plain if architecture(plain)[1]["image_size"] == image_size else f"{plain}@{image_size}"
+
+
 def architecture(name: str) -> Architecture:
     """D and the arguments of both towers of a known architecture, or of one spelt out.
 
+    Args:
+        name: of `known_architectures`, or spelt out; with "@PIXELS" behind it for another size of
+            pictures than its own, a multiple of its patches.
+
     Raises:
-        ConfigError: an unknown name; the message lists the known ones, close matches first.
+        ConfigError: an unknown name (the message lists the known ones, close matches first), or a
+            size that does not divide into patches.
     """
+    plain, size = split_size(name)
+    if size:
+        embed_dim, vision, text = architecture(plain)
+        patch = vision["patch_size"]
+        if size % patch or not 0 < size <= LARGEST_PICTURE:
+            raise ConfigError(
+                f"name={name!r}: expected a multiple of {patch} pixels, the side of a patch, of at "
+                f"most {LARGEST_PICTURE}"
+            )
+        return embed_dim, {**vision, "image_size": size}, text
     spelt_out = architecture_of(name)
     if spelt_out is not None:
         return spelt_out
@@ -96,18 +127,19 @@ def towers(
 
 
 def _check_tag(config: BackboneConfig) -> None:
-    tags = open_clip.list_pretrained_tags_by_model(config.name)
+    name = split_size(config.name)[0]
+    tags = open_clip.list_pretrained_tags_by_model(name)
     if config.pretrained not in tags:
         raise ConfigError(
-            f"pretrained={config.pretrained!r} (name={config.name!r}): expected '', 'scenes', a "
+            f"pretrained={config.pretrained!r} (name={name!r}): expected '', 'scenes', a "
             f"local file or one of open_clip's tags: {', '.join(tags) or 'none for this name'}"
         )
-    trained = open_clip.get_pretrained_cfg(config.name, config.pretrained)
+    trained = open_clip.get_pretrained_cfg(name, config.pretrained)
     needed = bool(trained.get("quick_gelu", False))
     if needed != config.quick_gelu:
         raise ConfigError(
             f"quick_gelu={config.quick_gelu}: expected {needed}, the activation that the weights "
-            f"{config.pretrained!r} of {config.name!r} were trained with"
+            f"{config.pretrained!r} of {name!r} were trained with"
         )
 
 
@@ -124,7 +156,7 @@ def build_clip(config: BackboneConfig, state_dict: Mapping[str, Tensor] | None =
         CheckpointError: the weights do not fit the architecture; names and both shapes are listed.
     """
     embed_dim, vision, text = architecture(config.name)
-    if config.name.endswith("-quickgelu") and not config.quick_gelu:
+    if split_size(config.name)[0].endswith("-quickgelu") and not config.quick_gelu:
         raise ConfigError(f"quick_gelu=False: expected True for name={config.name!r}")
     if state_dict is None and (config.pretrained == "scenes" or Path(config.pretrained).is_file()):
         raise ConfigError(
@@ -134,7 +166,10 @@ def build_clip(config: BackboneConfig, state_dict: Mapping[str, Tensor] | None =
     if state_dict is None and config.pretrained:
         _check_tag(config)
         pretrained: CLIP = open_clip.create_model(
-            config.name, pretrained=config.pretrained, force_quick_gelu=config.quick_gelu
+            split_size(config.name)[0],
+            pretrained=config.pretrained,
+            force_quick_gelu=config.quick_gelu,
+            force_image_size=split_size(config.name)[1] or None,  # resizes the positions
         )
         return pretrained
     given = (state_dict or {}).get("positional_embedding")

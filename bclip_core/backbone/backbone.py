@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from open_clip.model import CLIP
+from open_clip.model import CLIP, resize_pos_embed
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from bclip_core.backbone.architectures import (
     SMALL_ARCHITECTURES,
+    architecture,
+    at_size,
     build_clip,
     check_activation,
     check_towers,
@@ -147,6 +149,27 @@ class Backbone(nn.Module):
         clip.attn_mask = table.new_full((context_length, context_length), -torch.inf).triu_(1)
         frozen = min(self.frozen_positions, context_length)
         self.config = self.config.replace(context_length=context_length, frozen_positions=frozen)
+
+    def resize_images(self, image_size: int) -> None:
+        """Read pictures of another size: the image tower's positions are interpolated (bicubic).
+
+        The usual last stage of training; also how weights of 224 pixels read 336. `config` follows.
+        The parameter is a new one: build the optimiser afterwards.
+
+        Args:
+            image_size: pixels a side, a multiple of the patches'.
+
+        Raises:
+            ConfigError: not a multiple.
+        """
+        visual, name = self.clip.visual, at_size(self.config.name, image_size)
+        pixels = architecture(name)[1]["image_size"]
+        rows, columns = (pixels // side for side in visual.patch_size)
+        visual.image_size, visual.grid_size = (pixels, pixels), (rows, columns)
+        table = {"visual.positional_embedding": visual.positional_embedding.detach()}
+        resize_pos_embed(table, self.clip)
+        visual.positional_embedding = nn.Parameter(table["visual.positional_embedding"].clone())
+        self.config = self.config.replace(name=name)
 
     def _blocks(
         self, blocks: Iterable[nn.Module], tokens: Tensor, causal_mask: Tensor | None = None

@@ -15,10 +15,11 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from bclip_core.backbone import Tokenizer
+from bclip_core.backbone import Backbone, Tokenizer
+from bclip_core.backbone.architectures import split_size
 from bclip_core.checkpoints import is_tag, open_model
 from bclip_core.checkpoints.own import build_model, equip, own_weights, refuse_mismatch
-from bclip_core.config import ConfigError, RunConfig
+from bclip_core.config import BackboneConfig, ConfigError, RunConfig
 from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_loader
 from bclip_core.model import BClip, Method, Plan, resolve
 from bclip_core.records.files import write_json
@@ -97,7 +98,7 @@ def create_model(config: RunConfig | Plan) -> BClip:
         model = build_model(*plan.parts)
         model.reading = plan.reading
         return model
-    backbone = open_model(source, architecture=asked.name, quick_gelu=asked.quick_gelu).backbone
+    backbone = _open_at_size(source, asked)
     refuse_mismatch(backbone.config, asked, source, but=("context_length",))
     backbone.stretch_context(asked.context_length)
     if own_weights(source) is None:  # ours remember what they once started from
@@ -106,6 +107,19 @@ def create_model(config: RunConfig | Plan) -> BClip:
         backbone.frozen_positions = asked.frozen_positions
     torch.manual_seed(seed)
     return equip(BClip(backbone, reading=plan.reading), plan.parts.pooler, plan.parts.heads)
+
+
+def _open_at_size(source: str, asked: BackboneConfig) -> Backbone:
+    """The weights' backbone, which reads pictures of the size that a name with "@" asks for."""
+    name, size = split_size(asked.name)
+    if not size:
+        return open_model(source, architecture=name, quick_gelu=asked.quick_gelu).backbone
+    ours = own_weights(source) is not None  # which state their architecture themselves
+    expected = "" if ours else name
+    backbone = open_model(source, architecture=expected, quick_gelu=asked.quick_gelu).backbone
+    if split_size(backbone.config.name)[0] == name:
+        backbone.resize_images(size)
+    return backbone
 
 
 def check_model(config: RunConfig, model: BClip) -> None:
