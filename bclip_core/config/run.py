@@ -132,7 +132,7 @@ class BackboneConfig(Config):
     OpenAI's and β-CLIP's.
     """
 
-    name: str = "scene-small"  # of `backbone.SMALL_ARCHITECTURES`, or an open_clip ViT
+    name: str = "scene-small"  # of `known_architectures()`; "@336" behind it: pixels a side
     pretrained: str = ""  # "" random; else whatever `checkpoints.open_model` opens
     context_length: int = 77  # positions of the text tower; 248 stretches a table of 77
     quick_gelu: bool = True  # OpenAI's activation; recorded and checked at load

@@ -1,36 +1,60 @@
 """Learning curves: every method at several lengths, each length a run of its own.
 
-`python -m bclip_core.studies.curves --profile cpu --lengths 100 300 1000 --seeds 1` trains what is
-missing, shortest first, and writes the record anew after every finished run, so that it can be
-stopped at any time and goes on where it was. The schedule has the same shape at each length: its
+`python -m bclip_core.studies.curves --profile cpu --lengths 100 300 1000 --seeds 1` trains what
+neither the committed record nor an earlier run here has, shortest first, and writes the record anew
+after every finished run, so that it can be stopped at any time and goes on where it was; `--again`
+repeats a point that is recorded. The schedule has the same shape at each length: its
 cosine ends with the run; the warm-up keeps its number of updates.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bclip_core.config import ConfigError, PoolerConfig, Profile, RunConfig, get_profile
+from bclip_core.config import ConfigError, Profile, RunConfig, change, get_profile
 from bclip_core.evaluation import grounding_metric, region_metric, retrieval_metric
-from bclip_core.records.results import save_result
+from bclip_core.records.machine import machine
+from bclip_core.records.results import code_version, load_result, save_result
 from bclip_core.studies.leak.measure import obtain_leaks
 from bclip_core.studies.runs import obtain
 from bclip_core.train import Run, find
 
 LENGTHS = (100, 300, 1000)
-SERIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "clip-ft": ("clip-ft", {}),
-    "beta-clip-ce": ("beta-clip-ce", {}),
-    "beta-clip-bce": ("beta-clip-bce", {}),
-    "mulclip": ("mulclip", {}),
-    "beta-clip-ce-cross, one head": ("beta-clip-ce-cross", {"heads": 1}),
-}
-"""Name of a curve -> its method, and the settings of the pooler that differ."""
+ONE_HEAD = "pooler.heads=1"
+SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "clip-ft": ("clip-ft", ()),
+    "beta-clip-ce": ("beta-clip-ce", ()),
+    "beta-clip-bce": ("beta-clip-bce", ()),
+    "mulclip": ("mulclip", ()),
+    "beta-clip-ce-cross": ("beta-clip-ce-cross", ()),
+    "beta-clip-ce-cross, one head": ("beta-clip-ce-cross", (ONE_HEAD,)),
+    "beta-clip-bce-cross": ("beta-clip-bce-cross", ()),
+    "beta-clip-ce, one head": ("beta-clip-ce", (ONE_HEAD,)),
+    "beta-clip-ce, β = 0": ("beta-clip-ce", ("loss.beta=0.0",)),
+    "beta-clip-ce, β = 1": ("beta-clip-ce", ("loss.beta=1.0",)),
+    "beta-clip-bce, β = 0": ("beta-clip-bce", ("loss.beta=0.0",)),
+    "beta-clip-ce, no phrases": ("beta-clip-ce", ("texts.phrases=0",)),
+    "beta-clip-ce, no sentences": ("beta-clip-ce", ("texts.sentence_texts=false",)),
+    "beta-clip-ce, caption alone": (
+        "beta-clip-ce", ("texts.sentence_texts=false", "texts.phrases=0")
+    ),
+    "long-clip": ("long-clip", ()),
+    "flair": ("flair", ()),
+    "filip": ("filip", ()),
+}  # fmt: skip
+"""Name of a curve -> its method, and the settings that differ, as the command line spells them."""
+MAIN = (
+    "clip-ft", "beta-clip-ce", "beta-clip-bce", "mulclip", "beta-clip-ce-cross, one head"
+)  # fmt: skip
+"""The curves that are trained when none are named."""
 KEPT = ("retrieval/", "regions/dense/", "grounding/")
 """What begins so is kept of a run's metrics."""
+Values = dict[str, dict[str, dict[str, Any]]]
+"""Series -> length -> seed -> its point."""
 
 
 def configuration(profile: Profile, series: str, length: int, seed: int) -> RunConfig:
@@ -43,10 +67,10 @@ def configuration(profile: Profile, series: str, length: int, seed: int) -> RunC
         raise ConfigError(f"series={series!r}: expected one of {', '.join(SERIES)}")
     if length < 2:
         raise ConfigError(f"length={length}: expected at least 2 updates")
-    method, pooler = SERIES[series]
+    method, settings = SERIES[series]
     config = profile.run(method, seed=seed)
-    train = config.train.replace(steps=length)
-    return config.replace(train=train, pooler=PoolerConfig().replace(**pooler))
+    config = config.replace(train=config.train.replace(steps=length))
+    return change(config, list(settings))
 
 
 COLUMNS = {
@@ -84,32 +108,59 @@ def _mean(found: Sequence[float | None]) -> str:
 
 
 def point(run: Run) -> dict[str, Any]:
-    """What the record keeps of a finished run."""
+    """What the record keeps of a finished run, and where it was made."""
     metrics = {name: one for name, one in run.metrics().items() if name.startswith(KEPT)}
-    return {"run": run.folder.name, "metrics": metrics, "leak": obtain_leaks([run])[0]}
+    leak = obtain_leaks([run])[0]
+    made = {"processor": machine()["processor"], "commit": code_version()["commit"]}
+    return {"run": run.folder.name, "metrics": metrics, "leak": leak, **made}
 
 
-def curves(
-    profile: Profile, series: Sequence[str], lengths: Sequence[int], seeds: Sequence[int]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Of every run that is finished: series -> length -> seed -> its point."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for name in series:
-        for length in lengths:
-            for seed in seeds:
-                run = find(configuration(profile, name, length, seed))
-                if run.finished:
-                    by_seed = found.setdefault(name, {}).setdefault(str(length), {})
-                    by_seed[str(seed)] = point(run)
-    return found
+def known(profile: Profile) -> Values:
+    """The points that are recorded already: the committed ones, then those made here.
+
+    A point counts as long as its configuration still gives the run it was made by.
+    """
+    found: Values = {}
+    for reference in (True, False):
+        with contextlib.suppress(FileNotFoundError):
+            record = load_result("curves", profile.name, reference=reference)
+            for name, length, seed, one in flat(record["values"]):
+                if name in SERIES and _is_of(one, configuration(profile, name, length, seed)):
+                    found.setdefault(name, {}).setdefault(str(length), {})[str(seed)] = one
+    return in_order(found)
+
+
+def flat(values: Values) -> Iterator[tuple[str, int, int, dict[str, Any]]]:
+    """Series, length, seed and point of everything in a record's values."""
+    for name, lengths in values.items():
+        for length, seeds in lengths.items():
+            for seed, one in seeds.items():
+                yield name, int(length), int(seed), one
+
+
+def _is_of(one: Mapping[str, Any], config: RunConfig) -> bool:
+    return bool(one["run"] == find(config).folder.name)
+
+
+def in_order(values: Values) -> Values:
+    """The same, with series in the order of `SERIES`, lengths and seeds by size."""
+    return {
+        name: {
+            length: dict(sorted(seeds.items(), key=lambda one: int(one[0])))
+            for length, seeds in sorted(values[name].items(), key=lambda one: int(one[0]))
+        }
+        for name in SERIES
+        if name in values
+    }
 
 
 def study(
     profile: Profile,
-    series: Sequence[str] = tuple(SERIES),
+    series: Sequence[str] = MAIN,
     lengths: Sequence[int] = LENGTHS,
     seeds: Sequence[int] = (0,),
     workers: int = 0,
+    again: bool = False,
 ) -> Path:
     """Train what is missing, one seed and one length after the other, and record what there is.
 
@@ -119,19 +170,26 @@ def study(
         lengths: numbers of updates.
         seeds: of the training.
         workers: runs side by side.
+        again: also train what is recorded, the committed record's points among them.
 
     Returns:
-        The record `curves`.
+        The record `curves`: what was recorded before, and what was made now.
     """
-    wanted = [
-        [configuration(profile, name, length, seed) for name in series]
-        for seed in seeds
-        for length in sorted(lengths)
-    ]
-    path = save_result("curves", profile.name, curves(profile, series, lengths, seeds))
-    for configs in wanted:
-        obtain(configs, workers=workers)
-        path = save_result("curves", profile.name, curves(profile, series, lengths, seeds))
+    values = known(profile)
+    asked = [(name, length, seed) for seed in seeds for length in sorted(lengths)
+             for name in series]  # fmt: skip
+    for name, length, seed in asked:
+        configuration(profile, name, length, seed)  # a wrong one is refused before work starts
+    had = {key[:3] for key in flat(values)}
+    missing = [key for key in asked if again or key not in had]
+    path = save_result("curves", profile.name, in_order(values))
+    at_once = max(1, workers)
+    for start in range(0, len(missing), at_once):
+        keys = missing[start : start + at_once]
+        runs = obtain([configuration(profile, *key) for key in keys], workers=workers)
+        for (name, length, seed), run in zip(keys, runs, strict=True):
+            values.setdefault(name, {}).setdefault(str(length), {})[str(seed)] = point(run)
+        path = save_result("curves", profile.name, in_order(values))
     return path
 
 
@@ -141,14 +199,16 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m bclip_core.studies.curves", description=main.__doc__
     )
     parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
-    parser.add_argument("--series", nargs="+", default=list(SERIES), metavar="NAME")
+    parser.add_argument("--series", nargs="+", default=list(MAIN), metavar="NAME",
+                        help="of: " + "; ".join(SERIES))  # fmt: skip
     parser.add_argument("--lengths", nargs="+", type=int, default=list(LENGTHS), metavar="UPDATES")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
     parser.add_argument("--workers", type=int, help="runs side by side (default: the profile's)")
+    parser.add_argument("--again", action="store_true", help="train also what is recorded already")
     given = parser.parse_args(arguments)
     profile = get_profile(given.profile)
     workers = profile.workers if given.workers is None else given.workers
-    print(study(profile, given.series, given.lengths, given.seeds, workers))
+    print(study(profile, given.series, given.lengths, given.seeds, workers, given.again))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """Learning curves: a run per length, recorded as they finish, and a table of what there is."""
 
+import json
+
 import pytest
 
 from bclip_core.config import ConfigError, get_profile
 from bclip_core.records.files import read_json
-from bclip_core.studies.curves import COLUMNS, SERIES, configuration, study, table_rows
+from bclip_core.records import results
+from bclip_core.studies import curves
+from bclip_core.studies.curves import COLUMNS, SERIES, configuration, flat, study, table_rows
 
 
 def test_a_length_changes_the_number_of_updates_alone():
@@ -32,3 +36,40 @@ def test_what_is_finished_is_recorded_and_shown(tmp_path, monkeypatch):
     assert header[3:-1] == list(COLUMNS)
     assert set(values) <= set(SERIES)
     assert all(cell != "–" for cell in sorted(rows)[0])
+
+
+def test_recorded_points_are_kept_and_not_trained_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "one"))
+    profile = get_profile("smoke")
+    path = study(profile, ["clip-ft"], [2], [0])
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    path.rename(reference / path.name)
+    monkeypatch.setattr(results, "REFERENCE_FOLDER", reference)
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "two"))
+    trained = []
+    obtain = curves.obtain
+    monkeypatch.setattr(
+        curves, "obtain", lambda configs, **how: trained.extend(configs) or obtain(configs, **how)
+    )
+    values = read_json(study(profile, ["clip-ft"], [2], [0, 1]))["values"]
+    assert [key[:3] for key in flat(values)] == [("clip-ft", 2, 0), ("clip-ft", 2, 1)]
+    assert [config.train.seed for config in trained] == [1]
+    again = read_json(study(profile, ["clip-ft"], [2], [0], again=True))["values"]
+    assert [config.train.seed for config in trained] == [1, 0]
+    assert again["clip-ft"]["2"]["0"]["metrics"] == values["clip-ft"]["2"]["0"]["metrics"]
+
+
+def test_a_point_of_another_configuration_does_not_count(tmp_path, monkeypatch):
+    profile, values = get_profile("cpu"), read_json(results.REFERENCE_FOLDER / "curves__cpu.json")
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path))
+    assert [key[:3] for key in flat(curves.known(profile))] == [
+        key[:3] for key in flat(curves.in_order(values["values"]))
+    ], "every committed point is of a run that can be made today"
+    other = tmp_path / "reference"
+    other.mkdir()
+    for key in flat(values["values"]):
+        key[3]["run"] = "clip-ft-s0-0000000000"
+    (other / "curves__cpu.json").write_text(json.dumps(values))
+    monkeypatch.setattr(results, "REFERENCE_FOLDER", other)
+    assert curves.known(profile) == {}
