@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bclip_core.config import ConfigError, get_profile
-from bclip_core.records.files import read_json
 from bclip_core.records import results
+from bclip_core.records.files import read_json
 from bclip_core.studies import curves
 from bclip_core.studies.curves import COLUMNS, SERIES, configuration, flat, study, table_rows
 
