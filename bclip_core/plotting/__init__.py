@@ -11,6 +11,7 @@ from bclip_core.plotting.costs import (
 )
 from bclip_core.plotting.curves import (
     beta_ablation,
+    learning_curves,
     training_curves,
 )
 from bclip_core.plotting.dots import (
@@ -42,6 +43,7 @@ __all__ = [
     "beta_ablation",
     "beta_cal_targets",
     "leak_comparison",
+    "learning_curves",
     "loss_costs",
     "method_comparison",
     "methods_overview",

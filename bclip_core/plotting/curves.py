@@ -1,4 +1,4 @@
-"""Loss over updates, and metrics over β."""
+"""Loss over updates, metrics over β, and metrics over the length of training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bclip_core.evaluation import HEADLINES, Estimate, Metrics, reach
 from bclip_core.model import TERMS
-from bclip_core.plotting.style import COLOURS, GUIDE, LINES, style
+from bclip_core.plotting.style import COLOURS, GUIDE, LINES, MARKERS, style
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -180,12 +180,96 @@ def _metric_over_beta(panel: Axes, values: Mapping[float, Estimate]) -> None:
     panel.set_xticks(betas)
 
 
-def _legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend for all panels, whichever of them has the entry."""
+def learning_curves(
+    points: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]],
+    panels: Mapping[str, str],
+    own: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]] | None = None,
+) -> Figure:
+    """Metrics over the length of training, a panel each; every length is a run of its own.
+
+    Lines join the means over seeds, single runs are small marks. A reader's own runs are drawn as
+    large empty marks of the same colour.
+
+    Args:
+        points: for each label and number of updates the metrics of its runs, one per seed.
+        panels: metric name by title; a curve that lacks the metric is left out of the panel.
+        own: other runs, by the same labels.
+
+    Raises:
+        ValueError: no run has any of the metrics.
+    """
+    every = [m for by_length in points.values() for runs in by_length.values() for m in runs]
+    drawn = {title: name for title, name in panels.items() if any(name in m for m in every)}
+    if not drawn:
+        raise ValueError(f"metrics {list(panels.values())}: expected at least one in some run")
+    columns = min(3, len(drawn))
+    rows = math.ceil(len(drawn) / columns)
+    with style():
+        figure = Figure(figsize=(2.7 * columns, 2.2 * rows + 0.5), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=True).flatten()
+        for panel, (title, name) in zip(axes, drawn.items(), strict=False):
+            for number, (label, by_length) in enumerate(points.items()):
+                _over_lengths(panel, by_length, name, number, label)
+                _marks(panel, (own or {}).get(label, {}), name, number, f"{label}, your own")
+            panel.set(title=title, xscale="log")
+            panel.grid(axis="y", color="0.92")
+        lengths = sorted({n for by_length in points.values() for n in by_length})
+        axes[0].set_xticks(lengths, [f"{n:,}" for n in lengths])
+        axes[0].minorticks_off()
+        for panel in axes[len(drawn) :]:
+            panel.set_axis_off()
+        figure.supxlabel("updates, each length a run of its own", fontsize=9)
+        figure.supylabel("%", fontsize=9)
+        _legend_above(figure, axes[: len(drawn)], in_order=True)
+    return figure
+
+
+def _over_lengths(
+    panel: Axes,
+    by_length: Mapping[int, Sequence[Mapping[str, Any]]],
+    name: str,
+    number: int,
+    label: str,
+) -> None:
+    colour = COLOURS[number % len(COLOURS)]
+    means = {n: _percents(runs, name) for n, runs in sorted(by_length.items())}
+    means = {n: values for n, values in means.items() if values}
+    if means:
+        heights = [sum(values) / len(values) for values in means.values()]
+        marker, line = MARKERS[number % len(MARKERS)], LINES[number % len(LINES)]
+        panel.plot(list(means), heights, color=colour, ls=line, marker=marker, ms=4, label=label)
+        for length, values in means.items():
+            if len(values) > 1:
+                panel.plot([length] * len(values), values, ".", color=colour, ms=3, alpha=0.5)
+
+
+def _marks(
+    panel: Axes,
+    by_length: Mapping[int, Sequence[Mapping[str, Any]]],
+    name: str,
+    number: int,
+    label: str,
+) -> None:
+    found = [(n, v) for n, runs in by_length.items() for v in _percents(runs, name)]
+    if found:
+        at, heights = zip(*found, strict=True)
+        marker, colour = MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
+        panel.plot(at, heights, marker, color=colour, ms=9, mfc="none", mew=1.5, label=label)
+
+
+def _percents(runs: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [100 * float(metrics[name]["mean"]) for metrics in runs if name in metrics]
+
+
+def _legend_above(figure: Figure, axes: Iterable[Axes], in_order: bool = False) -> None:
+    """One legend for all panels, whichever of them has the entry; last first, or as drawn."""
     entries: dict[str, Artist] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    labels = list(entries)[::-1]  # matplotlib lists bars last, and they are what matters
+    # matplotlib lists bars last, and they are what matters
+    labels = list(entries) if in_order else list(entries)[::-1]
     handles = [entries[label] for label in labels]
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=3 if in_order else 4, frameon=False
+    )

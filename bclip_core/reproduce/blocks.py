@@ -14,6 +14,7 @@ from bclip_core.model import METHODS
 from bclip_core.records.files import read_json
 from bclip_core.records.markdown import aligned_markdown
 from bclip_core.records.results import load_result
+from bclip_core.studies.claims import claim_rows, judge
 from bclip_core.studies.curves import SERIES, table_rows
 from bclip_core.studies.leak.study import ORDER, OWN
 from bclip_core.studies.leak.tables import HONEST, leak_rows
@@ -257,8 +258,14 @@ def curves_block() -> str:
     return aligned_markdown(table_rows(in_order(_committed("curves")["values"], SERIES)))
 
 
+def claims_block() -> str:
+    """The papers' claims and ours against the learning curves' runs."""
+    return aligned_markdown(claim_rows(judge(_committed("curves")["values"])))
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "curves": curves_block,
+    "claims": claims_block,
     "front": front_block,
     "shipped": shipped_block,
     "benchmark": benchmark_block,

@@ -102,6 +102,20 @@ def table_rows(values: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def for_figure(
+    values: Values, names: Sequence[str] = MAIN
+) -> dict[str, dict[int, list[dict[str, Any]]]]:
+    """Of `names`, those that are in a record: by length the metrics of each seed's run."""
+    return {
+        name: {
+            int(length): [one["metrics"] for one in seeds.values()]
+            for length, seeds in values[name].items()
+        }
+        for name in names
+        if name in values
+    }
+
+
 def _mean(found: Sequence[float | None]) -> str:
     known = [value for value in found if value is not None]
     return f"{100 * sum(known) / len(known):.1f}" if known else "–"

@@ -484,3 +484,21 @@ def test_text_positions_are_bars_per_image_with_their_numbers():
     widths = [patch.get_width() for patch in figure.axes[0].patches]
     assert widths == [1800, 410, 400]
     assert {" 1,800", " 410", " 400"} <= {text.get_text() for text in figure.axes[0].texts}
+
+
+def test_learning_curves_join_means_and_mark_own_runs():
+    def runs(*means):
+        return [{"a": estimate(mean)} for mean in means]
+
+    points = {"one": {100: runs(0.2, 0.4), 300: runs(0.5)}, "two": {100: [{"b": estimate(0.9)}]}}
+    figure = plotting.learning_curves(
+        points, {"A": "a", "B": "b", "C": "c"}, {"one": {100: runs(0.25)}}
+    )
+    first, second = (axes for axes in figure.axes if axes.get_title())
+    assert (first.get_title(), second.get_title()) == ("A", "B"), "nobody has c"
+    lines = {line.get_label(): line for line in first.lines}
+    assert lines["one"].get_xydata().tolist() == [[100, pytest.approx(30)], [300, 50]]
+    assert lines["one, your own"].get_xydata().tolist() == [[100, 25]]
+    assert [tick.get_text() for tick in first.get_xticklabels()] == ["100", "300"]
+    with pytest.raises(ValueError, match="expected at least one in some run"):
+        plotting.learning_curves(points, {"C": "c"})
