@@ -21,7 +21,10 @@ from bclip_core.records.files import write_atomically
 
 WEIGHTS = "model.safetensors"  # in the folder of a run and of `hub.save_pretrained`
 PRETRAINED_FOLDER = Path(__file__).parent / "pretrained"
-SHIPPED = {"scenes": PRETRAINED_FOLDER / "scenes.safetensors"}
+SHIPPED = {
+    name: PRETRAINED_FOLDER / f"{name}.safetensors" for name in ("scenes", "scenes-beta-clip")
+}
+"""A CLIP of procedural scenes, which every run starts from, and a β-CLIP fine-tuned from it."""
 # Fields that change what a model computes: weights never load across a difference in one of them.
 # A longer context is not a mismatch where stretching is asked for, see `create_model`.
 CHECKED_BACKBONE_FIELDS = (

@@ -24,6 +24,7 @@ def cross_conditioned(
     *,
     form: str = "ce",
     bias: Tensor | float = 0.0,
+    ignore: Tensor | None = None,
 ) -> Tensor:
     """Which image is it, when all of them have been pooled with this text?
 
@@ -44,6 +45,8 @@ def cross_conditioned(
         scale: the multiplier itself.
         form: "ce" or "bce".
         bias: of the sigmoid form.
+        ignore: [B, K, M] bool, other images that are no negatives of a text, because it is theirs
+            as well; None: there are none.
 
     Raises:
         ValueError: another form, or shapes that do not match.
@@ -53,13 +56,23 @@ def cross_conditioned(
     if own.shape != mask.shape or others.shape[:2] != mask.shape:
         shapes = f"own {list(own.shape)}, others {list(others.shape)}, mask {list(mask.shape)}"
         raise ValueError(f"{shapes}: expected [B, K], [B, K, M] and [B, K]")
+    if ignore is not None and ignore.shape != others.shape:
+        raise ValueError(f"ignore {list(ignore.shape)}: expected {list(others.shape)}, as others")
     dtype = at_least_float32(own, others)
     logits = torch.cat([own[..., None], others], dim=-1).to(dtype)
     logits = as_scalar(scale).to(logits) * logits
     if form == "ce":
+        if ignore is not None:
+            left = logits[..., 1:].masked_fill(ignore, -torch.inf)
+            logits = torch.cat([logits[..., :1], left], dim=-1)
         losses = logits.logsumexp(-1) - logits[..., 0]
     else:
         logits = logits + as_scalar(bias).to(logits)
         positive, negative = logits[..., :1], -logits[..., 1:]
-        losses = -functional.logsigmoid(torch.cat([positive, negative], dim=-1)).mean(-1)
+        pairs = -functional.logsigmoid(torch.cat([positive, negative], dim=-1))
+        if ignore is None:
+            losses = pairs.mean(-1)
+        else:
+            kept = torch.cat([torch.ones_like(ignore[..., :1]), ~ignore], dim=-1)
+            losses = pairs.where(kept, 0).sum(-1) / kept.sum(-1)
     return losses.where(mask, 0).sum() / mask.sum().clamp(min=1)

@@ -11,7 +11,7 @@ from bclip_core.backbone import Backbone
 from bclip_core.config import TEXT_KINDS
 from bclip_core.model.features import Features, Reading, TextBatch
 from bclip_core.model.heads import Heads
-from bclip_core.poolers import Pooler, cross_images, describe_pooler
+from bclip_core.poolers import Pooler, cross_alike, cross_images, describe_pooler
 
 MAX_LOG_SCALE = 4.6052  # ln 100: CLIP's bound on the temperature, for both scales
 
@@ -85,6 +85,10 @@ class BClip(nn.Module):
                     count=self.reading.cross_images, one_text=self.reading.crossed == "one",
                     reference=self.reading.reference,
                 )  # fmt: skip
+            if self.reading.crossed_alike:
+                extra["crossed_alike"] = cross_alike(
+                    identity, texts.mask, seed=int(identity.sum()), count=self.reading.cross_images
+                )
         if self.reading.patches:
             extra["patches"] = patches
         if self.reading.kinds:

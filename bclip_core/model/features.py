@@ -51,6 +51,7 @@ class Features(NamedTuple):
         word_mask: which word tokens exist, [B, T'] bool.
         crossed: cosine of text k of image b with M other images pooled under it, [B, K, M]; or of
             one text of b, [B, 1, M].
+        crossed_alike: which of those M images have the text themselves, [B, K, M] bool.
         reference: mean of those M images' conditioned embeddings, [B, K, D].
 
     Always there:
@@ -71,6 +72,7 @@ class Features(NamedTuple):
     word_tokens: Tensor | None = None
     word_mask: Tensor | None = None
     crossed: Tensor | None = None
+    crossed_alike: Tensor | None = None
     reference: Tensor | None = None
     learnt: Mapping[str, Tensor] = MappingProxyType({})
     ranks: int = 1
@@ -105,6 +107,7 @@ class Reading:
         tokens: patch and word tokens.
         crossed: other images pooled with a text: "" none, "all" texts, or "one" text per image.
         cross_images: how many other images; 0: all of the batch.
+        crossed_alike: which of them have the text themselves.
         reference: the mean of what they give.
     """
 
@@ -114,4 +117,5 @@ class Reading:
     tokens: bool = False
     crossed: str = ""
     cross_images: int = 0
+    crossed_alike: bool = False
     reference: bool = False

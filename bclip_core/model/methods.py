@@ -240,6 +240,7 @@ class Method:
             tokens="tokens" in needs,
             crossed=("one" if one else "all") if needs & set(POOLED[1:]) else "",
             cross_images=0 if one else loss.cross_images,
+            crossed_alike="crossed_alike" in needs,
             reference="reference" in needs,
         )
 

@@ -33,7 +33,13 @@ from bclip_core.poolers import sparse_average
 LossTerm = Callable[[Features, LossConfig], Tensor]
 Needs = tuple[str, ...] | Callable[[LossConfig], tuple[str, ...]]
 SUMMARY_SLOT = 1  # of the text axis, where a method reads a summary
-POOLED = ("conditioned", "crossed", "crossed_one", "reference")  # these need a pooler
+POOLED = (
+    "conditioned",
+    "crossed",
+    "crossed_one",
+    "crossed_alike",
+    "reference",
+)  # these need a pooler
 READABLE = (*POOLED, "patches", "tokens")
 
 
@@ -46,7 +52,8 @@ class Term:
         texts: which kinds of text it reads beside the caption, of `TEXT_KINDS`.
         required: those of them that it cannot do without.
         needs: what has to be computed for it, of `READABLE`; where settings decide that, a function
-            of them. "reference" is the mean of other images' embeddings, "crossed" their cosines.
+            of them. "reference" is the mean of other images' embeddings, "crossed" their cosines,
+            "crossed_alike" which of them have the text themselves.
         learns: scalars that it learns, with their starts, for its loss to read as
             `features.learnt`; a `..._scale` is a logarithm here and kept in [1, 100].
         label: its name in histories; empty: the one in `TERMS`.
@@ -130,6 +137,7 @@ def _cross(form: str, beside: bool) -> LossTerm:
             features.learnt["cross_scale"] if beside else _given(features.pooler_logit_scale),
             form=form,
             bias=features.learnt["cross_bias"] if form == "bce" else 0.0,
+            ignore=features.crossed_alike,
         )
 
     return term
@@ -226,6 +234,11 @@ def _beta_needs(config: LossConfig) -> tuple[str, ...]:
     return ("conditioned", "reference") if config.conditioning_centre else ("conditioned",)
 
 
+def _cross_needs(config: LossConfig) -> tuple[str, ...]:
+    alike = ("crossed_alike",) if config.duplicates == "ignore" else ()
+    return ("conditioned", "crossed", *alike)
+
+
 def _subcaption_needs(config: LossConfig) -> tuple[str, ...]:
     return ("tokens",) if config.subcaption_tokens == "calibrated" else ("patches",)
 
@@ -239,7 +252,8 @@ _BETA: dict[str, Any] = {
     "reads": ("beta", "mask_padding", "duplicates", "conditioning_centre"),
 }  # fmt: skip
 _CROSS: dict[str, Any] = {
-    "texts": _PARTS, "needs": ("conditioned", "crossed"), "label": "cross", "weight": "cross_weight"
+    "texts": _PARTS, "needs": _cross_needs, "label": "cross", "weight": "cross_weight",
+    "reads": ("duplicates",),
 }  # fmt: skip
 TERMS: dict[str, Term] = {
     "global": Term(_global),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bclip_core.config import ConfigError, PoolerConfig
-from bclip_core.poolers.crossing import cross_images
+from bclip_core.poolers.crossing import cross_alike, cross_images
 from bclip_core.poolers.flair import AttentionPooler
 from bclip_core.poolers.protocol import Pooler
 from bclip_core.poolers.sparc import SimilarityPooler, sparse_average
@@ -57,6 +57,7 @@ __all__ = [
     "SimilarityPooler",
     "TextConditionedPooler",
     "build_pooler",
+    "cross_alike",
     "cross_images",
     "describe_pooler",
     "sparse_average",

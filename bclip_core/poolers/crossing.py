@@ -50,16 +50,13 @@ def cross_images(
     Raises:
         ValueError: a batch of one image.
     """
-    images = len(patches)
-    if images < 2:
-        raise ValueError("a batch of 1 image has no other image to pool its texts with")
     generator = torch.Generator().manual_seed(seed & (2**63 - 1))
-    count = min(count or images - 1, images - 1)
-    shifts = (torch.randperm(images - 1, generator=generator)[:count] + 1).tolist()
+    shifts = _draw_shifts(len(patches), count, generator)
+    count = len(shifts)
     if one_text:
         drawn = torch.rand(mask.shape, generator=generator).to(mask.device)
         chosen = drawn.masked_fill(~mask, -1).argmax(1)
-        text = text[torch.arange(images, device=text.device), chosen][:, None]
+        text = text[torch.arange(len(text), device=text.device), chosen][:, None]
     groups = [shifts[i : i + SHIFTS_AT_A_TIME] for i in range(0, count, SHIFTS_AT_A_TIME)]
     parts = [
         checkpoint(_pool_shifted, pooler, patches, text, group, reference, use_reentrant=False)
@@ -70,6 +67,39 @@ def cross_images(
     cosines = torch.cat([cosine for cosine, _ in parts], dim=-1)
     total = torch.stack([sums for _, sums in parts]).sum(0) / count if reference else None
     return cosines, total
+
+
+def _draw_shifts(images: int, count: int, generator: torch.Generator) -> list[int]:
+    """How many places further on the M other images lie that each text is pooled with."""
+    if images < 2:
+        raise ValueError("a batch of 1 image has no other image to pool its texts with")
+    count = min(count or images - 1, images - 1)
+    return (torch.randperm(images - 1, generator=generator)[:count] + 1).tolist()
+
+
+def cross_alike(identity: Tensor, mask: Tensor, *, seed: int, count: int = 0) -> Tensor:
+    """Which of the other images that `cross_images` draws have the very text themselves.
+
+    For such an image the text is as true as for its own, so it is no negative.
+
+    Args:
+        identity: a number of each text, [B, K]; equal numbers are equal texts.
+        mask: which texts exist, [B, K] bool.
+        seed: as for `cross_images`.
+        count: as for `cross_images`.
+
+    Returns:
+        [B, K, M] bool.
+
+    Raises:
+        ValueError: a batch of one image.
+    """
+    generator = torch.Generator().manual_seed(seed & (2**63 - 1))
+    alike = []
+    for shift in _draw_shifts(len(identity), count, generator):
+        theirs, exist = identity.roll(-shift, 0)[:, None], mask.roll(-shift, 0)[:, None]
+        alike.append(((identity[..., None] == theirs) & exist).any(-1))
+    return torch.stack(alike, dim=-1)
 
 
 def _pool_shifted(

@@ -260,6 +260,31 @@ def test_closed_forms_where_nothing_can_be_told_apart(count):
     assert local == pytest.approx(2 * (count * yes + 3 * no) / (count + 3), rel=1e-5)
 
 
+@pytest.mark.parametrize("form", ["ce", "bce"])
+def test_images_that_have_the_text_themselves_are_no_negatives(form):
+    ignore = torch.rand(OTHERS.shape, generator=torch.Generator().manual_seed(1)) < 0.4
+    ignore[0, 0] = True  # a text that every other image has
+    found = cross_conditioned(OWN, OTHERS, MASK, SCALE, form=form, bias=BIAS, ignore=ignore)
+    losses = []
+    for b, k in MASK.nonzero().tolist():
+        others = [o for o, out in zip(OTHERS[b, k], ignore[b, k], strict=True) if not out]
+        own, left = OWN[b : b + 1, k : k + 1], torch.tensor(others).view(1, 1, -1)
+        one = torch.ones(1, 1, dtype=torch.bool)
+        losses.append(cross_conditioned(own, left, one, SCALE, form=form, bias=BIAS))
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+    none = cross_conditioned(
+        OWN, OTHERS, MASK, SCALE, form=form, bias=BIAS, ignore=torch.zeros_like(ignore)
+    )
+    plain = cross_conditioned(OWN, OTHERS, MASK, SCALE, form=form, bias=BIAS)
+    torch.testing.assert_close(none, plain)
+    torch.autograd.gradcheck(
+        lambda own, others: cross_conditioned(
+            own, others, MASK, SCALE, form=form, bias=BIAS, ignore=ignore
+        ),
+        (OWN.clone().requires_grad_(), OTHERS.clone().requires_grad_()),
+    )
+
+
 def test_perfect_pairs_cost_nothing_at_a_large_scale():
     apart, one = torch.eye(D).double()[:4], torch.ones(4, 1, dtype=torch.bool)
     assert multi_positive(apart, apart[:, None], one, 100.0).item() < 1e-9
@@ -348,6 +373,7 @@ def test_half_precision_is_computed_in_float32():
         (lambda: grouped_contrast(TEXT, TEXT, MASK.T, 1.0), r"twice \[G, T, D\] and \[G, T\]"),
         (lambda: cross_conditioned(OWN, OWN, MASK, 1.0, form="mse"), "form='mse': expected 'ce'"),
         (lambda: cross_conditioned(OWN, OTHERS.mT, MASK, 1.0), r"expected \[B, K\], \[B, K, M\]"),
+        (lambda: cross_conditioned(OWN, OTHERS, MASK, 1.0, ignore=MASK), r"ignore \[3, 4\]: "),
         (lambda: word_reconstruction(PATCHES, WORDS, WORD_MASK, 1.0, negatives="all"),
          "negatives='all': expected 'sample' or 'batch'"),
         (lambda: late_interaction_contrastive(PATCHES, WORDS[:2], WORD_MASK, 1.0), "B, L, D"),

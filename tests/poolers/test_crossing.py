@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bclip_core.poolers import TextConditionedPooler, cross_images, crossing
+from bclip_core.poolers import TextConditionedPooler, cross_alike, cross_images, crossing
 
 B, K, P, D = 5, 3, 7, 16
 
@@ -130,3 +130,40 @@ def test_a_batch_of_one_image_is_refused(case):
     pooler, patches, text, mask = case
     with pytest.raises(ValueError, match="batch of 1 image has no other image"):
         cross_images(pooler, patches[:1], text[:1], mask[:1], seed=0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_images_that_have_the_text_themselves_are_found(count):
+    images, texts = 6, 4
+    generator = torch.Generator().manual_seed(0)
+    identity = torch.randint(5, (images, texts), generator=generator)
+    mask = torch.rand(images, texts, generator=generator) < 0.7
+    found = cross_alike(identity, mask, seed=4, count=count)
+    pooler = Remembering()
+    patches = torch.arange(images, dtype=torch.float)[:, None, None].expand(images, 2, 1)
+    text = torch.arange(images * texts, dtype=torch.float).view(images, texts, 1)
+    cross_images(pooler, patches, text, mask, seed=4, count=count)
+    met = {
+        int(number): [image for image, numbers in pooler.met if number in numbers]
+        for number in text.flatten()
+    }
+    assert found.shape == (images, texts, count or images - 1)
+    for b in range(images):
+        for k in range(texts):
+            others = met[b * texts + k]
+            alike = [bool((identity[m][mask[m]] == identity[b, k]).any()) for m in others]
+            assert sorted(found[b, k].tolist()) == sorted(alike)
+            assert b not in others
+
+
+class Remembering(torch.nn.Module):
+    """A pooler that notes which image was asked with which texts."""
+
+    def __init__(self):
+        super().__init__()
+        self.met = []
+
+    def forward(self, patches, text):
+        for image, numbers in zip(patches[:, 0, 0].tolist(), text[..., 0].tolist(), strict=True):
+            self.met.append((int(image), numbers))
+        return text, None
