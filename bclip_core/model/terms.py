@@ -137,7 +137,7 @@ def _cross(form: str, beside: bool) -> LossTerm:
             features.learnt["cross_scale"] if beside else _given(features.pooler_logit_scale),
             form=form,
             bias=features.learnt["cross_bias"] if form == "bce" else 0.0,
-            ignore=features.crossed_alike,
+            ignore=features.crossed_alike if config.duplicates == "ignore" else None,
         )
 
     return term
