@@ -32,6 +32,10 @@ SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "mulclip": ("mulclip", ()),
     "beta-clip-ce-cross": ("beta-clip-ce-cross", ()),
     "beta-clip-ce-cross, one head": ("beta-clip-ce-cross", (ONE_HEAD,)),
+    "beta-clip-ce-cross, one head, β = 0.03": (
+        "beta-clip-ce-cross", (ONE_HEAD, "loss.beta=0.03")
+    ),
+    "beta-clip-ce-cross, one head, β = 0": ("beta-clip-ce-cross", (ONE_HEAD, "loss.beta=0.0")),
     "beta-clip-bce-cross": ("beta-clip-bce-cross", ()),
     "beta-clip-ce, one head": ("beta-clip-ce", (ONE_HEAD,)),
     "beta-clip-ce, β = 0": ("beta-clip-ce", ("loss.beta=0.0",)),
