@@ -109,22 +109,34 @@ def _global(features: Features, _: LossConfig) -> Tensor:
     return global_contrastive(features.image, features.text[:, 0], features.logit_scale)
 
 
+Balance = Callable[[Features, LossConfig], dict[str, Any]]
 _BETA_KINDS = ("caption", "sentence", "phrase")
-_BALANCED = {"sigmoid_normaliser": "positives", "sigmoid_bias": "learnt"}
+_BETA_BIAS = "beta_cal_bias"
 
 
-def _beta_cal(form: str, **decided: str) -> LossTerm:
-    """β-CAL of the given form over caption, sentences and phrases; some settings decided."""
+def _as_published(_: Features, __: LossConfig) -> dict[str, Any]:
+    return {}
+
+
+def _as_set(features: Features, config: LossConfig) -> dict[str, Any]:
+    """Normaliser and bias of the sigmoid form, by its settings."""
+    bias: Tensor | float = config.sigmoid_bias_value
+    if config.sigmoid_bias == "learnt":
+        bias = features.learnt[_BETA_BIAS]
+    return {"normaliser": config.sigmoid_normaliser, "bias": bias}
+
+
+def _balanced(features: Features, _: LossConfig) -> dict[str, Any]:
+    return {"normaliser": "positives", "bias": features.learnt[_BETA_BIAS]}
+
+
+def _beta_cal(form: str, balance: Balance = _as_published) -> LossTerm:
+    """β-CAL of the given form over caption, sentences and phrases."""
 
     def term(features: Features, config: LossConfig) -> Tensor:
         image = _given(features.conditioned)
         if config.conditioning_centre:
             image = image - _given(features.reference)
-        settings = {"sigmoid_normaliser": config.sigmoid_normaliser,
-                    "sigmoid_bias": config.sigmoid_bias, **decided}  # fmt: skip
-        bias: Tensor | float = config.sigmoid_bias_value
-        if settings["sigmoid_bias"] == "learnt":
-            bias = features.learnt[_BETA_BIAS]
         return beta_cal(
             features.text,
             image,
@@ -135,8 +147,7 @@ def _beta_cal(form: str, **decided: str) -> LossTerm:
             mask_padding=config.mask_padding,
             duplicates=features.identity if config.duplicates == "ignore" else None,
             across_ranks=features.ranks > 1,
-            normaliser=settings["sigmoid_normaliser"],
-            bias=bias,
+            **balance(features, config),
         )
 
     return term
@@ -277,7 +288,6 @@ def _subcaption_needs(config: LossConfig) -> tuple[str, ...]:
 _PARTS, _SENTENCES, _SUMMARY = ("sentence", "phrase"), ("sentence",), ("summary",)
 _START = math.log(1 / 0.07)  # of every learnt scale
 _CROSS_BIAS = {"cross_bias": -5.5}  # about -(mean logit + ln 7) at first, for 8 images per text
-_BETA_BIAS = "beta_cal_bias"
 _BIASED = {"sigmoid_bias": -10.0}  # as SigLIP starts it
 _BETA: dict[str, Any] = {
     "texts": _PARTS, "needs": _beta_needs, "label": "beta_cal", "weight": "beta_cal_weight",
@@ -292,9 +302,9 @@ _CROSS: dict[str, Any] = {
 TERMS: dict[str, Term] = {
     "global": Term(_global),
     "beta_cal_ce": Term(_beta_cal("ce"), **_BETA),
-    "beta_cal_bce": Term(_beta_cal("bce"), **_BETA_BCE),
+    "beta_cal_bce": Term(_beta_cal("bce", _as_set), **_BETA_BCE),
     "beta_cal_bce_balanced": Term(
-        _beta_cal("bce", **_BALANCED), learns=_balanced_learns, **_BETA
+        _beta_cal("bce", _balanced), learns=_balanced_learns, **_BETA
     ),
     "cross_ce": Term(_cross("ce", True), learns={"cross_scale": _START}, **_CROSS),
     "cross_bce": Term(_cross("bce", True), learns={"cross_scale": _START, **_CROSS_BIAS}, **_CROSS),

@@ -2,7 +2,8 @@
 
 `python -m bclip_core.studies.sigmoid --profile cpu` trains what is missing, shortest first, and
 writes the record anew after every finished run, so that it can be stopped at any time and goes on
-where it was. What the record holds already, there or in results/reference, stays in it.
+where it was. What the record holds already, there or in results/reference, stays in it; with
+`--finished` nothing is trained, and all runs that are there are recorded.
 """
 
 from __future__ import annotations
@@ -118,6 +119,20 @@ def arms(profile: Profile) -> list[Arm]:
     return [*order, *longer, *OTHER_STARTS]
 
 
+def choose(profile: Profile, names: Sequence[str] | None) -> list[Arm]:
+    """Those of the study's arms that are named, at all their lengths; None: all.
+
+    Raises:
+        ConfigError: a name that none has.
+    """
+    known = arms(profile)
+    for name in names or ():
+        if name not in {arm.name for arm in known}:
+            names_known = "; ".join(dict.fromkeys(arm.name for arm in known))
+            raise ConfigError(f"arms={name!r}: expected of {names_known}")
+    return [arm for arm in known if names is None or arm.name in names]
+
+
 def log_odds(config: RunConfig) -> float:
     """The base rate's log-odds in a batch whose images have all their texts, to two decimals."""
     full = torch.ones(config.train.batch_size, config.texts.texts_per_image, dtype=torch.bool)
@@ -220,15 +235,14 @@ def study(profile: Profile, wanted: Sequence[Arm], seed: int = 0) -> Path:
         The record `sigmoid`: "plateau" (`losses.base_rate` of the probe) and "arms", by name, by
         number of updates.
     """
-    values = recorded(profile)
-    batch = probe(PUBLISHED.configuration(profile, seed))
-    beta = profile.base.loss.beta
-    values["plateau"] = base_rate(batch.texts.mask, beta)._asdict()
-    path = save_result("sigmoid", profile.name, values)
+    mask = probe(PUBLISHED.configuration(profile, seed)).texts.mask
+    plateau = base_rate(mask, profile.base.loss.beta)._asdict()
+    path = save_result("sigmoid", profile.name, recorded(profile) | {"plateau": plateau})
     for arm in wanted:
         run = find(arm.configuration(profile, seed))
-        lengths = values["arms"].setdefault(arm.name, {})
-        lengths[str(run.config.train.steps)] = point(run)
+        measured = point(run)
+        values = recorded(profile) | {"plateau": plateau}  # read anew: others may have written it
+        values["arms"].setdefault(arm.name, {})[str(run.config.train.steps)] = measured
         path = save_result("sigmoid", profile.name, values)
     return path
 
@@ -267,9 +281,14 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
     parser.add_argument("--seed", type=int, default=0, help="of the training (default: 0)")
+    parser.add_argument("--arms", nargs="+", metavar="NAME", help="such as 'positives, learnt'")
+    parser.add_argument("--finished", action="store_true", help="record what is there, train none")
     given = parser.parse_args(arguments)
     profile = get_profile(given.profile)
-    print(study(profile, arms(profile), given.seed))
+    wanted = choose(profile, given.arms)
+    if given.finished:
+        wanted = [a for a in wanted if find(a.configuration(profile, given.seed)).finished]
+    print(study(profile, wanted, given.seed))
 
 
 if __name__ == "__main__":
