@@ -289,7 +289,11 @@ class LossConfig(Config):
         super().__post_init__()
         require(0.0 <= self.beta <= 1.0, "beta", self.beta, "a number in [0, 1]")
         require_choice("duplicates", self.duplicates, ("negatives", "ignore"))
-        self._check_sigmoid()
+        require_choice("sigmoid_normaliser", self.sigmoid_normaliser, SIGMOID_NORMALISERS)
+        require_choice("sigmoid_bias", self.sigmoid_bias, SIGMOID_BIASES)
+        kind, value, name = self.sigmoid_bias, self.sigmoid_bias_value, "sigmoid_bias_value"
+        fits = kind == "learnt" or (kind == "fixed") == (value != 0)
+        require(fits, name, value, "0 with sigmoid_bias='none', another number with 'fixed'")
         require_choice("word_negatives", self.word_negatives, ("sample", "batch"))
         require_choice("subcaption_tokens", self.subcaption_tokens, ("patches", "calibrated"))
         for name in get_type_hints(type(self)):
@@ -302,13 +306,6 @@ class LossConfig(Config):
         for name, value in self.extra.items():
             _check_type(f"extra.{name}", value, float)
         object.__setattr__(self, "extra", {name: float(v) for name, v in self.extra.items()})
-
-    def _check_sigmoid(self) -> None:
-        require_choice("sigmoid_normaliser", self.sigmoid_normaliser, SIGMOID_NORMALISERS)
-        require_choice("sigmoid_bias", self.sigmoid_bias, SIGMOID_BIASES)
-        kind, value, name = self.sigmoid_bias, self.sigmoid_bias_value, "sigmoid_bias_value"
-        fits = kind == "learnt" or (kind == "fixed") == (value != 0)
-        require(fits, name, value, "0 with sigmoid_bias='none', another number with 'fixed'")
 
 
 @dataclass(frozen=True)

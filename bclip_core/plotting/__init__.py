@@ -30,6 +30,9 @@ from bclip_core.plotting.maps import (
     attention_grid,
     scene_gallery,
 )
+from bclip_core.plotting.sigmoid import (
+    sigmoid_balance,
+)
 from bclip_core.plotting.targets import (
     beta_cal_targets,
 )
@@ -52,6 +55,7 @@ __all__ = [
     "save",
     "scene_gallery",
     "show",
+    "sigmoid_balance",
     "table_markdown",
     "text_positions",
     "training_curves",

@@ -19,6 +19,7 @@ PARTS = {
     "Study": ("12", "13", "14", "15"),
     "Count the cost": ("16",),
     "Bring released weights": ("17",),
+    "Take a loss apart": ("18",),
 }
 """The notebooks' numbers by part, in reading order."""
 

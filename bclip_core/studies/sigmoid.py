@@ -260,6 +260,20 @@ def recorded(profile: Profile) -> dict[str, Any]:
     return values
 
 
+def at_length(values: Mapping[str, Any], length: int) -> dict[str, dict[str, Any]]:
+    """The arms of a record that were run for so many updates, by name."""
+    found = {name: by.get(str(length)) for name, by in values["arms"].items()}
+    return {name: kept for name, kept in found.items() if kept is not None}
+
+
+def pull(kept: Mapping[str, Any]) -> dict[int, float]:
+    """β-CAL's gradient on the backbone as a share of the global term's, by update."""
+    by_update = {int(update): found for update, found in kept["gradients"].items()}
+    return {
+        u: by_update[u]["norm/beta_cal"] / by_update[u]["norm/global"] for u in sorted(by_update)
+    }
+
+
 def table_rows(values: Mapping[str, Any]) -> list[list[str]]:
     """A row per arm and length, from the values of a record `sigmoid`; the header first."""
     rows = [["normaliser, bias", "updates", "β-CAL", "gradient", *COLUMNS]]
@@ -272,6 +286,26 @@ def table_rows(values: Mapping[str, Any]) -> list[list[str]]:
                 [name, f"{int(length):,}", f"{end['beta_cal']:.3g}", f"{share:.2g}", *cells]
             )
     return rows
+
+
+def plateau_sentence(values: Mapping[str, Any]) -> str:
+    """The plateau as `base_rate` derives it, and where every arm with the published mean ended.
+
+    Only what the record holds is said.
+    """
+    plateau = values["plateau"]
+    text = (
+        f"In a batch of this profile positives weigh p = {plateau['rate']:.5f} of all pairs; the "
+        f"best constant logit is {plateau['log_odds']:.2f}, and the loss there "
+        f"{plateau['plateau']:.4f}."
+    )
+    ends = [
+        f"{kept['gradients'][length]['beta_cal']:.4f} after {int(length):,} updates ({name})"
+        for name, lengths in values["arms"].items()
+        for length, kept in lengths.items()
+        if name.startswith("pairs, ")
+    ]
+    return text + (f" With the published mean the loss was {'; '.join(ends)}." if ends else "")
 
 
 def main(arguments: list[str] | None = None) -> None:
