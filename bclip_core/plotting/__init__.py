@@ -15,16 +15,20 @@ from bclip_core.plotting.curves import (
     training_curves,
 )
 from bclip_core.plotting.dots import (
-    leak_comparison,
     method_comparison,
     methods_overview,
     table_markdown,
+    table_rows,
 )
 from bclip_core.plotting.files import (
     png,
     publish,
     save,
     show,
+    show_table,
+)
+from bclip_core.plotting.leak import (
+    leak_scatter,
 )
 from bclip_core.plotting.maps import (
     attention_grid,
@@ -42,7 +46,7 @@ __all__ = [
     "attention_grid",
     "beta_ablation",
     "beta_cal_targets",
-    "leak_comparison",
+    "leak_scatter",
     "learning_curves",
     "loss_costs",
     "method_comparison",
@@ -52,7 +56,9 @@ __all__ = [
     "save",
     "scene_gallery",
     "show",
+    "show_table",
     "table_markdown",
+    "table_rows",
     "text_positions",
     "training_curves",
     "training_settings",
