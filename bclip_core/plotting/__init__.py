@@ -36,6 +36,7 @@ from bclip_core.plotting.maps import (
 )
 from bclip_core.plotting.targets import (
     beta_cal_targets,
+    targets_on_a_circle,
 )
 from bclip_core.records.markdown import (
     aligned_markdown,
@@ -59,6 +60,7 @@ __all__ = [
     "show_table",
     "table_markdown",
     "table_rows",
+    "targets_on_a_circle",
     "text_positions",
     "training_curves",
     "training_settings",

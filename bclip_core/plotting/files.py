@@ -64,17 +64,23 @@ def show(figure: Figure) -> None:
     display(Output(content))  # type: ignore[no-untyped-call]
 
 
-def show_table(rows: Sequence[Sequence[str]], left: int = 1, width: int = TABLE_WIDTH) -> None:
+def show_table(
+    rows: Sequence[Sequence[str]], left: int = 1, keys: int = 1, width: int = TABLE_WIDTH
+) -> None:
     """Display rows of text once in a notebook, as Markdown tables of at most `width` characters.
 
     Args:
         rows: the header, then the rows; cells as text.
         left: so many columns are aligned to the left, see `records.markdown.aligned_markdown`.
-        width: a wider table is cut into several, each of which begins with the first column.
+        keys: a wider table is cut into several, each of which begins with so many columns.
+        width: of a table.
     """
     from IPython.display import Markdown, display
 
-    parts = (aligned_markdown(part, left) for part in narrow_tables(rows, width))
+    parts = []
+    for columns in narrow_tables(rows, width, keys):
+        part = [[row[n] for n in columns] for row in rows]
+        parts.append(aligned_markdown(part, sum(n < left for n in columns)))
     display(Markdown("\n\n".join(parts)))  # type: ignore[no-untyped-call]
 
 

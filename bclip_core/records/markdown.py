@@ -22,21 +22,23 @@ def aligned_markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     return "\n".join(lines)
 
 
-def narrow_tables(rows: Sequence[Sequence[str]], width: int) -> list[list[list[str]]]:
-    """A table as several that are at most `width` characters wide when they are aligned.
+def narrow_tables(rows: Sequence[Sequence[str]], width: int, keys: int = 1) -> list[list[int]]:
+    """The columns of several tables that are at most `width` characters wide when aligned.
 
     Args:
         rows: the header, then the rows; cells as text.
-        width: of the aligned table; a single column that is wider alone stays as it is.
+        width: of an aligned table; where the keys and one column are wider, they stay together.
+        keys: so many columns, the first, stand in every table.
 
     Returns:
-        Tables that begin with the first column and share out the others in order.
+        Numbers of columns, a list per table; every column that is no key stands in one of them.
     """
     widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
-    parts: list[list[int]] = [[]]
-    for number, size in enumerate(widths[1:], 1):
-        used = sum(widths[n] + 3 for n in (0, *parts[-1])) + 1
-        if parts[-1] and used + size + 3 > width:
-            parts.append([])
+    first = list(range(min(keys, len(widths))))
+    parts = [list(first)]
+    for number in range(len(first), len(widths)):
+        used = sum(widths[n] + 3 for n in parts[-1]) + 1
+        if len(parts[-1]) > len(first) and used + widths[number] + 3 > width:
+            parts.append(list(first))
         parts[-1].append(number)
-    return [[[row[n] for n in (0, *part)] for row in rows] for part in parts]
+    return parts

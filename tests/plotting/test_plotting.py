@@ -357,6 +357,10 @@ def test_a_table_is_shown_as_markdown_and_cut_where_it_is_too_wide(monkeypatch):
     assert cells == list(map(str, range(9))), "every column once, in order"
     plotting.show_table([["a", "x" * 200], ["b", "c"]])
     assert shown[1].data.count("\n") == 2, "a single column is not cut"
+    plotting.show_table(rows, left=2, keys=2)
+    heads = [line for line in shown[2].data.splitlines() if "method" in line]
+    assert len(heads) == 2
+    assert all(head.startswith("| method | measure number 0 | measure") for head in heads)
 
 
 # Pictures
