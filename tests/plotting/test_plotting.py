@@ -308,6 +308,25 @@ def test_targets_that_do_not_fit_are_refused():
         plotting.beta_cal_targets({0.0: one}, {0.0: one}, one, ["A1", "A2"])
 
 
+def test_targets_on_a_circle_are_lines_as_thick_as_their_shares():
+    shares = {0.0: [1.0, 0.0, 0.0], 0.5: [0.5, 0.5, 0.0]}
+    figure = plotting.targets_on_a_circle(
+        [0, 90, 180], ["A1", "A2", "B1"], 90, "A1", shares, {0.0: "loss 1", 0.5: "loss 2"}
+    )
+    none, half = figure.axes
+    assert [panel.get_xlabel() for panel in (none, half)] == ["loss 1", "loss 2"]
+    lines = [line for line in half.lines if len(line.get_xdata()) == 2]
+    assert [line.get_linewidth() for line in lines] == [5.0, 5.0]
+    np.testing.assert_allclose(
+        [line.get_xydata()[1] for line in lines], [(1, 0), (0, 1)], atol=1e-9
+    )
+    assert len([line for line in none.lines if len(line.get_xdata()) == 2]) == 1
+    (picture,) = (line for line in none.lines if line.get_marker() == "D")
+    np.testing.assert_allclose(picture.get_xydata(), [(0, 0.86)], atol=1e-9)
+    with pytest.raises(ValueError, match=r"\[2, 1, 2\]"):
+        plotting.targets_on_a_circle([0, 90], ["A1"], 0, "A1", {0.0: [1.0, 0.0]}, {0.0: ""})
+
+
 # Methods side by side
 
 METHODS = {
