@@ -212,8 +212,10 @@ def _method_dot(panel: Axes, row: int, value: Estimate | None) -> None:
         panel.text(0, row, "  does not apply", va="center", color=GUIDE, fontsize=8)
         return
     mean, (below, above) = reach(value)
-    look = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % 6]}
-    panel.errorbar(mean, row, xerr=[[below], [above]], capsize=3, ms=5, **look)
+    panel.errorbar(
+        mean, row, xerr=[[below], [above]], capsize=3, ms=5,
+        color=COLOURS[row % len(COLOURS)], marker=MARKERS[row % 6],
+    )  # fmt: skip
     chance = 100 * float(value["chance"])
     panel.plot([chance] * 2, [row - 0.5, row + 0.5], color=GUIDE, linestyle=":", linewidth=1)
 

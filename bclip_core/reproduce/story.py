@@ -146,14 +146,24 @@ def written(path: Path) -> NotebookNode:
     notebook = read_notebook(path)
     notebook.cells = [cell for cell in notebook.cells if cell.id not in (NAVIGATION, WORDS)]
     if text := words(path):
-        notebook.cells.insert(1, nbformat.v4.new_markdown_cell(text, id=WORDS))
-    notebook.cells.append(nbformat.v4.new_markdown_cell(navigation(path), id=NAVIGATION))
+        notebook.cells.insert(1, _markdown(text, WORDS))
+    notebook.cells.append(_markdown(navigation(path), NAVIGATION))
     return notebook
+
+
+def _markdown(source: str, name: str) -> NotebookNode:
+    cell: NotebookNode = nbformat.v4.new_markdown_cell(source, id=name)  # type: ignore[no-untyped-call]
+    return cell
+
+
+def _as_text(notebook: NotebookNode) -> str:
+    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
+    return text + "\n"
 
 
 def update() -> list[Path]:
     """Write all of it anew; returns the files that changed."""
-    texts = {path: nbformat.writes(written(path)) + "\n" for path in in_order()}
+    texts = {path: _as_text(written(path)) for path in in_order()}
     texts[CONTENTS] = contents()
     changed = []
     for path, text in texts.items():
