@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 NBVAL := $(REPEATABLE) $(OFFLINE) $(PYTEST) --dist loadscope -p no:cacheprovider \
 	--nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval/sanitize.cfg
 
-.PHONY: help env test browser reproduce smoke promote notebooks lock lint benchmark clean
+.PHONY: help env test browser reproduce smoke promote notebooks lock lint benchmark book clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -58,6 +58,11 @@ promote: env  ## take the last results of PROFILE into results/reference and the
 
 notebooks: env  ## execute the committed notebooks in place at the smoke profile and clean them
 	$(REPEATABLE) $(BIN)/python -m bclip_core.reproduce --profile smoke --in-place
+
+book: env  ## the notebooks as a book in build/book, from their committed outputs; nothing is executed
+	$(BIN)/python -m bclip_core.reproduce.story
+	$(BIN)/jupyter-book build --quiet --path-output build/book --config book/_config.yml --toc book/_toc.yml .
+	@echo "build/book/_build/html/index.html"
 
 benchmark: env  ## measure speed and memory (benchmarks/)
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done

@@ -1,1 +1,1 @@
-"""Data sets and batches: procedural scenes, benchmarks, text batches."""
+"""Data sets and batches: procedural scenes, real data sets, text batches."""

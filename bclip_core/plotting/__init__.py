@@ -15,16 +15,20 @@ from bclip_core.plotting.curves import (
     training_curves,
 )
 from bclip_core.plotting.dots import (
-    leak_comparison,
     method_comparison,
     methods_overview,
     table_markdown,
+    table_rows,
 )
 from bclip_core.plotting.files import (
     png,
     publish,
     save,
     show,
+    show_table,
+)
+from bclip_core.plotting.leak import (
+    leak_scatter,
 )
 from bclip_core.plotting.maps import (
     attention_grid,
@@ -35,6 +39,7 @@ from bclip_core.plotting.sigmoid import (
 )
 from bclip_core.plotting.targets import (
     beta_cal_targets,
+    targets_on_a_circle,
 )
 from bclip_core.records.markdown import (
     aligned_markdown,
@@ -45,7 +50,7 @@ __all__ = [
     "attention_grid",
     "beta_ablation",
     "beta_cal_targets",
-    "leak_comparison",
+    "leak_scatter",
     "learning_curves",
     "loss_costs",
     "method_comparison",
@@ -55,8 +60,11 @@ __all__ = [
     "save",
     "scene_gallery",
     "show",
+    "show_table",
     "sigmoid_balance",
     "table_markdown",
+    "table_rows",
+    "targets_on_a_circle",
     "text_positions",
     "training_curves",
     "training_settings",

@@ -29,7 +29,7 @@ _TITLES = {
 """Of the terms that their names do not say enough of."""
 _SMOOTHED_FROM = 40  # records; shorter curves are drawn as they are
 _APART_FROM = 10.0  # ratio of last values from which runs share no axis: the two forms of β-CAL
-_LOGARITHMIC_FROM = 30.0  # ratio of largest to smallest value; a line would lie on the axis
+_LOGARITHMIC_FROM = 10.0  # ratio of largest to smallest value; a line would lie on the axis
 _GUESS_WITHIN = 1.5  # times the largest loss; a line of guessing further up would flatten the rest
 BETA_PANELS = (
     "regions, hard",
@@ -65,7 +65,9 @@ def training_curves(histories: Mapping[str, Records], batch_size: int | None = N
             for label in drawn:
                 points = [(r["update"], r[term]) for r in histories[label] if term in r]
                 _curve(panel, points, labels.index(label), label)
-            panel.set(xlabel="update", title=_title(term))
+            alone = len(drawn) == 1 and sum(term == other for other, _ in panels) > 1
+            title = f"{_title(term)}, {drawn[0]}" if alone else _title(term)
+            panel.set(xlabel="update", title=title)
             if _spans_decades([r[term] for label in drawn for r in histories[label] if term in r]):
                 panel.set_yscale("log")
             if term == "global" and batch_size:

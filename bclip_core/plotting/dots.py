@@ -1,4 +1,4 @@
-"""Many methods side by side: what they reach and cost, how they were tuned, what their leak is."""
+"""Many methods side by side: what they reach and what they cost."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from bclip_core.evaluation import (
     REGION_LEVELS,
+    Estimate,
     Metrics,
     grounding_metric,
     percent,
@@ -41,31 +42,6 @@ METHOD_PANELS: dict[str, Series] = {
     "long, its own way, R@1": _both_ways("own_way"),
     "pointing game": _both_maps("pointing"),
     **{f"regions, {level}": {"": region_metric(level)} for level in REGION_LEVELS},
-}
-LEAK_PANELS: dict[str, Series] = {
-    "one picture for all, to image": {
-        "as it is": "leak/identical/t2i_R@1", "centred": "leak/identical_centred/t2i_R@1"
-    },
-    "conditioned on all": _both_ways("conditioned"),
-    "on its own caption": _both_ways("own_caption"),
-    "the global pair": METHOD_PANELS["long captions, R@1"],
-    "conditioned, to image": {
-        "as it is": "leak/honest/t2i_R@1", "centred": "leak/honest_centred/t2i_R@1"
-    },
-    "conditioned, to text": {
-        "as it is": "leak/honest/i2t_R@1", "centred": "leak/honest_centred/i2t_R@1"
-    },
-    "regions": {level: region_metric(level) for level in REGION_LEVELS[:2]},
-    "pointing game": METHOD_PANELS["pointing game"],
-    "average precision": _both_maps("average_precision"),
-}  # fmt: skip
-"""R@1 where nothing else is said. "As it is" and "centred" are of fewer candidates than the rest of
-the retrieval, see `scene_leak`."""
-
-SHARES = {
-    "the text alone": "leak/share/text",
-    "the image alone": "leak/share/image",
-    "both together": "leak/share/pair",
 }
 UNTOUCHED = "untouched"  # the group that is no method, in grey
 GROUPS = ("global terms", "local terms", "MulCLIP", "β-CLIP", "leak-free")  # keep their colours
@@ -103,31 +79,6 @@ def method_comparison(
         draws.insert(number * columns - 1, (title, _bar_panel(list(methods), values, colours)))
     legend = {groups[name]: colour for name, colour in colours.items()}
     return _rows(list(methods), dict(draws), columns, legend)
-
-
-def leak_comparison(
-    variants: Mapping[str, Metrics], panels: Mapping[str, Series] = LEAK_PANELS, columns: int = 5
-) -> Figure:
-    """A row per way of training: leak, shares of variance, and what becomes of honest measures.
-
-    Args:
-        variants: metrics with those of the leak as `leak/...`, see `studies.tables.summaries`.
-        panels: metrics by panel title and by name within the panel.
-        columns: panels in a row.
-
-    Raises:
-        ValueError: no variant has any of the metrics.
-    """
-    colours = dict.fromkeys(variants, "0.15")
-    draws = _dot_panels(variants, panels, colours)
-    names = list(variants)
-    if any(SHARES["the text alone"] in values for values in variants.values()):
-        first, *others = draws
-        shares: Draw = lambda panel: _stack(panel, variants)  # noqa: E731
-        ordered = {first: draws[first], "variance explained by": shares}
-        draws = ordered | {title: draws[title] for title in others}
-    legend = {name: COLOURS[number] for number, name in enumerate(SHARES)}
-    return _rows(names, draws, columns, legend)
 
 
 def _rows(
@@ -217,24 +168,15 @@ def _bar_panel(
     return draw
 
 
-def _stack(panel: Axes, variants: Mapping[str, Metrics]) -> None:
-    """Shares of the variance side by side, one bar per variant."""
-    for row, values in enumerate(variants.values()):
-        left = 0.0
-        for number, name in enumerate(SHARES.values()):
-            if name in values:
-                share = 100 * float(values[name]["mean"])
-                panel.barh(row, share, 0.6, left=left, color=COLOURS[number])
-                left += share
-
-
 def methods_overview(
     methods: Mapping[str, Metrics], metrics: Mapping[str, str] | Sequence[str], columns: int = 4
 ) -> Figure:
     """Methods against metrics: one panel per metric, a dot with its interval per method.
 
+    The panels of a row share one range.
+
     Args:
-        methods: for each method its metrics; one that it lacks is left blank.
+        methods: for each method its metrics; one that it lacks is named as not applying.
         metrics: metric name by panel title, or just names.
         columns: panels in a row.
 
@@ -247,40 +189,45 @@ def methods_overview(
     size = (1.2 + 2.0 * columns, (0.8 + 0.24 * len(methods)) * rows + 0.4)
     with style():
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
-        for panel, (title, name) in zip(axes, drawn.items(), strict=False):
+        axes = figure.subplots(rows, columns, squeeze=False, sharex="row", sharey=True)
+        for panel, (title, name) in zip(axes.flat, drawn.items(), strict=False):
             for row, values in enumerate(methods.values()):
-                if name not in values:
-                    panel.text(0, row, "  does not apply", va="center", color=GUIDE, fontsize=8)
-                else:
-                    mean, (below, above) = reach(values[name])
-                    look = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % 6]}
-                    panel.errorbar(mean, row, xerr=[[below], [above]], capsize=3, ms=5, **look)
-                    chance = 100 * float(values[name]["chance"])
-            panel.axvline(chance, color=GUIDE, linestyle=":", linewidth=1)
+                _method_dot(panel, row, values.get(name))
             panel.set_title("\n".join(textwrap.wrap(title, 28)))
             panel.set_yticks(range(len(methods)), list(methods))
             panel.set_ylim(len(methods) - 0.5, -0.5)
-            panel.set_xlim(left=0)
             panel.grid(axis="x", color="0.9")
             panel.set_axisbelow(True)
-        for panel in axes[len(drawn) :]:
+        for panel in axes[:, 0]:
+            panel.set_xlim(left=0)
+        for panel in axes.flat[len(drawn) :]:
             panel.set_axis_off()
         figure.supxlabel("%, 95 % interval; dotted: chance", fontsize=9)
     return figure
 
 
-def table_markdown(
+def _method_dot(panel: Axes, row: int, value: Estimate | None) -> None:
+    """One method's dot, interval and chance level; words where the metric doesn't apply."""
+    if value is None:
+        panel.text(0, row, "  does not apply", va="center", color=GUIDE, fontsize=8)
+        return
+    mean, (below, above) = reach(value)
+    panel.errorbar(
+        mean, row, xerr=[[below], [above]], capsize=3, ms=5,
+        color=COLOURS[row % len(COLOURS)], marker=MARKERS[row % 6],
+    )  # fmt: skip
+    chance = 100 * float(value["chance"])
+    panel.plot([chance] * 2, [row - 0.5, row + 0.5], color=GUIDE, linestyle=":", linewidth=1)
+
+
+def table_rows(
     methods: Mapping[str, Metrics], metrics: Mapping[str, str] | Sequence[str]
-) -> str:
-    """A Markdown table: a row per metric, a column per method, `mean [low, high]` in percent.
+) -> list[list[str]]:
+    """A table: a row per metric, a column per method, `mean [low, high]` in percent; header first.
 
     Args:
         methods: for each method its metrics; one that it lacks shows a dash.
         metrics: metric name by row title, or just names.
-
-    Returns:
-        Lines whose columns are aligned, so that the table reads well as plain text too.
 
     Raises:
         ValueError: no method has any of the metrics.
@@ -290,7 +237,14 @@ def table_markdown(
         found = [values[name] for values in methods.values() if name in values]
         cells = [percent(v[name]) if name in v else "–" for v in methods.values()]
         rows.append([title, f"{100 * found[0]['chance']:.1f}", *cells])
-    return aligned_markdown(rows)
+    return rows
+
+
+def table_markdown(
+    methods: Mapping[str, Metrics], metrics: Mapping[str, str] | Sequence[str]
+) -> str:
+    """`table_rows` as Markdown whose columns are aligned, so that it reads as plain text too."""
+    return aligned_markdown(table_rows(methods, metrics))
 
 
 def _present(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bclip_core.config import get_profile
 from bclip_core.plotting.style import style
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import write_atomically, write_json
+from bclip_core.records.markdown import aligned_markdown, narrow_tables
 from bclip_core.records.results import runs_folder
 
 FIGURES = REPOSITORY / "figures"  # the committed ones
@@ -24,6 +25,7 @@ MEASURED = frozenset(
     "date seconds peak_memory loader_share teraflops_per_second model_flops_utilisation".split()
 )
 """What histories say of when and how fast a run was; no figure's numbers hold it."""
+TABLE_WIDTH = 110  # characters of a table in a notebook; wider ones wrap on a laptop
 _NOTEBOOK_DOTS_PER_INCH = 100
 _LARGEST_OUTPUT = 150_000  # bytes; larger ones lose colours, since committed notebooks stay small
 
@@ -60,6 +62,26 @@ def show(figure: Figure) -> None:
     if len(content) > _LARGEST_OUTPUT:
         content = png(figure, _NOTEBOOK_DOTS_PER_INCH, small=True)
     display(Output(content))  # type: ignore[no-untyped-call]
+
+
+def show_table(
+    rows: Sequence[Sequence[str]], left: int = 1, keys: int = 1, width: int = TABLE_WIDTH
+) -> None:
+    """Display rows of text once in a notebook, as Markdown tables of at most `width` characters.
+
+    Args:
+        rows: the header, then the rows; cells as text.
+        left: so many columns are aligned to the left, see `records.markdown.aligned_markdown`.
+        keys: a wider table is cut into several, each of which begins with so many columns.
+        width: of a table.
+    """
+    from IPython.display import Markdown, display
+
+    parts = []
+    for columns in narrow_tables(rows, width, keys):
+        part = [[row[n] for n in columns] for row in rows]
+        parts.append(aligned_markdown(part, sum(n < left for n in columns)))
+    display(Markdown("\n\n".join(parts)))  # type: ignore[no-untyped-call]
 
 
 def save(

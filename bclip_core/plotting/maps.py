@@ -28,6 +28,7 @@ Box = Sequence[float]  # x, y, width, height in pixels
 
 _WRAP = 28  # characters of a line of text under a picture
 _LINE = 0.155  # inches of such a line
+_TITLE_LINE = 0.14  # inches of a line above a map
 _OUTLINE = [Stroke(linewidth=2.6, foreground="black"), Normal()]  # white on black: seen anywhere
 
 
@@ -122,46 +123,93 @@ def attention_grid(
     maps: Sequence[Sequence[TextMap]],
     titles: Sequence[str] = (),
     opacity: float = 0.6,
+    scales: Sequence[str] = (),
 ) -> Figure:
     """A row per picture: the picture, then one map per text laid over its grey version.
 
-    Bright is hot, each map on its own scale. The white line is the outline of what the text
-    names; the hottest patch is framed, with a dot when its centre lies on the object (hit) and a
-    cross when it doesn't (miss).
+    Bright is hot, each map on its own scale unless `scales` says otherwise. The white line is the
+    outline of what the text names; the hottest patch is framed, with a dot when its centre lies
+    on the object (hit) and a cross when it doesn't (miss).
 
     Args:
         images: uint8 [H, W, 3] each.
         maps: for each picture its maps, see `evaluation.maps.TextMap`.
         titles: of the rows, above the picture.
         opacity: of the maps, in [0, 1].
+        scales: for each row what its maps are measured in; rows of one name share one colour scale
+            and one colour bar, so that their colours may be compared.
 
     Raises:
-        ValueError: not one row of maps (and title, if any) per picture.
+        ValueError: not one row of maps (and title, and scale, if any) per picture.
     """
-    if len(maps) != len(images) or (titles and len(titles) != len(images)):
-        counts = [len(images), len(maps), len(titles)]
-        raise ValueError(f"images, maps, titles: {counts}: expected one of each per picture")
+    if len(maps) != len(images) or any(len(given) not in (0, len(images)) for given in
+                                       (titles, scales)):  # fmt: skip
+        counts = [len(images), len(maps), len(titles), len(scales)]
+        raise ValueError(f"images, maps, titles, scales: {counts}: expected one per picture")
     columns = 1 + max(map(len, maps))
+    lines = [max(_title(item).count("\n") + 1 for item in texts) for texts in maps]
+    heights = [1.62 + _TITLE_LINE * count + 0.1 for count in lines]
     with style():
         layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02)
-        figure = Figure(figsize=(1.62 * columns, 2.05 * len(images)), layout=layout)
-        axes = figure.subplots(len(images), columns, squeeze=False)
+        size = (1.62 * columns + (0.8 if scales else 0), sum(heights))
+        figure = Figure(figsize=size, layout=layout)
+        axes = figure.subplots(len(images), columns, squeeze=False, height_ratios=heights)
+        for panel in axes.flat:
+            panel.set_anchor("S")  # else square pictures push their titles off the page
+        limits = _common_limits(maps, scales)
         for number, (row, image, texts) in enumerate(zip(axes, images, maps, strict=True)):
             bare_picture(row[0], image)
             if titles:
                 row[0].set_title(titles[number], fontsize=8, parse_math=False)
+            shared = limits[scales[number]] if scales else None
             for panel, item in zip(row[1:], texts, strict=False):
-                map_over_picture(panel, image, item, opacity)
+                map_over_picture(panel, image, item, opacity, shared)
             for panel in row[1 + len(texts) :]:
                 panel.set_axis_off()
+        for scale, (low, high) in limits.items():
+            rows = [row for row, name in zip(axes, scales, strict=True) if name == scale]
+            colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), SEQUENTIAL)
+            figure.colorbar(colours, ax=np.stack(rows), label=scale, fraction=0.05, aspect=30)
     return figure
 
 
-def map_over_picture(panel: Axes, image: Picture, item: TextMap, opacity: float = 0.6) -> None:
-    """One map over the grey picture, as in `attention_grid`."""
+def _common_limits(
+    maps: Sequence[Sequence[TextMap]], scales: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of all maps that share a scale, by its name."""
+    found: dict[str, tuple[float, float]] = {}
+    for name, texts in zip(scales, maps, strict=False):
+        for item in texts:
+            low, high = found.get(name, (math.inf, -math.inf))
+            found[name] = (min(low, float(item.heat.min())), max(high, float(item.heat.max())))
+    return found
+
+
+def map_over_picture(
+    panel: Axes,
+    image: Picture,
+    item: TextMap,
+    opacity: float = 0.6,
+    limits: tuple[float, float] | None = None,
+    fading: bool = False,
+) -> None:
+    """One map over the grey picture, as in `attention_grid`.
+
+    Args:
+        panel: where to.
+        image: uint8 [H, W, 3].
+        item: the map.
+        opacity: of the map, in [0, 1].
+        limits: the values that are coldest and hottest; None takes the map's own.
+        fading: whether the map is the more transparent the colder it is, so that the picture can
+            be seen wherever nothing is to be told.
+    """
     grey = image.astype(float).mean(axis=2)
     bare_picture(panel, grey, cmap="gray", vmin=0, vmax=255)
-    panel.imshow(item.heat, cmap=SEQUENTIAL, alpha=opacity)
+    low, high = limits or (float(item.heat.min()), float(item.heat.max()))
+    share = np.clip((item.heat - low) / max(high - low, 1e-12), 0, 1)
+    alpha = opacity * np.sqrt(share) if fading else opacity
+    panel.imshow(item.heat, cmap=SEQUENTIAL, alpha=alpha, vmin=low, vmax=high)
     if item.mask is not None and item.mask.any():
         contour = panel.contour(item.mask, levels=[0.5], colors="white", linewidths=1.2)
         contour.set_path_effects(_OUTLINE)
@@ -170,10 +218,14 @@ def map_over_picture(panel: Axes, image: Picture, item: TextMap, opacity: float 
         marker, size = ("o", 5) if item.hit else ("x", 7)
         centre = judged_pixel(item.hottest)
         panel.plot(*centre, marker, color="white", ms=size, mew=1.6, path_effects=_OUTLINE)
+    panel.set_title(_title(item), fontsize=7.5, parse_math=False)
+
+
+def _title(item: TextMap) -> str:
+    """The text in at most three lines, and what its hottest patch is."""
     verdict = "" if item.hit is None else (", hit" if item.hit else ", miss")
     words = textwrap.wrap(item.text, 22, max_lines=3, placeholder=" …")
-    lines = [*words, f"({item.note}{verdict})"]
-    panel.set_title("\n".join(lines), fontsize=7.5, parse_math=False)
+    return "\n".join([*words, f"({item.note}{verdict})"])
 
 
 def judged_pixel(box: Box) -> tuple[int, int]:

@@ -179,6 +179,42 @@ def _wrapped(text: str, width: int, lines: int) -> str:
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
 
 
+def beta_bands() -> Figure:
+    """β as bands of the target: a picture's own text, its other texts, texts of other pictures."""
+    pictures, texts, side = 3, 4, 1.9
+    with style():
+        figure, panel = _sheet(8.4, 3.5)
+        for number, (beta, words) in enumerate(_BETAS.items()):
+            left, bottom = 0.55 + 2.7 * number, 0.75
+            cell = side / (pictures * texts)
+            for row in range(pictures * texts):
+                for column in range(pictures * texts):
+                    same = row // texts == column // texts
+                    pale = 1 - 0.85 * (1.0 if row == column else beta * same)
+                    place = (left + column * cell, bottom + side - (row + 1) * cell)
+                    panel.add_patch(
+                        Rectangle(place, cell, cell, ec="0.85", lw=0.5, fc=_pale(LOSS, pale))
+                    )
+            for block in range(pictures):
+                place = (left + block * texts * cell, bottom + side - (block + 1) * texts * cell)
+                wide = texts * cell
+                panel.add_patch(Rectangle(place, wide, wide, fill=False, edgecolor=IMAGE, lw=1.6))
+            _box(panel, (left + side / 2, 3.15), f"β = {_FRACTIONS[beta]}", LOSS, (0.9, 0.34))
+            _box(panel, (left + side / 2, 0.36), words, PLAIN, (2.4, 0.5), 8)
+        _note(panel, (0.25, 1.7), "↑\n\n4 texts\nof one\npicture\n\n↓", IMAGE, 7)
+        _box(panel, (1.5, 2.78), "texts of the batch →", TEXT, (1.9, 0.2), 7.5)
+    return figure
+
+
+_FRACTIONS = {0.0: "0", 0.5: "½", 1.0: "1"}
+_BETAS = {
+    0.0: "each text for itself: the picture's\nother texts are as wrong as any",
+    0.5: "one's own text most, the\npicture's others half as much",
+    1.0: "one picture, one group:\nall of its texts alike",
+}
+"""What the target asks for, by β."""
+
+
 def three_levels() -> Figure:
     """MulCLIP: caption, sentences and words are aligned with three forms of the same patches."""
     with style():
@@ -238,8 +274,8 @@ def leak() -> Figure:
 SCHEMATICS: dict[str, Callable[[], Figure]] = {
     "two_towers": two_towers,
     "text_conditioned_pooling": text_conditioned_pooling,
+    "beta_bands": beta_bands,
     "three_levels": three_levels,
     "leak_idea": leak,
 }
-"""Name -> what draws it, for those that need nothing. `texts_of_a_caption` needs a caption; the
-bands that β makes of the target are drawn from the loss itself, by `targets.beta_cal_targets`."""
+"""Name -> what draws it, for those that need nothing. `texts_of_a_caption` needs a caption."""

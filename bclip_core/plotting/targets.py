@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
-from bclip_core.plotting.style import style
+from bclip_core.plotting.style import COLOURS, style
 
 Matrix = Sequence[Sequence[float]]
 
@@ -52,6 +54,63 @@ def beta_cal_targets(
         axes[1][0].set_ylabel("image pooled under text")
         figure.supxlabel("text", fontsize=9)
     return figure
+
+
+def targets_on_a_circle(
+    text_angles: Sequence[float],
+    names: Sequence[str],
+    image_angle: float,
+    image: str,
+    shares: Mapping[float, Sequence[float]],
+    notes: Mapping[float, str],
+) -> Figure:
+    """Texts on a circle, one pooled picture among them, and what its row asks for, a panel per β.
+
+    A line from the picture to a text is as thick as the text's share of the target.
+
+    Args:
+        text_angles: of the texts, in degrees.
+        names: of the texts.
+        image_angle: where the pooled picture stands, in degrees.
+        image: its name.
+        shares: for each β the target of the picture's row, one share per text.
+        notes: for each β a line below the panel.
+
+    Raises:
+        ValueError: not one angle, name and share per text, or no β.
+    """
+    counts = [len(text_angles), len(names), *map(len, shares.values())]
+    if not shares or len(set(counts)) > 1:
+        raise ValueError(f"texts, names, shares {counts}: expected equal counts, and some β")
+    with style():
+        figure = Figure(figsize=(2.7 * len(shares), 3.1), layout="constrained")
+        for panel, (beta, row) in zip(
+            figure.subplots(1, len(shares), squeeze=False)[0], shares.items(), strict=True
+        ):
+            panel.add_patch(Circle((0, 0), 1, fill=False, color="0.85"))
+            place = _on_circle(image_angle)
+            for angle, name, share in zip(text_angles, names, row, strict=True):
+                x, y = _on_circle(angle)
+                if share > 0:
+                    panel.plot([0.86 * place[0], x], [0.86 * place[1], y], color=COLOURS[0],
+                               lw=10 * share, alpha=0.6, solid_capstyle="round")  # fmt: skip
+                panel.plot(x, y, "o", color=COLOURS[1] if share > 0 else "0.6", ms=8)
+                panel.text(1.2 * x, 1.2 * y, name, ha="center", va="center")
+                if share > 0:
+                    part = str(Fraction(share).limit_denominator(60))
+                    panel.text(1.45 * x, 1.45 * y, part, ha="center", va="center", color=COLOURS[0])
+            panel.plot(0.86 * place[0], 0.86 * place[1], "D", color=COLOURS[0], ms=8)
+            panel.text(0.6 * place[0], 0.6 * place[1], f"picture {image}", ha="center", fontsize=8)
+            panel.set_title(f"β = {Fraction(beta).limit_denominator(100)}")
+            panel.set(xlim=(-1.65, 1.65), ylim=(-1.65, 1.65), aspect="equal", xticks=[], yticks=[])
+            panel.set_xlabel(notes[beta])
+            for spine in panel.spines.values():
+                spine.set_visible(False)
+    return figure
+
+
+def _on_circle(degrees: float) -> tuple[float, float]:
+    return math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
 
 
 def _matrix(panel: Axes, values: Matrix, names: Sequence[str]) -> None:

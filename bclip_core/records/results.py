@@ -105,7 +105,7 @@ def save_result(name: str, profile: str, values: dict[str, Any]) -> Path:
     """Write `name` of `profile` into the runs folder; returns the file.
 
     Args:
-        name: which result, for example "benchmark".
+        name: which result, for example "method_comparison".
         profile: "smoke", "cpu" or "gpu"; part of the file's name, so profiles never mix.
         values: what was measured, ready for JSON.
     """

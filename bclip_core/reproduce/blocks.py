@@ -1,4 +1,4 @@
-"""The pages' blocks that results of trained models fill: the benchmark, methods and studies.
+"""The pages' blocks that results of trained models fill: comparisons of methods and studies.
 
 A `..._table` makes Markdown of any record of its kind, a `..._block` of the committed one.
 """
@@ -82,12 +82,12 @@ def _committed(name: str) -> Record:
     return load_result(name, "cpu", reference=True)
 
 
-# The benchmark of β-CLIP: notebooks 05 and 07.
+# The comparison of β-CLIP with fine-tuning: notebooks 05 and 07.
 
 
 def reference_methods() -> dict[str, Any]:
-    """The benchmark's summaries by method, in the catalogue's order."""
-    methods = _committed("benchmark")["values"]["methods"]
+    """The summaries of notebook 07 by method, in the catalogue's order."""
+    methods = _committed("method_comparison")["values"]["methods"]
     return {name: methods[name] for name in METHODS if name in methods}
 
 
@@ -101,7 +101,7 @@ def _methods_by_metrics(corner: str, metrics: Columns) -> str:
     return aligned_markdown(rows)
 
 
-def benchmark_block() -> str:
+def method_comparison_block() -> str:
     """Methods × headline metrics, with the chance level."""
     short = {
         title.replace(" on every candidate", "").removesuffix(", R@1"): metric
@@ -122,7 +122,7 @@ def attributes_block() -> str:
 
 def differences_block() -> str:
     """How far β-CLIP-CE is ahead of fine-tuning on long captions."""
-    gaps = _committed("benchmark")["values"]["differences"]
+    gaps = _committed("method_comparison")["values"]["differences"]
     rows = [["β-CLIP-CE minus clip-ft, three seeds", "points [95 % interval]"]]
     return aligned_markdown(rows + [[f"`{name}`", percent(gap)] for name, gap in gaps.items()])
 
@@ -281,7 +281,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "claims": claims_block,
     "front": front_block,
     "shipped": shipped_block,
-    "benchmark": benchmark_block,
+    "method_comparison": method_comparison_block,
     "differences": differences_block,
     "attributes": attributes_block,
     "beta": beta_block,

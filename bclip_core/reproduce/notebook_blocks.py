@@ -10,18 +10,7 @@ from bclip_core.config import PROFILES
 from bclip_core.records.markdown import aligned_markdown
 from bclip_core.records.results import load_result
 from bclip_core.reproduce.notebooks import find_notebooks, read_notebook, runs_on_request
-
-PARTS = {
-    "See how it works": ("00", "01", "02", "03"),
-    "Train, look and compare": ("04", "05", "06", "07"),
-    "Know what it stands on": ("08", "09", "10"),
-    "Explore": ("11",),
-    "Study": ("12", "13", "14", "15"),
-    "Count the cost": ("16",),
-    "Bring released weights": ("17",),
-    "Take a loss apart": ("18",),
-}
-"""The notebooks' numbers by part, in reading order."""
+from bclip_core.reproduce.story import ABOUT, PARTS, heading
 
 STAND_INS = {"00": "attention_compared", "08": "scenes", "17": "attention_grid"}
 """Pictures of notebooks that publish none, where another's shows the same."""
@@ -35,8 +24,7 @@ USES = {
 
 def title(path: Path) -> str:
     """The number and heading of a notebook, such as `04 Train the methods`."""
-    heading: str = read_notebook(path).cells[0].source.splitlines()[0]
-    return heading.removeprefix("# ").replace(" · ", " ", 1)
+    return heading(read_notebook(path))
 
 
 def question(path: Path) -> str:
@@ -87,7 +75,7 @@ def notebooks_block() -> str:
     seconds = load_result("collection", "cpu", reference=True)["values"]["notebooks"]
     sections = []
     for part, numbers in PARTS.items():
-        sections.append(f"## {part}")
+        sections += [f"## {part}", f"{ABOUT[part][0].upper()}{ABOUT[part][1:]}."]
         for path in map(paths.__getitem__, numbers):
             lines = [f"### [{title(path)}]({path.name})", question(path), _time(path, seconds)]
             for name in (figures(path) or [STAND_INS.get(path.name[:2], "")])[:1]:

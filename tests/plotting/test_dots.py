@@ -5,9 +5,11 @@ import pytest
 from matplotlib.colors import to_hex
 
 from bclip_core import plotting
-from bclip_core.plotting.dots import GROUPS, LEAK_PANELS, METHOD_PANELS
+from bclip_core.plotting.dots import GROUPS, METHOD_PANELS
 from bclip_core.plotting.style import COLOURS
 from bclip_core.studies.figures import conditioning_pairs, search_trials
+from bclip_core.studies.leak import tables as leak_tables
+from bclip_core.studies.leak.study import ORDER
 
 LONG = "retrieval/global/long/t2i_R@1"
 BACK = "retrieval/global/long/i2t_R@1"
@@ -101,22 +103,40 @@ def test_titles_of_panels_do_not_overlap():
     assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
 
 
-def test_leak_draws_shares_that_fill_the_bar():
-    shares = {"text": 0.1, "image": 0.6, "pair": 0.3}
-    leak = {f"leak/share/{name}": estimate(value, None) for name, value in shares.items()}
-    leak["leak/identical/t2i_R@1"] = estimate(0.4, 0.002)
-    figure = plotting.leak_comparison({"untrained": leak, "own": {**leak, **METHODS["late"]}})
-    drawn = panels(figure)
-    assert list(drawn) == [
-        "one picture for all, to image",
-        "variance explained by",
-        "the global pair",
-        "regions",
-    ]
-    bars = drawn_bars(drawn["variance explained by"])
-    assert [bar.get_width() for bar in bars] == pytest.approx([10, 60, 30] * 2)
-    assert [bar.get_x() for bar in bars] == pytest.approx([0, 10, 70] * 2)
-    assert set(LEAK_PANELS) > {"one picture for all, to image", "the global pair", "regions"}
+def test_the_leak_is_drawn_against_what_is_left_of_honest_measures():
+    leak, honest = "leak/identical/t2i_R@1", "leak/honest/t2i_R@1"
+    variants = {
+        "untrained": {leak: estimate(0.1, 0.002), honest: estimate(0.05)},
+        "own": {leak: estimate(0.4, 0.002), honest: estimate(0.6)},
+        "own, one head": {leak: estimate(0.03, 0.002), honest: estimate(0.7)},
+        "not measured": {leak: estimate(0.5, 0.002)},
+    }
+    groups = dict(
+        zip(variants, ["untrained", "the paper's form", "one head", "one head"], strict=True)
+    )
+    figure = plotting.leak_scatter(variants, groups)
+    (panel,) = figure.axes
+    places = [c[0].get_xydata()[0].tolist() for c in panel.containers]
+    np.testing.assert_allclose(places, [(10, 5), (40, 60), (3, 70)])
+    assert [text.get_text() for text in panel.texts] == ["1", "2", "3"]
+    assert panel.get_xscale() == "log"
+    assert len({to_hex(c[0].get_color()) for c in panel.containers}) == 3
+    assert panel.lines[-1].get_xdata()[0] == pytest.approx(0.2), "chance"
+    key = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert key[:2] == ["untrained", "1  untrained"]
+    assert "4  not measured" in key
+    with pytest.raises(ValueError, match="leak/identical"):
+        plotting.leak_scatter({"own": METHODS["late"]}, {"own": "mine"})
+
+
+def test_kinds_of_the_leaks_variants():
+    found = {name: leak_tables.kind(name) for name in ORDER}
+    assert set(found.values()) == {*leak_tables.KINDS, "the paper's form"}
+    assert [n for n, k in found.items() if k == "the paper's form"] == [
+        "own", "own, equal time", "own, rate of cross"
+    ]  # fmt: skip
+    assert found["own + cross, one head"] == found["own, one head, centred"] == "one head"
+    assert found["cross"] == found["own + cross, 32 images"] == "other pictures too"
 
 
 def test_search_rings_the_chosen_trial_and_tells_weights_apart():

@@ -308,6 +308,25 @@ def test_targets_that_do_not_fit_are_refused():
         plotting.beta_cal_targets({0.0: one}, {0.0: one}, one, ["A1", "A2"])
 
 
+def test_targets_on_a_circle_are_lines_as_thick_as_their_shares():
+    shares = {0.0: [1.0, 0.0, 0.0], 0.5: [0.5, 0.5, 0.0]}
+    figure = plotting.targets_on_a_circle(
+        [0, 90, 180], ["A1", "A2", "B1"], 90, "A1", shares, {0.0: "loss 1", 0.5: "loss 2"}
+    )
+    none, half = figure.axes
+    assert [panel.get_xlabel() for panel in (none, half)] == ["loss 1", "loss 2"]
+    lines = [line for line in half.lines if len(line.get_xdata()) == 2]
+    assert [line.get_linewidth() for line in lines] == [5.0, 5.0]
+    np.testing.assert_allclose(
+        [line.get_xydata()[1] for line in lines], [(1, 0), (0, 1)], atol=1e-9
+    )
+    assert len([line for line in none.lines if len(line.get_xdata()) == 2]) == 1
+    (picture,) = (line for line in none.lines if line.get_marker() == "D")
+    np.testing.assert_allclose(picture.get_xydata(), [(0, 0.86)], atol=1e-9)
+    with pytest.raises(ValueError, match=r"\[2, 1, 2\]"):
+        plotting.targets_on_a_circle([0, 90], ["A1"], 0, "A1", {0.0: [1.0, 0.0]}, {0.0: ""})
+
+
 # Methods side by side
 
 METHODS = {
@@ -323,7 +342,12 @@ def test_the_overview_puts_each_method_where_its_numbers_are():
     found = [(c[0].get_xdata()[0], c[0].get_ydata()[0]) for c in first.containers]
     np.testing.assert_allclose(found, [(25, 0), (50, 1)])
     assert [text.get_text().strip() for text in second.texts] == ["does not apply"]
-    assert first.lines[-1].get_xdata()[0] == pytest.approx(12.5)  # chance
+    chance = [line for line in first.lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in chance] == pytest.approx([12.5, 12.5])
+    (only,) = [line for line in second.lines if line.get_linestyle() == ":"]
+    assert list(only.get_ydata()) == [0.5, 1.5], "no chance through 'does not apply'"
+    assert first.get_xlim() == second.get_xlim(), "one range for a row"
+    assert first.get_xlim()[1] > 78
     with pytest.raises(ValueError, match="expected one that some method has"):
         plotting.methods_overview(METHODS, ["c"])
 
@@ -336,6 +360,26 @@ def test_table_markdown():
         "| Second            |   10.0 |                 – | 75.0 [73.0, 78.0] |"
     )
     assert "\n| b " in plotting.table_markdown(METHODS, ["b"])
+
+
+def test_a_table_is_shown_as_markdown_and_cut_where_it_is_too_wide(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    rows = [["method", *(f"measure number {n}" for n in range(9))], ["mine", *map(str, range(9))]]
+    plotting.show_table(rows)
+    (output,) = shown
+    tables = output.data.split("\n\n")
+    assert len(tables) == 2
+    assert all(table.startswith("| method | measure") for table in tables)
+    assert max(map(len, output.data.splitlines())) <= 110
+    cells = [cell.strip() for table in tables for cell in table.splitlines()[2].split("|")[2:-1]]
+    assert cells == list(map(str, range(9))), "every column once, in order"
+    plotting.show_table([["a", "x" * 200], ["b", "c"]])
+    assert shown[1].data.count("\n") == 2, "a single column is not cut"
+    plotting.show_table(rows, left=2, keys=2)
+    heads = [line for line in shown[2].data.splitlines() if "method" in line]
+    assert len(heads) == 2
+    assert all(head.startswith("| method | measure number 0 | measure") for head in heads)
 
 
 # Pictures
@@ -414,9 +458,36 @@ def test_attention_grid_marks_patch_verdict_and_outline():
     plotting.png(figure)  # dollar signs are no mathematics
 
 
+def test_maps_that_are_compared_share_one_colour_scale_and_bar():
+    def maps(times: float) -> list[TextMap]:
+        item = text_map("star", True)
+        return [item._replace(heat=times * item.heat)]
+
+    rows = [maps(1.0), maps(2.0), maps(10.0)]
+    figure = plotting.attention_grid([PICTURE] * 3, rows, scales=["cosine", "cosine", "× even"])
+    grid = np.array(figure.axes[:6]).reshape(3, 2)
+    assert [panel.images[1].get_clim() for panel in grid[:, 1]] == [(0, 510), (0, 510), (0, 2550)]
+    bars = {bar.get_ylabel(): bar.get_ylim() for bar in figure.axes[6:]}
+    assert bars == {"cosine": (0, 510), "× even": (0, 2550)}
+    alone = plotting.attention_grid([PICTURE] * 3, rows)
+    assert len(alone.axes) == 6
+    assert alone.axes[1].images[1].get_clim() == (0, 255)
+
+
+def test_titles_of_three_lines_lie_on_the_page():
+    for rows in ([[text_map(LONG, True)]], [[text_map(LONG, True)], [text_map("star", None)]]):
+        figure = plotting.attention_grid([PICTURE] * len(rows), rows)
+        plotting.png(figure, 100)  # lays the page out
+        title = figure.axes[1].title
+        assert title.get_text().count("\n") == 3
+        assert title.get_window_extent().y1 <= figure.bbox.y1
+
+
 def test_attention_grid_refuses_rows_that_do_not_fit():
-    with pytest.raises(ValueError, match=r"\[1, 2, 0\]"):
+    with pytest.raises(ValueError, match=r"\[1, 2, 0, 0\]"):
         plotting.attention_grid([PICTURE], [[], []])
+    with pytest.raises(ValueError, match=r"\[1, 1, 0, 2\]"):
+        plotting.attention_grid([PICTURE], [[text_map("x", True)]], scales=["cosine", "cosine"])
 
 
 def test_figures_stay_out_of_the_readers_session():

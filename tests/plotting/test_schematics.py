@@ -3,10 +3,11 @@
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from bclip_core.captions import decompose
 from bclip_core.plotting.schematics import SCHEMATICS, texts_of_a_caption
+from bclip_core.reproduce.notebooks import find_notebooks, read_notebook
 
 CAPTION = (
     "A small striped star sits above a large blue circle. To the left of the circle there is a red "
@@ -47,3 +48,26 @@ def test_the_caption_that_is_drawn_is_the_one_given():
 def test_sentences_without_their_phrases_are_refused():
     with pytest.raises(ValueError, match="2 sentences, 1 lists of phrases"):
         texts_of_a_caption("a. b.", ["a.", "b."], [["a"]])
+
+
+def test_all_six_ideas_stand_in_a_notebook():
+    drawn = {"texts_of_a_caption": texts_of_a_caption, **SCHEMATICS}
+    assert len(drawn) == 6
+    code = "\n".join(
+        cell.source
+        for path in find_notebooks()
+        for cell in read_notebook(path).cells
+        if cell.cell_type == "code"
+    )
+    for name, draw in drawn.items():
+        assert f"schematics.{draw.__name__}(" in code, name
+
+
+def test_bands_are_darker_the_larger_beta():
+    panel = SCHEMATICS["beta_bands"]().axes[0]
+    cells = [p for p in panel.patches if isinstance(p, Rectangle) and p.get_fill()]
+    assert len(cells) == 3 * 12 * 12
+    light = [sum(cells[144 * number + 1].get_facecolor()[:3]) for number in range(3)]
+    assert light[0] == 3, "at β = 0 another text of the picture is as white as a stranger's"
+    assert light[0] > light[1] > light[2]
+    assert light[2] == pytest.approx(sum(cells[0].get_facecolor()[:3])), "at β = 1 all are alike"

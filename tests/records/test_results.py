@@ -21,11 +21,11 @@ def folders(tmp_path, monkeypatch):
 
 
 def test_a_result_comes_back_with_its_provenance(folders):
-    path = results.save_result("benchmark", "smoke", {"R@1": 0.5})
-    assert path == folders / "runs" / "tables" / "benchmark__smoke.json"
-    record = results.load_result("benchmark", "smoke")
+    path = results.save_result("answers", "smoke", {"R@1": 0.5})
+    assert path == folders / "runs" / "tables" / "answers__smoke.json"
+    record = results.load_result("answers", "smoke")
     assert (record["name"], record["profile"], record["values"]) == (
-        "benchmark",
+        "answers",
         "smoke",
         {"R@1": 0.5},
     )
@@ -93,16 +93,16 @@ def test_the_commit_of_an_enclosing_repository_is_not_this_codes(tmp_path, monke
 
 def test_a_missing_result_names_the_command_that_makes_it(folders):
     with pytest.raises(FileNotFoundError, match=r"bclip_core.reproduce --profile cpu") as error:
-        results.load_result("benchmark", "cpu")
-    assert "no result benchmark__cpu.json" in str(error.value)
+        results.load_result("answers", "cpu")
+    assert "no result answers__cpu.json" in str(error.value)
 
 
 def test_promoting_copies_one_profile_into_the_reference(folders):
-    results.save_result("benchmark", "smoke", {"a": 1})
+    results.save_result("answers", "smoke", {"a": 1})
     results.save_result("beta", "smoke", {"a": 2})
     results.save_result("beta", "cpu", {"a": 3})
     copied = promote.promote("smoke")
-    assert [path.name for path in copied] == ["benchmark__smoke.json", "beta__smoke.json"]
+    assert [path.name for path in copied] == ["answers__smoke.json", "beta__smoke.json"]
     assert sorted((folders / "reference").iterdir()) == copied
     assert results.load_result("beta", "smoke", reference=True)["values"] == {"a": 2}
     assert results.load_result("beta", "smoke")["values"] == {"a": 2}
@@ -117,8 +117,8 @@ def test_nothing_to_promote_is_an_error(folders):
 
 def test_nan_is_no_result(folders):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        results.save_result("benchmark", "smoke", {"R@1": float("nan")})
-    assert not (folders / "runs" / "tables" / "benchmark__smoke.json").exists()
+        results.save_result("answers", "smoke", {"R@1": float("nan")})
+    assert not (folders / "runs" / "tables" / "answers__smoke.json").exists()
 
 
 def test_runs_go_where_the_variable_says(monkeypatch):
@@ -145,10 +145,10 @@ def test_a_relative_variable_is_below_the_repository_from_every_folder(monkeypat
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "\ufeff"])
 def test_a_broken_record_is_named(folders, text):
-    path = results.save_result("benchmark", "smoke", {})
+    path = results.save_result("answers", "smoke", {})
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"benchmark__smoke\.json: "):
-        results.load_result("benchmark", "smoke")
+    with pytest.raises(ValueError, match=r"answers__smoke\.json: "):
+        results.load_result("answers", "smoke")
 
 
 def test_promoting_is_all_or_nothing(folders, monkeypatch, capsys):

@@ -7,8 +7,7 @@ import pytest
 
 from bclip_core.config import PROFILES
 from bclip_core.records.results import load_result
-from bclip_core.reproduce import notebook_blocks
-from bclip_core.reproduce.notebooks import find_notebooks
+from bclip_core.reproduce import notebook_blocks, story
 
 
 def write(path, first: str, *code: str):
@@ -19,15 +18,10 @@ def write(path, first: str, *code: str):
     return path
 
 
-def test_every_notebook_belongs_to_one_part():
-    numbers = [number for part in notebook_blocks.PARTS.values() for number in part]
-    assert numbers == [path.name[:2] for path in find_notebooks()]
-
-
 def test_a_notebook_is_linked_from_both_pages_once():
     for block in (notebook_blocks.parts_block(), notebook_blocks.notebooks_block()):
         linked = re.findall(r"\]\((?:notebooks/)?(\d\d_\w+\.ipynb)\)", block)
-        assert linked == [path.name for path in find_notebooks()]
+        assert linked == [path.name for path in story.in_order()]
 
 
 def test_times_are_those_of_the_record():

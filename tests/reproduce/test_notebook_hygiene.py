@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from bclip_core.plotting.files import TABLE_WIDTH
 from bclip_core.reproduce.notebooks import (
     NOTEBOOKS,
     NotebookError,
@@ -20,10 +21,12 @@ from bclip_core.reproduce.notebooks import (
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 # Error output is never committed, so nbval-raises-exception has no place here: catch and print.
-TAGS = {"parameters", "nbval-check-output", "nbval-ignore-output", "nbval-skip", "remove-input"}
+TAGS = {"parameters", "nbval-check-output", "nbval-ignore-output", "nbval-skip", "remove-input",
+        "hide-cell"}  # fmt: skip
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|Users|work|tmp|mnt|opt|usr|var|content)/")
 LARGEST = 600 * 1024  # bytes
 CELL_LINES, FUNCTION_LINES, CHECKED_CELLS = 30, 15, 3
+AS_TEXT = ("print(plotting.aligned_markdown", "print(plotting.table_markdown")
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -45,6 +48,28 @@ def texts(notebook: NotebookNode) -> list[str]:
             data = output.get("data", {})
             found += [str(data[kind]) for kind in data if not kind.startswith("image/")]
             found.append(output.get("text", ""))
+    return found
+
+
+def exercise_problems(notebook: NotebookNode) -> list[str]:
+    """What is wrong with the exercises: two to four, each with a folded and a checked solution."""
+    cells = notebook.cells
+    asked = [n for n, cell in enumerate(cells) if cell.source.find("**Exercise ") >= 0]
+    found = []
+    if not 2 <= len(asked) <= 4:
+        found.append(f"{len(asked)} exercises, expected 2 to 4")
+    for number, place in enumerate(asked, 1):
+        task, solution = cells[place], cells[place + 1] if place + 1 < len(cells) else None
+        if f"**Exercise {number}.**" not in task.source or "<details><summary>" not in task.source:
+            found.append(f"exercise {number} has no number or no folded answer")
+        if solution is None or solution.cell_type != "code":
+            found.append(f"exercise {number} is not followed by its solution")
+        elif not {"nbval-check-output", "hide-cell"} <= set(solution.metadata.get("tags", [])):
+            found.append(
+                f"the solution of exercise {number} is not checked, or not folded in books"
+            )
+        elif not solution.metadata.get("jupyter", {}).get("source_hidden"):
+            found.append(f"the solution of exercise {number} is not folded")
     return found
 
 
@@ -87,6 +112,13 @@ def problems(path: Path) -> list[str]:
         found.append(f"a cell of more than {CELL_LINES} lines")
     if any(node.end_lineno - node.lineno >= FUNCTION_LINES for node in definitions(notebook)):
         found.append(f"a definition of more than {FUNCTION_LINES} lines")
+    if any(call in cell.source for cell in code for call in AS_TEXT):
+        found.append("a table printed as text: use plotting.show_table")
+    rows = [line for text in texts(notebook) for line in text.splitlines() if line[:1] == "|"]
+    if wide := max((len(row) for row in rows), default=0) - TABLE_WIDTH:
+        if wide > 0:
+            found.append(f"a table {wide} characters wider than {TABLE_WIDTH}")
+    found += exercise_problems(notebook)
     if any(ABSOLUTE_PATH.search(text) for text in texts(notebook)):
         found.append("an absolute path")
     return found
@@ -109,6 +141,8 @@ def test_every_number_belongs_to_one_notebook():
     assert len({path.name[:2] for path in PATHS}) == len(PATHS)
 
 
+SOLUTION = ("nbval-check-output", "hide-cell")
+
 # The checks themselves, on a good notebook made here and on one spoilt in each way.
 
 
@@ -123,6 +157,12 @@ def good_notebook() -> NotebookNode:
     cells = [cell(1, 'profile: str = "smoke"', "parameters")]
     cells += [cell(i, f"print({i})", "nbval-check-output", text=f"{i}\n") for i in (2, 3, 4)]
     heading = nbformat.v4.new_markdown_cell("# 01 · Make sense", id="c0")
+    for number in (1, 2):
+        text = f"**Exercise {number}.** Look.\n\n<details><summary>Solution</summary>So.</details>"
+        cells.append(nbformat.v4.new_markdown_cell(text, id=f"exercise-{number}"))
+        solution = cell(4 + number, f"print({number})", *SOLUTION, text=f"{number}\n")
+        solution.metadata["jupyter"] = {"source_hidden": True}
+        cells.append(solution)
     notebook = nbformat.v4.new_notebook(cells=[heading, *cells])
     clean(notebook)
     return notebook
@@ -161,6 +201,20 @@ def spoil(notebook: NotebookNode, how: str) -> None:
             second.source = "\n".join(f"print({i})" for i in range(CELL_LINES + 1))
         case "long function":
             second.source = "def f(x):\n" + "    x += 1\n" * FUNCTION_LINES
+        case "printed table":
+            second.source = "print(plotting.aligned_markdown(rows))"
+        case "wide table":
+            second.outputs[0].text = "| " + "x" * TABLE_WIDTH + " |\n"
+        case "one exercise":
+            del notebook.cells[-2:]
+        case "unfolded answer":
+            notebook.cells[-2].source = "**Exercise 2.** Look. So."
+        case "no solution":
+            del notebook.cells[-1]
+        case "unchecked solution":
+            notebook.cells[-1].metadata["tags"] = ["hide-cell"]
+        case "shown solution":
+            del notebook.cells[-1].metadata["jupyter"]
         case "path":
             second.outputs[0].text = "saved to /home/me/bclip/figures/a.png\n"
 
@@ -183,6 +237,13 @@ def spoil(notebook: NotebookNode, how: str) -> None:
         ("long cell", "a cell of more"),
         ("long function", "a definition of more"),
         ("path", "an absolute path"),
+        ("printed table", "use plotting.show_table"),
+        ("wide table", "4 characters wider than 110"),
+        ("one exercise", "1 exercises, expected 2 to 4"),
+        ("unfolded answer", "exercise 2 has no number or no folded answer"),
+        ("no solution", "exercise 2 is not followed by its solution"),
+        ("unchecked solution", "exercise 2 is not checked"),
+        ("shown solution", "exercise 2 is not folded"),
     ],
 )
 def test_a_spoilt_notebook_is_noticed(tmp_path, how, expected):

@@ -108,6 +108,34 @@ def test_published_and_own_gaps_stand_in_panels_apart():
         np.testing.assert_allclose(reach[:, 0], [-4, 3])
 
 
+def test_colours_and_markers_of_gaps_are_their_verdicts_and_panels_share_a_range():
+    found = gaps()
+    title = next(iter(METRICS))
+    found["global only"][title] = {"mean": -0.3, "low": -0.4, "high": -0.2}
+    found["without words"][title] = {"mean": 0.3, "low": 0.2, "high": 0.4}
+    figure = mulclip_ablation(found, {"full": 76.0})
+    first, panel, *others = figure.axes
+    looks = [(bar[0].get_color(), bar[0].get_marker()) for bar in panel.containers]
+    worse, level, better = (looks[list(found).index(name)] for name in
+                            ("global only", "batch-wise words", "without words"))  # fmt: skip
+    assert len({worse, level, better}) == 3
+    assert looks.count(level) == len(found) - 2
+    assert len({each.get_xlim() for each in figure.axes}) == 1
+    assert [text.get_text() for text in panel.texts][:2] == ["-30.0", "-1.0"]
+    assert first.get_xlim()[1] > 40
+
+
+def test_maps_let_the_picture_be_seen_where_they_are_cold():
+    figure = mulclip_levels(levels(), ["sentence"])
+    panels = [p for p in figure.findobj(plotting_axes) if len(p.images) == 2]
+    alpha = panels[0].images[1].get_alpha()
+    assert alpha[0, 0] == 0
+    assert alpha[-1, -1] == pytest.approx(0.9)
+    words = mulclip_levels(levels(), ["word"])
+    limits = {p.images[1].get_clim() for p in words.findobj(plotting_axes) if len(p.images) == 2}
+    assert limits == {(0.0, 255.0)}, "one scale for all tokens"
+
+
 def test_an_ablation_without_its_reference_is_refused():
     with pytest.raises(ValueError, match="a published value of 'full'"):
         mulclip_ablation(gaps(), {"global only": 73.5})

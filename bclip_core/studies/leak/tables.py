@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from bclip_core.evaluation import (
@@ -67,6 +68,26 @@ def _inflation(values: Metrics, way: str) -> str:
 def honest_gain_rows(values: Mapping[str, Entry]) -> list[list[str]]:
     """Differences of every variant to the paper's form in points, as `gain_rows`."""
     return gain_rows(values, OWN, HONEST)
+
+
+def kind(name: str) -> str:
+    """What a variant changes, for the figure: the first of `KINDS` whose pattern its name has.
+
+    A variant may be of several kinds ("own, one head, centred"); one head comes first, since it is
+    what moves the leak most.
+    """
+    found = (kind for kind, pattern in KINDS.items() if re.search(pattern, name))
+    return next(found, "the paper's form")
+
+
+KINDS = {
+    "untrained": "^untrained",
+    "one head": "one head",
+    "sigmoid form": "sigmoid",
+    "centred": "centred",
+    "other pictures too": r"^cross|\+ cross",
+}
+"""Kind -> pattern in a variant's name."""
 
 
 def with_steps(summary: Summary, values: Mapping[str, Entry]) -> dict[str, Metrics]:

@@ -7,11 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
 from bclip_core.plotting.maps import bare_picture, map_over_picture
-from bclip_core.plotting.style import COLOURS, GUIDE, MARKERS, SEQUENTIAL, style
+from bclip_core.plotting.style import COLOURS, GUIDE, SEQUENTIAL, style
+from bclip_core.studies.mulclip.ablation import WORDS
+from bclip_core.studies.tables import verdict
 
 if TYPE_CHECKING:
     from bclip_core.studies.mulclip.maps import Levels
@@ -74,17 +80,20 @@ def _sentence(part: Part, drawn: Levels) -> None:
     picture, *panels = part.subplots(1, 1 + len(drawn.sentences))
     bare_picture(picture, drawn.image)
     for panel, item in zip(panels, drawn.sentences, strict=True):
-        map_over_picture(panel, drawn.image, item)
+        map_over_picture(panel, drawn.image, item, 0.9, fading=True)
     part.suptitle("Sentence: which patches each sentence gathers", fontsize=9)
 
 
 def _word(part: Part, drawn: Levels) -> None:
     rows = -(-len(drawn.patch_tokens) // _SLOTS_IN_ROW)
     panels = part.subplots(rows, _SLOTS_IN_ROW, squeeze=False).flatten()
+    limits = (0.0, max(2.0, *(float(item.heat.max()) for item in drawn.patch_tokens)))
     for panel, item in zip(panels, drawn.patch_tokens, strict=False):
-        map_over_picture(panel, drawn.image, item)
+        map_over_picture(panel, drawn.image, item, 0.6, limits, fading=True)
     for panel in panels[len(drawn.patch_tokens) :]:
         panel.set_axis_off()
+    colours = ScalarMappable(Normalize(*limits), SEQUENTIAL)
+    part.colorbar(colours, ax=panels, label="share, × even", shrink=0.75)
     part.suptitle("Word: which patches each calibrated patch token is made of", fontsize=9)
 
 
@@ -117,6 +126,8 @@ _BLOCKS: dict[str, Callable[[Part, Levels], None]] = {
 }  # fmt: skip
 
 Gap = Mapping[str, float]
+_LOOKS = {"worse": (COLOURS[1], "v"), "not told": (GUIDE, "o"), "better": (COLOURS[0], "^")}
+"""Colour and marker of a verdict, by its word in `ablation.WORDS`."""
 
 
 def mulclip_ablation(
@@ -138,27 +149,41 @@ def mulclip_ablation(
         raise ValueError(f"variants {list(gaps)}: expected some, and a published value of 'full'")
     titles, variants = list(next(iter(gaps.values()))), list(gaps)
     with style():
-        size = (1.3 + 1.75 * (1 + len(titles)), 0.95 + 0.3 * len(variants))
+        size = (1.3 + 2.1 * (1 + len(titles)), 1.3 + 0.32 * len(variants))
         figure = Figure(figsize=size, layout="constrained")
-        first, *panels = figure.subplots(1, 1 + len(titles), sharey=True)
+        first, *panels = figure.subplots(1, 1 + len(titles), sharex=True, sharey=True)
         for row, variant in enumerate(variants):
             if variant in published:
-                first.plot(published[variant] - published["full"], row, "x", color="black")
+                gap = published[variant] - published["full"]
+                first.plot(gap, row, "x", color="black")
+                _write_gap(first, row, gap)
             else:
                 first.text(0, row, "not published  ", ha="right", va="center", color=GUIDE,
                            fontsize=8)  # fmt: skip
             for panel, title in zip(panels, titles, strict=True):
                 mean, low, high = (100 * gaps[variant][title][k] for k in ("mean", "low", "high"))
-                look = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % len(MARKERS)]}
-                reach = [[mean - low], [high - mean]]
-                panel.errorbar(mean, row, xerr=reach, capsize=3, ms=5, **look)
+                colour, marker = _LOOKS[verdict(gaps[variant][title], WORDS)]
+                panel.errorbar(mean, row, xerr=[[mean - low], [high - mean]], capsize=3, ms=6,
+                               color=colour, marker=marker)  # fmt: skip
+                _write_gap(panel, row, mean)
         for panel, title in zip((first, *panels), (published_title, *titles), strict=True):
             panel.axvline(0, color=GUIDE, linewidth=1)
-            panel.set_title("\n".join(textwrap.wrap(title, 22)))
+            panel.set_title("\n".join(textwrap.wrap(title, 26)))
             panel.set_yticks(range(len(variants)), variants)
             panel.set_ylim(len(variants) - 0.5, -0.5)
             panel.grid(axis="x", color="0.9")
             panel.set_axisbelow(True)
-        first.margins(x=0.1)
+        left, right = first.get_xlim()
+        first.set_xlim(left, right + 0.2 * (right - left))  # room for the numbers
+        handles = [Line2D([], [], color=c, marker=m, ls="-", ms=6) for c, m in _LOOKS.values()]
+        labels = [f"{word} than the full method" if word != "not told" else "not told: zero is in "
+                  "the interval" for word in _LOOKS]  # fmt: skip
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
         figure.supxlabel("points from the full method; ours with 95 % interval", fontsize=9)
     return figure
+
+
+def _write_gap(panel: Axes, row: int, gap: float) -> None:
+    """The number at the right end of its row: one range for all panels makes small gaps short."""
+    panel.annotate(f"{gap:+.1f}", (1, row), xycoords=("axes fraction", "data"), ha="right",
+                   va="center", fontsize=7.5, color="0.25")  # fmt: skip
