@@ -33,7 +33,8 @@ def read_options(kind: type[Options], arguments: Sequence[str] | None, prog: str
     names = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     given, hints = list[str](), get_type_hints(kind)
     known = [*names, *(name.replace("--", "--no-", 1) for name in names), "--help"]
-    for argument in sys.argv[1:] if arguments is None else arguments:
+    pending = list(sys.argv[1:] if arguments is None else arguments)
+    for number, argument in enumerate(pending):
         flag = argument.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in known:
             near = did_you_mean(flag, names) or f"; expected one of {', '.join(names)}"
@@ -41,6 +42,9 @@ def read_options(kind: type[Options], arguments: Sequence[str] | None, prog: str
         option = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
         if argument.startswith("--") and "=" not in argument and hints.get(option) == bool | None:
             # tyro has no switch for three values: not given is one of them
+            if pending[number + 1 : number + 2] in (["True"], ["False"]) and "--no-" not in flag:
+                given.append(argument)  # its value follows
+                continue
             argument = f"--{option}={not flag.startswith('--no-')}"
         given.append(argument)
     complaint = io.StringIO()

@@ -47,7 +47,7 @@ def check_name(name: str) -> None:
 
 
 def split_arguments(
-    arguments: Sequence[str], own: Collection[str]
+    arguments: Sequence[str], own: Collection[str], switches: Collection[str] = ()
 ) -> tuple[dict[str, str], list[str]]:
     """A command's own options, and everything else as settings.
 
@@ -57,6 +57,7 @@ def split_arguments(
     Args:
         arguments: of the command line.
         own: the command's options, without dashes in front; each has one value.
+        switches: those of them that may stand alone.
 
     Returns:
         Values by option, and settings as "part.field=value", in order.
@@ -68,6 +69,8 @@ def split_arguments(
     for flag, values in _groups(arguments):
         name = flag.replace("-", "_")
         if name in own:
+            if not values and name in switches:
+                values = ["true"]
             if len(values) != 1:
                 raise ConfigError(f"--{flag} {' '.join(values)}: expected one value".rstrip())
             options[name] = values[0]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -22,12 +22,16 @@ from bclip_core.config import (
     get_profile,
     split_arguments,
 )
+from bclip_core.config.training import settle
 from bclip_core.data.sources import load_split
 from bclip_core.model import METHODS, resolve
 from bclip_core.records.files import read_json
 from bclip_core.train.distributed import world
+from bclip_core.train.dry_run import dry_run
 from bclip_core.train.loop import train
+from bclip_core.train.resume import require_same_run
 from bclip_core.train.step import NonFiniteLossError
+from bclip_core.train.tracking import require_trackers
 
 
 @dataclass(frozen=True)
@@ -39,17 +43,21 @@ class Options:
     --set loss.beta=0.25 is --loss.beta 0.25, kept for one release.
     """
 
-    folder: Path  # where the run is kept
-    profile: str = "smoke"  # smoke, cpu or gpu
+    folder: Path | None = None  # where the run is kept; needed but for a dry run
+    profile: str = "smoke"  # a whole experiment: smoke, cpu, gpu, photos-smoke, paper-b16, ...
     config: Path | None = None  # a config.json; over the profile where that is given, too
     device: str = ""  # 'cpu' leaves an available GPU out
     threads: int = 0  # CPU threads; 0: torch's
+    trackers: str = ""  # accelerate's, with commas between: tensorboard, wandb, ...
+    dry_run: bool = False  # print every value, rows, updates, bytes, memory and time; train nothing
+    processes: int = 1  # how many processes a dry run reckons with
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
 
-def _base(profile: str | None, config: str | None) -> RunConfig:
+def _base(profile: str | None, config: str | None, method: str | None) -> RunConfig:
     if config is None:
-        return get_profile(profile or Options.profile).run(RunConfig.method)
+        chosen = get_profile(profile or Options.profile)
+        return chosen.run(method or chosen.base.method)
     try:
         values = read_json(Path(config))
     except (OSError, ValueError) as problem:
@@ -57,11 +65,27 @@ def _base(profile: str | None, config: str | None) -> RunConfig:
     if not isinstance(values, dict):
         raise ConfigError(f"--config {config}: expected an object with fields of a configuration")
     # what a file does not say has its default, unless a profile is asked for
-    beneath = get_profile(profile).run(RunConfig.method).to_dict() if profile else {}
+    beneath: dict[str, Any] = {}
+    if profile:
+        chosen = get_profile(profile)
+        beneath = chosen.run(method or values.get("method") or chosen.base.method).to_dict()
     for name, part in values.items():
         nested = isinstance(part, dict) and isinstance(beneath.get(name), dict)
-        beneath[name] = beneath[name] | part if nested else part
+        whole = beneath[name] | part if nested else part
+        beneath[name] = settle(whole, part) if nested and name == "train" else whole
     return RunConfig.from_dict(beneath)
+
+
+def _whole(name: str, text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigError(f"--{name}={text!r}: expected a whole number, >= {least}")
+    return int(text)
+
+
+def _switch(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ConfigError(f"--{name}={text!r}: expected true or false")
+    return text.lower() == "true"
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -74,24 +98,28 @@ def parse(arguments: Sequence[str]) -> Options:
     asked_help = {"--help", "-h"} & set(arguments)
     own = [f.name for f in fields(Options) if f.name != "run"]
     given, settings = split_arguments(
-        [a for a in arguments if a not in ("--help", "-h")], [*own, "method"]
+        [a for a in arguments if a not in ("--help", "-h")], [*own, "method"], ("dry_run",)
     )
-    base = _base(given.get("profile"), given.get("config"))
+    base = _base(given.get("profile"), given.get("config"), given.get("method"))
     settings = [*([f"method={given['method']}"] if "method" in given else []), *settings]
     config = change(base, settings)
     if config.method not in METHODS:
         known, near = ", ".join(METHODS), did_you_mean(config.method, METHODS)
         raise ConfigError(f"method={config.method!r}: expected one of {known}{near}")
-    if not asked_help and "folder" not in given:
+    dry = _switch("dry-run", given.get("dry_run", "false"))
+    if not asked_help and not dry and "folder" not in given:
         raise ConfigError("--folder: expected where the run is kept")
-    threads = given.get("threads", "0")
-    if not threads.isdecimal():
-        raise ConfigError(f"--threads={threads!r}: expected a whole number, >= 0")
-    path = Path(given["config"]) if "config" in given else None
     options = Options(
-        Path(given.get("folder", "")), given.get("profile", "smoke"), path,
-        given.get("device", ""), int(threads), config,
-    )  # fmt: skip
+        Path(given["folder"]) if "folder" in given else None,
+        given.get("profile", "smoke"),
+        Path(given["config"]) if "config" in given else None,
+        given.get("device", ""),
+        _whole("threads", given.get("threads", "0"), 0),
+        given.get("trackers", ""),
+        dry,
+        _whole("processes", given.get("processes", "1"), 1),
+        config,
+    )
     if asked_help:
         print(help_text(options), end="")
         raise SystemExit(0)
@@ -115,9 +143,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     config = options.run
-    if options.config is None:
+    trackers = [name.strip() for name in options.trackers.split(",") if name.strip()]
+    require_trackers(trackers)
+    if options.config is None or options.dry_run:
         resolve(config, check=True)  # what is wrong is said before any scene is drawn
-    train(config, load_split(config.data, "train"), options.folder, device=options.device)
+    if options.folder is not None:
+        require_same_run(options.folder, config)
+    if options.dry_run:
+        about = get_profile(options.profile).about
+        if not dry_run(config, device=options.device, processes=options.processes, about=about):
+            raise SystemExit(1)
+        return
+    assert options.folder is not None
+    train(
+        config, load_split(config.data, "train"), options.folder, device=options.device,
+        trackers=trackers,
+    )  # fmt: skip
     if world()[0] == 0:
         print(f"trained: {options.folder / 'model.safetensors'}")
     if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import ProjectConfiguration
 from torch import Tensor
 
 from bclip_core.config import ConfigError, TrainConfig
@@ -25,8 +26,16 @@ def world() -> tuple[int, int]:
     return 0, 1
 
 
-def make_accelerator(config: TrainConfig, device: str = "") -> Accelerator:
-    """Devices, precision and accumulation of a run.
+def make_accelerator(
+    config: TrainConfig, device: str = "", trackers: Sequence[str] = (), folder: Path | None = None
+) -> Accelerator:
+    """Devices, precision and accumulation of a run, and who watches it.
+
+    Args:
+        config: of the loop.
+        device: "cpu" keeps an available GPU out of it.
+        trackers: names, see `tracking`.
+        folder: where they write.
 
     Raises:
         ConfigError: fp16 on a CPU.
@@ -40,6 +49,8 @@ def make_accelerator(config: TrainConfig, device: str = "") -> Accelerator:
         cpu=cpu,
         mixed_precision={"fp32": "no"}.get(config.precision, config.precision),
         gradient_accumulation_steps=config.accumulation,
+        log_with=list(trackers) or None,
+        project_config=ProjectConfiguration(logging_dir=str(folder) if folder else None),
     )
 
 

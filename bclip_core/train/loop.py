@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +18,7 @@ from bclip_core.config import RunConfig
 from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.files import write_json
 from bclip_core.records.progress import progress_bar
+from bclip_core.train import tracking
 from bclip_core.train.distributed import alone
 from bclip_core.train.meters import Meter
 from bclip_core.train.optimization import tensor_float32
@@ -43,6 +44,7 @@ def train(
     progress: bool = True,
     stop_after: int | None = None,
     callback: Callable[[int, BClip], None] | None = None,
+    trackers: Sequence[str] = (),
 ) -> BClip:
     """Train one configuration, or continue it from its latest checkpoint in `folder`.
 
@@ -56,18 +58,21 @@ def train(
         progress: show a progress bar.
         stop_after: stop (with a checkpoint) once so many updates are done; for tests and slots.
         callback: called as callback(update, model) after each update, for watching only.
+        trackers: accelerate's trackers by name, such as "tensorboard", which hold the history's
+            scalars; they decide no weight.
 
     Returns:
         The trained model, on the CPU.
 
     Raises:
         ConfigError: unknown method or backbone, a setting that the method does not read, pictures
-            of another size than the backbone's, or `folder` holds a run of another configuration;
-            before anything is written.
+            of another size than the backbone's, a tracker that is not installed, or `folder` holds
+            a run of another configuration; before anything is written.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
         NonFiniteLossError: loss, gradient or weights are not finite; earlier checkpoints are kept.
         OSError: the folder cannot be written, or the disk is full; earlier checkpoints are kept.
     """
+    tracking.require_trackers(trackers)
     require_same_data(folder, config, dataset)
     require_same_run(folder, config)
     finished = _finished(folder)
@@ -75,7 +80,7 @@ def train(
     if finished:
         return checkpoints.load(folder / WEIGHTS, plan.parts).eval()
     with alone(folder, config.train, device):  # two would write one history
-        return _train(plan, dataset, folder, device, progress, stop_after, callback)
+        return _train(plan, dataset, folder, device, progress, stop_after, callback, trackers)
 
 
 def _finished(folder: Path) -> bool:
@@ -86,6 +91,7 @@ def _finished(folder: Path) -> bool:
 def _train(
     plan: Plan, dataset: datasets.Dataset, folder: Path, device: str, progress: bool,
     stop_after: int | None, callback: Callable[[int, BClip], None] | None,
+    trackers: Sequence[str] = (),
 ) -> BClip:  # fmt: skip
     config = plan.config
     require_same_run(folder, config)  # asked again: another process may have been here meanwhile
@@ -95,9 +101,10 @@ def _train(
     check_model(config, model)
     if not plan.method.terms:
         return _finish(model, config, folder)
-    run = prepare(plan, model, dataset, folder, device)
+    run = prepare(plan, model, dataset, folder, device, trackers)
     steps = run.updates
-    _run(run, steps if stop_after is None else min(stop_after, steps), progress, callback)
+    run_updates(run, steps if stop_after is None else min(stop_after, steps), progress, callback)
+    tracking.finish(run.accelerator)
     run.accelerator.wait_for_everyone()
     model = cast(BClip, run.accelerator.unwrap_model(run.parallel, keep_fp32_wrapper=False))
     if run.update < steps:
@@ -105,10 +112,11 @@ def _train(
     return _finish(model, config, folder, run.main, steps)
 
 
-def _run(
-    run: Training, last: int, progress: bool, callback: Callable[[int, BClip], None] | None
-) -> None:
-    """Updates until `last`: history, checkpoints and the callback after each."""
+def run_updates(
+    run: Training, last: int, progress: bool, callback: Callable[[int, BClip], None] | None,
+    stores: bool = True,
+) -> None:  # fmt: skip
+    """Updates until `last`: history, checkpoints where it `stores`, and the callback after each."""
     settings, device = run.config.train, run.accelerator.device
     bar = progress_bar(
         total=run.updates, initial=run.update, desc=run.config.method,
@@ -131,10 +139,12 @@ def _run(
             if run.main and run.update % settings.log_every == 0:
                 record = meter.record(run.update, features, run.factors())
                 append_line(run.folder / "history.jsonl", record)
+                tracking.tell(run.accelerator, record)
                 if "model_flops_utilisation" in record:
                     bar.set_postfix_str(f"{record['model_flops_utilisation']:.0%} of peak FLOP/s")
             meter.restart()
-            _store(run, last)
+            if stores:
+                _store(run, last)
             if callback is not None:
                 callback(run.update, run.model)
 

@@ -23,6 +23,7 @@ from bclip_core.config import BackboneConfig, ConfigError, RunConfig
 from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_loader
 from bclip_core.model import BClip, Method, Plan, resolve
 from bclip_core.records.files import write_json
+from bclip_core.train import tracking
 from bclip_core.train.distributed import make_accelerator
 from bclip_core.train.optimization import apply_settings, learning_rate_factor, make_optimizer
 from bclip_core.train.resume import resume, truncate_history
@@ -166,7 +167,12 @@ def check_model(config: RunConfig, model: BClip) -> None:
 
 
 def prepare(
-    plan: Plan, model: BClip, dataset: datasets.Dataset, folder: Path, device: str
+    plan: Plan,
+    model: BClip,
+    dataset: datasets.Dataset,
+    folder: Path,
+    device: str,
+    trackers: Sequence[str] = (),
 ) -> Training:
     """Devices, data, optimiser and the latest checkpoint of a run; its folder is begun.
 
@@ -175,7 +181,7 @@ def prepare(
         CheckpointError: the run was begun, but none of its checkpoints can be read.
     """
     config, settings = plan.config, plan.config.train
-    accelerator = make_accelerator(settings, device)
+    accelerator = make_accelerator(settings, device, trackers, folder / tracking.FOLDER)
     ahead = settings.loader_workers == 0
     size = config.data.image_size
     bad_rows, whole = config.data.bad_rows, model.backbone.config.resize == "squash"
@@ -198,6 +204,7 @@ def prepare(
     if accelerator.is_main_process:
         begin_folder(folder, config, start)
         keep_data(folder, config, dataset)
+    tracking.begin(accelerator, config, folder, start)
     tokenizer = Tokenizer(config.backbone.context_length)
     batches = make_loader(data, sampler, tokenizer, settings.loader_workers)
     return Training(
