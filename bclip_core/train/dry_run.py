@@ -37,7 +37,7 @@ from bclip_core.train.resume import KEPT_CHECKPOINTS, read_history
 from bclip_core.train.start import check_model, create_model, prepare
 
 TIMED = 3  # updates that are timed, after one that warms up
-TRIED = {"cpu": (2, 4), "cuda": (16, 64)}  # images of a process that are tried, at most
+TRIED = {"cpu": (2, 4), "cuda": (16, 64)}  # images a process tries at most, of 224 pixels a side
 FLOAT = 4  # bytes of a weight; AdamW keeps two more numbers of each
 
 
@@ -90,10 +90,10 @@ def dry_run(config: RunConfig, *, device: str = "", processes: int = 1, about: s
             f"processes={processes}: expected <= {config.train.batch_size}, the images of a batch"
         )
     tried = _tried(config, kind, processes)
-    rows, sample, problem = _rows(config.data, 2 * max(tried))
-    problems += [problem] if problem else []
     model = _model(plan)
     check_model(config, model)
+    rows, sample, problem = _rows(config.data, 2 * max(tried))
+    problems += [problem] if problem else []
     _print_sizes(plan, model, rows)
     del model
     timing = measure(plan, sample, tried, "cpu" if kind == "cpu" else "")
@@ -117,7 +117,8 @@ def values(config: RunConfig) -> dict[str, Any]:
 def _tried(config: RunConfig, kind: str, processes: int) -> tuple[int, ...]:
     """How many images of a process are timed: its whole share, or two smaller numbers."""
     share = -(-config.train.batch_size // processes)
-    few, many = TRIED[kind]
+    smaller = max(1.0, (224 / config.data.image_size) ** 2)  # of smaller pictures more
+    few, many = (round(images * smaller) for images in TRIED[kind])
     return (share,) if share <= many else (few, many)
 
 
@@ -224,10 +225,8 @@ def _print_time(config: RunConfig, timing: Timing, rows: int, kind: str, process
     seconds, memory = timing.at(share)
     updates = settings.updates(rows)
     total = updates * settings.accumulation * seconds
-    timed = ", ".join(
-        f"{images}: {each:.2f} s"
-        for images, each in zip(timing.images, timing.seconds, strict=True)
-    )
+    pairs = zip(timing.images, timing.seconds, strict=True)
+    timed = ", ".join(f"{images}: {each:.3f} s" for images, each in pairs)
     what = "1 process" if processes == 1 else f"{processes} processes"
     print(f"timed here on {kind}, images of a process: {timed}")
     print(f"RAM per rank: about {memory / 1024:.1f} GiB, with {share} images of a micro-batch")
@@ -235,6 +234,6 @@ def _print_time(config: RunConfig, timing: Timing, rows: int, kind: str, process
         print(f"GPU memory per rank: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB so far")
     print(
         f"time: about {total:,.0f} s = {total / 3600:,.2f} h on {what} like this one "
-        f"({updates:,} updates x {settings.accumulation} x {seconds:.2f} s; loader included, "
+        f"({updates:,} updates x {settings.accumulation} x {seconds:.3f} s; loader included, "
         "checkpoints and the exchange between processes not)"
     )
