@@ -29,7 +29,8 @@ from bclip_core.records.files import read_json
 from bclip_core.train.distributed import world
 from bclip_core.train.dry_run import dry_run
 from bclip_core.train.loop import train
-from bclip_core.train.resume import require_same_run
+from bclip_core.train.meters import in_short
+from bclip_core.train.resume import read_history, require_same_run
 from bclip_core.train.step import NonFiniteLossError
 from bclip_core.train.tracking import require_trackers
 
@@ -160,7 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         trackers=trackers,
     )  # fmt: skip
     if world()[0] == 0:
-        print(f"trained: {options.folder / 'model.safetensors'}")
+        history = read_history(options.folder / "history.jsonl")
+        print(f"trained: {options.folder / 'model.safetensors'}: {in_short(history)}")
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -79,6 +80,21 @@ def arithmetic_speed(flops: int, seconds: float, peak: float | None) -> dict[str
     if peak is not None:
         speed["model_flops_utilisation"] = flops / seconds / peak
     return speed
+
+
+def in_short(history: Sequence[dict[str, Any]]) -> str:
+    """What the updates of a run took, in one line: medians, the first one left out."""
+    timed = history[1:] or history
+    if not timed:
+        return "no update"
+
+    def middle(name: str) -> float:
+        return statistics.median(record[name] for record in timed)
+
+    line = f"{middle('seconds'):.3f} s an update, {middle('loader_share'):.1%} of it the loader's"
+    if "model_flops_utilisation" in timed[0]:
+        line += f", {middle('model_flops_utilisation'):.1%} of the peak at 16 bits"
+    return line
 
 
 def peak_memory() -> float:
