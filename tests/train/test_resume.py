@@ -238,10 +238,23 @@ def test_a_damaged_line_inside_the_history_is_named(tmp_path, line):
 
 def test_a_resumed_run_may_change_what_decides_no_weight(config, tmp_path):
     write_json(tmp_path / "config.json", config.to_dict())
-    settings = config.train.replace(loader_workers=2, checkpoint_every=9, gradient_cache=2)
+    settings = config.train.replace(
+        loader_workers=2, checkpoint_every=9, gradient_cache=2, keep_epochs=(3,)
+    )
     moved = config.data.replace(folder="/elsewhere", images="/there")
     require_same_run(tmp_path, config.replace(train=settings, data=moved))
-    for name in sorted(set(config.train.to_dict()) - {part.rpartition(".")[2] for part in FREE}):
+    other = {  # what one more, or a little more, cannot be
+        "epochs": {"epochs": 1, "steps": 0},
+        "warmup_epochs": {"warmup_epochs": 0.5, "warmup_steps": 0},
+        "warmup_lr": {"warmup_lr": 1e-9},
+        "pooler_final_lr_fraction": {"pooler_final_lr_fraction": 0.5},
+    }
+    for name, changes in other.items():
+        changed = config.replace(train=config.train.replace(**changes))
+        with pytest.raises(ConfigError, match=f"train.{name} is "):
+            require_same_run(tmp_path, changed)
+    free = {part.rpartition(".")[2] for part in FREE}
+    for name in sorted(set(config.train.to_dict()) - free - set(other)):
         value = getattr(config.train, name)
         if isinstance(value, int | float) and not isinstance(value, bool) and value < 1e6:
             changed = (
