@@ -20,7 +20,6 @@ from typing import Any
 import datasets
 import torch
 from PIL import Image
-from torch import nn
 
 from bclip_core.checkpoints import is_tag
 from bclip_core.config import ConfigError, DataConfig, RunConfig
@@ -29,8 +28,8 @@ from bclip_core.data.real.loading import get, load_captions
 from bclip_core.data.real.photographs import photographs
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet
 from bclip_core.data.real.training import training_rows
-from bclip_core.data.sources import load_split
-from bclip_core.model import Plan, resolve
+from bclip_core.data.sources import NAMES, load_split
+from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.machine import default_device
 from bclip_core.train.loop import run_updates
 from bclip_core.train.resume import KEPT_CHECKPOINTS, read_history
@@ -125,7 +124,7 @@ def _tried(config: RunConfig, kind: str, processes: int) -> tuple[int, ...]:
 def _rows(config: DataConfig, needed: int) -> tuple[int, datasets.Dataset, str]:
     """How many rows there are, some of them, and what is wrong with the data."""
     few = config.replace(train=max(1, min(needed, config.train)))
-    if config.name == "scenes":
+    if config.name == "scenes" or config.name not in NAMES:  # the latter is refused
         return config.train, load_split(few, "train"), ""
     try:
         sample = load_split(few, "train")
@@ -154,7 +153,7 @@ def _stand_ins(count: int) -> datasets.Dataset:
     return training_rows(CaptionSet("stand-in", "train", items))
 
 
-def _model(plan: Plan) -> nn.Module:
+def _model(plan: Plan) -> BClip:
     """The model of a run; what a hub has is not fetched: random weights cost the same."""
     source = plan.config.backbone.pretrained
     return create_model(_without_tag(plan) if source and is_tag(source) else plan)
@@ -165,7 +164,7 @@ def _without_tag(plan: Plan) -> Plan:
     return resolve(plan.config.replace(backbone=backbone))
 
 
-def _print_sizes(plan: Plan, model: Any, rows: int) -> None:
+def _print_sizes(plan: Plan, model: BClip, rows: int) -> None:
     config, settings = plan.config, plan.config.train
     updates, numbers = settings.updates(rows), sum(p.numel() for p in model.parameters())
     weights = numbers * FLOAT
@@ -204,7 +203,7 @@ def measure(plan: Plan, rows: datasets.Dataset, tried: tuple[int, ...], device: 
         )  # fmt: skip
         once = resolve(plan.config.replace(train=short))
         with tempfile.TemporaryDirectory(prefix="bclip-dry-run-") as folder:
-            run = prepare(once, _model(once), rows, Path(folder), device)  # type: ignore[arg-type]
+            run = prepare(once, _model(once), rows, Path(folder), device)
             run_updates(run, 1 + TIMED, False, None, stores=False)
             history = read_history(Path(folder) / "history.jsonl")
         seconds.append(statistics.median(record["seconds"] for record in history[1:]))
