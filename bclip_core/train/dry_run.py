@@ -104,7 +104,7 @@ def dry_run(config: RunConfig, *, device: str = "", processes: int = 1, about: s
 
 
 def values(config: RunConfig) -> dict[str, Any]:
-    """Every setting by its dotted name, as the command line takes it."""
+    """Every setting by its dotted name."""
     found = {}
     whole = config.to_dict()
     for name in setting_types():

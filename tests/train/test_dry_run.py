@@ -55,7 +55,7 @@ def test_what_cannot_be_is_refused_before_a_row_is_read(tmp_path):
     for arguments, message in (
         (["--loss.cross-images", "3"], "not read by method"),
         (["--trackers", "tensorbord"], "did you mean tensorboard?"),
-        (["--data.image-size", "96"], "expected 64 pixels"),
+        (["--data.image-size", "96"], "data.image_size=96: expected"),
         (["--processes", "64"], "processes=64: expected <= 32"),
         (["--dry-run", "maybe"], "expected true or false"),
     ):
