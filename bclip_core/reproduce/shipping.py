@@ -49,6 +49,7 @@ def shipped_run(name: str) -> RunConfig:
     """
     profile = get_profile("cpu")
     if name == CLIP:
+        assert profile.pretraining is not None, "every profile on scenes has one"
         return profile.pretraining
     if name == BETA_CLIP:
         return change(profile.run("beta-clip-ce-cross"), list(RECIPE))

@@ -89,7 +89,7 @@ def in_short(history: Sequence[dict[str, Any]]) -> str:
         return "no update"
 
     def middle(name: str) -> float:
-        return statistics.median(record[name] for record in timed)
+        return statistics.median(float(record[name]) for record in timed)
 
     line = f"{middle('seconds'):.3f} s an update, {middle('loader_share'):.1%} of it the loader's"
     if "model_flops_utilisation" in timed[0]:
