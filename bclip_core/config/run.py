@@ -97,8 +97,7 @@ class Config:
         """Inverse of `to_dict`.
 
         Raises:
-            ConfigError: an unknown field (the message lists the known ones and names the nearest) or
-                a bad value.
+            ConfigError: an unknown field, with the known ones and the nearest, or a bad value.
         """
         fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         unknown = sorted(set(values) - set(fields))
