@@ -60,7 +60,8 @@ from bclip_core.train.start import create_model
 from bclip_core.train.step import require_finite_weights
 from benchmarks.text_once import captions
 
-IMAGES, ROWS, UPDATES, TURNS = 4, 32, 3, 2  # the first update of each turn warms up
+IMAGES, ROWS = 4, 32
+UPDATES, TURNS = 3, 3  # the first update of each turn warms up
 LONG = 6  # places of a caption and its sentences
 LEAN = {"activation_checkpointing": True, "update_in_backward": True}
 FAST = {"precision": "bf16-products", "packed_texts": True}
@@ -280,6 +281,7 @@ def report(found: Turns, source: str, write: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one turn, nothing written")
+    parser.add_argument("--turns", type=int, default=TURNS, help="default: %(default)s")
     parser.add_argument("--only", default="", help="versions whose name contains this")
     parser.add_argument("--profile", action="store_true", help="of what an update consists")
     arguments = parser.parse_args()
@@ -293,7 +295,7 @@ def main() -> None:
             for name, settings in asked.items():
                 print(name, json.dumps(measure_apart(settings, folder, rows, True)["profile"]))
             return
-        for _ in range(1 if arguments.quick else TURNS):
+        for _ in range(1 if arguments.quick else arguments.turns):
             run_turn(asked, found, folder, rows)
             report(found, source, not (arguments.quick or arguments.only))
 

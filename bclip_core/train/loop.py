@@ -15,6 +15,7 @@ import datasets
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
 from bclip_core.config import RunConfig
+from bclip_core.data.batches import loader_deaths
 from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.files import write_json
 from bclip_core.records.processes import end_asked, end_postponed
@@ -71,7 +72,8 @@ def train(
             before anything is written.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
         NonFiniteLossError: loss, gradient or weights are not finite; earlier checkpoints are kept.
-        OSError: the folder cannot be written, or the disk is full; earlier checkpoints are kept.
+        OSError: the folder cannot be written, the disk is full, or a loader's process died;
+            earlier checkpoints are kept.
     """
     require_same_data(folder, config, dataset)
     require_same_run(folder, config)
@@ -79,7 +81,7 @@ def train(
     plan = resolve(config, check=not finished)
     if finished:
         return checkpoints.load(folder / WEIGHTS, plan.parts).eval()
-    with alone(folder, config.train, device):  # two would write one history
+    with alone(folder, config.train, device), loader_deaths():  # two would write one history
         return _train(plan, dataset, folder, device, progress, stop_after, callback)
 
 

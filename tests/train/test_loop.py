@@ -182,6 +182,7 @@ def test_bf16_trains_and_the_weights_stay_float32(tiny_config, tiny_scenes, tmp_
     "setting",
     [
         {"activation_checkpointing": True},
+        {"packed_texts": True},
         {"channels_last": True},
         {"fused_optimizer": False},
         {"loader_workers": 1},
