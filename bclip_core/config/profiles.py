@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from bclip_core.config.flags import check_name, did_you_mean, setting_types
+from bclip_core.config.flags import check_name, setting_types
+from bclip_core.config.names import did_you_mean
 from bclip_core.config.run import (
     BackboneConfig,
     ConfigError,

@@ -25,6 +25,7 @@ from bclip_core.config import (
 from bclip_core.data.sources import load_split
 from bclip_core.model import METHODS, resolve
 from bclip_core.records.files import read_json
+from bclip_core.records.processes import ends_on_request
 from bclip_core.train.distributed import world
 from bclip_core.train.loop import train
 from bclip_core.train.step import NonFiniteLossError
@@ -61,7 +62,10 @@ def _base(profile: str | None, config: str | None) -> RunConfig:
     for name, part in values.items():
         nested = isinstance(part, dict) and isinstance(beneath.get(name), dict)
         beneath[name] = beneath[name] | part if nested else part
-    return RunConfig.from_dict(beneath)
+    try:
+        return RunConfig.from_dict(beneath)
+    except ConfigError as problem:
+        raise ConfigError(f"--config {config}: {problem}") from problem
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -126,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        with ends_on_request():
+            main()
     except (NonFiniteLossError, CheckpointError, ValueError, OSError) as problem:
         raise SystemExit(f"error: {problem}") from problem

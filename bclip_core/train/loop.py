@@ -15,12 +15,18 @@ import datasets
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
 from bclip_core.config import RunConfig
+from bclip_core.data.batches import loader_deaths
 from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.files import write_json
+from bclip_core.records.processes import end_asked, end_postponed
 from bclip_core.records.progress import progress_bar
 from bclip_core.train.distributed import alone
 from bclip_core.train.meters import Meter
-from bclip_core.train.optimization import learning_rate_factor, tensor_float32
+from bclip_core.train.optimization import (
+    float32_products,
+    learning_rate_factor,
+    update_in_backward,
+)
 from bclip_core.train.resume import (
     append_line,
     list_checkpoints,
@@ -29,7 +35,7 @@ from bclip_core.train.resume import (
 )
 from bclip_core.train.run import require_same_data
 from bclip_core.train.start import Training, check_model, create_model, prepare
-from bclip_core.train.step import micro_step, require_finite_weights
+from bclip_core.train.step import end_run, micro_step, require_finite_weights
 
 WEIGHTS = "model.safetensors"  # the trained model in the folder of its run
 
@@ -66,7 +72,8 @@ def train(
             before anything is written.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
         NonFiniteLossError: loss, gradient or weights are not finite; earlier checkpoints are kept.
-        OSError: the folder cannot be written, or the disk is full; earlier checkpoints are kept.
+        OSError: the folder cannot be written, the disk is full, or a loader's process died;
+            earlier checkpoints are kept.
     """
     require_same_data(folder, config, dataset)
     require_same_run(folder, config)
@@ -74,7 +81,7 @@ def train(
     plan = resolve(config, check=not finished)
     if finished:
         return checkpoints.load(folder / WEIGHTS, plan.parts).eval()
-    with alone(folder, config.train, device):  # two would write one history
+    with alone(folder, config.train, device), loader_deaths():  # two would write one history
         return _train(plan, dataset, folder, device, progress, stop_after, callback)
 
 
@@ -117,8 +124,10 @@ def _run(
     run.parallel.train()
     meter = Meter(device)
     kernel = attention_kernel(device.type, settings.precision)
-    products = tensor_float32(device, settings.precision)
-    with kernel, products, contextlib.closing(bar):
+    products = float32_products(device, settings.precision)
+    optimizer = run.optimizer.optimizer  # the one that accelerate wraps
+    moving = update_in_backward(run.model, optimizer, settings)
+    with kernel, products, moving as run.norms, end_postponed(), contextlib.closing(bar):
         while run.update < last:
             batch = meter.waiting_for(run.batches)
             run.note_skipped(batch.skipped)
@@ -141,6 +150,8 @@ def _run(
                 save_checkpoint(run.folder, run.update, run.accelerator)
             if callback is not None:
                 callback(run.update, run.model)
+            if end_asked():
+                end_run(run)
 
 
 def _finish(model: BClip, config: RunConfig, folder: Path, main: bool = True) -> BClip:

@@ -13,7 +13,7 @@ from pathlib import Path
 import datasets
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from bclip_core.backbone import Backbone, Tokenizer
 from bclip_core.backbone.architectures import split_size
@@ -43,6 +43,7 @@ class Training:
         batches: of the steps to come, in order.
         update: how many updates are done.
         skipped: ids of the pictures that other rows had to stand in for.
+        norms: of this update's gradients so far, where each weight moves as its gradient comes.
     """
 
     plan: Plan
@@ -54,6 +55,7 @@ class Training:
     batches: Iterator[Batch]
     update: int
     skipped: set[str] = field(default_factory=set)
+    norms: list[Tensor] | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -146,7 +148,8 @@ def prepare(
     """Devices, data, optimiser and the latest checkpoint of a run; its folder is begun.
 
     Raises:
-        ConfigError: fp16 without a GPU, or fewer rows than a batch.
+        ConfigError: a precision that the device has not, fewer rows than a batch, or updates in the
+            backward pass of several processes.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
     """
     config, settings = plan.config, plan.config.train

@@ -165,6 +165,45 @@ def test_gradients_equal_open_clips(checkpointing: bool) -> None:
     torch.testing.assert_close(image, gradients(clip, clip.encode_image(images)))
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_packed_texts_have_open_clips_values_and_gradients(checkpointing: bool) -> None:
+    clip = small_clip().double()
+    backbone = Backbone(clip, TINY)
+    backbone.packed = True
+    backbone.set_checkpointing(checkpointing)
+    tokens = random_tokens([6, 77, 8, 2, 6, 60, 8], 77)
+    calls: list[int] = []
+    first = clip.transformer.resblocks[0].ln_1
+    handle = first.register_forward_hook(lambda _, given, __: calls.append(given[0].shape[0]))
+    encoded = backbone.encode_text(tokens)
+    found = gradients(clip, encoded)
+    handle.remove()
+    assert calls == [6 + 77 + 8 + 2 + 6 + 60 + 8] * (2 if checkpointing else 1)  # no padding
+    torch.testing.assert_close(encoded, clip.encode_text(tokens))
+    torch.testing.assert_close(found, gradients(clip, clip.encode_text(tokens)))
+
+
+def test_packed_texts_keep_both_paths_and_frozen_positions() -> None:
+    torch.manual_seed(0)
+    config = BackboneConfig("scene-tiny", context_length=248, short_context=40, frozen_positions=20)
+    backbone = build_model(config, None).backbone.double()
+    assert backbone.short is not None
+    for parameter in backbone.short.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    tokens = random_tokens([5, 40, 41, 100], 100)
+    results = []
+    for packed in (False, True):
+        backbone.packed = packed
+        encoded = backbone.encode_text(tokens, "each")
+        results.append((encoded.detach(), gradients(backbone, encoded)))
+    torch.testing.assert_close(*results)
+    positions = results[1][1]["clip.positional_embedding"]
+    assert not positions[:20].any()
+    assert positions[20:100].any()
+    with pytest.raises(ValueError, match=r"tokens \(1, 249\): expected \[U, L\] with L <= 248"):
+        backbone.encode_text(torch.ones(1, 249, dtype=torch.long))
+
+
 def test_texts_longer_than_the_table_are_refused() -> None:
     with pytest.raises(ValueError, match=r"tokens \(2, 78\): expected \[U, L\] with L <= 77"):
         TEXT_TOWER.encode_text(torch.ones(2, 78, dtype=torch.long))
