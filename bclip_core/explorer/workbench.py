@@ -233,7 +233,14 @@ class Workbench:
     def _panels(
         self, view: View, picture: Picture, maps: Mapping[str, PictureMaps], text: int
     ) -> tuple[Panel, ...]:
-        """One panel per model of text number `text`; the first decides which patch is asked."""
+        """One panel per model of text number `text`; the first decides which patch is asked.
+
+        Raises:
+            ValueError: none of the models has the view's kind of map, though one has a pooler.
+        """
+        kinds = list(dict.fromkeys(kind for each in maps.values() for kind in each.kinds))
+        if view.kind not in kinds and len(kinds) > 1:
+            raise ValueError(f"kind={view.kind!r}: expected one of {', '.join(kinds)}")
         panels: list[Panel] = []
         for name, found in maps.items():
             kind = view.kind if view.kind in found.kinds else found.kinds[0]
