@@ -1,4 +1,4 @@
-"""The exported page holds everything, asks for nothing, and no text of anybody's ends its script."""
+"""The exported page holds everything, asks for nothing, and no text ends its script."""
 
 import base64
 import json
