@@ -17,7 +17,9 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
+from bclip_core.data.stored import StoredRows
 from bclip_core.records.files import is_hidden
+from bclip_core.records.progress import progress_bar
 
 # Mean and standard deviation of CLIP's training images, per channel, on the scale 0..1
 # (Radford et al., 2021).
@@ -128,6 +130,9 @@ def resize_whole(image: Image.Image, image_size: int) -> Tensor:
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
 
 
+_MANY = 2_000  # pictures from which on decoding shows a bar
+
+
 class BrokenImageError(ValueError):
     """A picture cannot be decoded; the message names its row and id, or its file."""
 
@@ -138,7 +143,7 @@ def undecoded(dataset: datasets.Dataset) -> datasets.Dataset:
 
 
 def decode_row(
-    stored: datasets.Dataset, row: int, image_size: int, *, whole: bool = False
+    stored: StoredRows | datasets.Dataset, row: int, image_size: int, *, whole: bool = False
 ) -> Tensor:
     """One picture of an `undecoded` data set as uint8 [3, S, S]; `whole` as `decode_images`.
 
@@ -189,18 +194,19 @@ def decode_images(
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
-    stored = undecoded(dataset.select_columns(["id", "image"]))
-    pixels, rows, broken = [], [], []
-    for row in range(len(stored)):
+    stored = StoredRows(undecoded(dataset.select_columns(["id", "image"])))
+    pixels = torch.empty(len(stored), 3, image_size, image_size, dtype=torch.uint8)
+    rows, broken = list[int](), list[str]()
+    for row in progress_bar(range(len(stored)), desc="pictures", progress=len(stored) >= _MANY):
         try:
-            pixels.append(decode_row(stored, row, image_size, whole=whole))
+            pixels[len(rows)] = decode_row(stored, row, image_size, whole=whole)
             rows.append(row)
         except BrokenImageError as error:
             if on_error == "raise":
                 raise
             broken.append(str(error))
     tell_skipped(broken, len(dataset))
-    return torch.stack(pixels), rows
+    return pixels[: len(rows)], rows
 
 
 def tell_skipped(broken: list[str], total: int) -> None:

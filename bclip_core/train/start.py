@@ -151,7 +151,7 @@ def prepare(
     """
     config, settings = plan.config, plan.config.train
     accelerator = make_accelerator(settings, device)
-    ahead = settings.loader_workers == 0
+    ahead = None if settings.loader_workers == 0 else False  # None: where memory can hold it
     size = config.data.image_size
     bad_rows, whole = config.data.bad_rows, model.backbone.config.resize == "squash"
     data = ImageTextDataset(
