@@ -67,7 +67,9 @@ def read_all(data: ImageTextDataset, step: int) -> None:
         data.__getitems__(Addresses(((step, row) for row in rows), rows))
 
 
-def worker(data: ImageTextDataset, passes: int, answers: multiprocessing.Queue[list[float]]) -> None:
+def worker(
+    data: ImageTextDataset, passes: int, answers: multiprocessing.Queue[list[float]]
+) -> None:
     """What each pass over all rows adds to a forked process, in megabytes."""
     read_some = range(BATCH)  # what is imported and cached at first use does not grow
     data.__getitems__(Addresses(((0, row) for row in read_some), read_some))

@@ -357,7 +357,7 @@ class TrainConfig(Config):
     checkpoint_every: int = 50  # updates between checkpoints; 0: only at the end
     log_every: int = 1  # updates between records of the history
     gradient_cache: int = 0  # images encoded at a time, exact whole-batch gradient; 0: all at once
-    loader_workers: int = 0  # processes that decode and tokenise; 0: ahead and in this process
+    loader_workers: int = 0  # processes that decode and tokenise; 0: this one, small data ahead
     activation_checkpointing: bool = False  # recompute blocks in backward: less memory, slower
     compile: bool = False  # torch.compile of the image tower
     channels_last: bool = False  # memory order of pictures and of the patch convolution

@@ -346,7 +346,8 @@ def test_nothing_at_all_is_still_an_error_when_skipping(folder):
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 def test_half_a_character_is_a_named_row_and_never_a_question_mark(folder, form):
     half, whole = r'"A \ud83d dog."', r'"A \ud83d\ude00 cat."'
-    rows = ['{"image": "0.jpg", "caption": %s}' % half, '{"image": "1.jpg", "caption": %s}' % whole]
+    said = enumerate((half, whole))
+    rows = [f'{{"image": "{number}.jpg", "caption": {text}}}' for number, text in said]
     text = f"[{', '.join(rows)}]" if form == "json" else "\n".join(rows)
     (folder / f"metadata.{form}").write_text(text)
     with pytest.raises(DataError, match=r"half a character \(surrogate\)"):
@@ -359,7 +360,7 @@ def test_half_a_character_is_a_named_row_and_never_a_question_mark(folder, form)
 def test_escapes_are_read_right_wherever_a_piece_of_the_file_ends(tmp_path):
     path = tmp_path / "rows.json"
     for filling in range(_CHUNK - 30, _CHUNK + 2):
-        text = '["%s%s"]' % ("x" * filling, r"\\\ud83d\ude00 \n \ud83d.")
+        text = f'["{"x" * filling}' + r'\\\ud83d\ude00 \n \ud83d."]'
         path.write_text(text)
         (row,) = json_array(path)
         assert row.value().replace("\ud800", "\ud83d") == json.loads(text)[0]
@@ -367,9 +368,8 @@ def test_escapes_are_read_right_wherever_a_piece_of_the_file_ends(tmp_path):
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_what_is_no_number_in_json_is_one_clear_line(folder, value):
-    (folder / "metadata.json").write_text(
-        '[{"image": "0.jpg", "caption": "A dog."},\n {"image": "1.jpg", "caption": %s}]' % value
-    )
+    rows = ['{"image": "0.jpg", "caption": "A dog."}', f'{{"image": "1.jpg", "caption": {value}}}']
+    (folder / "metadata.json").write_text(f"[{rows[0]},\n {rows[1]}]")
     with pytest.raises(DataError, match=r"line 2: row 1: (NaN|Infinity) is no JSON: expected") as e:
         pairs(folder)
     assert "\n" not in str(e.value)
