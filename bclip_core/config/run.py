@@ -326,6 +326,7 @@ class DataConfig(Config):
     folder: str = ""  # of a real data set; "": below $BCLIP_DATA
     images: str = ""  # its pictures, where they are not in the folder's usual place
     bad_rows: str = "raise"  # "skip" leaves them out, named and counted
+    draft: bool = False  # large JPEGs decoded smaller: faster, pixels differ a little
     links: str = "inside"  # "follow": also links that lead out of the folder
 
     def __post_init__(self) -> None:

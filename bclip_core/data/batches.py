@@ -85,6 +85,7 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
             asks for it (in a loader's worker processes), for data that memory cannot hold. None
             decodes ahead what takes at most `MOST_AHEAD` bytes.
         whole: squash each picture to the square, as `decode_images`.
+        draft: decode large JPEGs smaller, as `decode_row`; only what is not decoded ahead.
 
     Texts are read from the data set's Arrow file when a step asks for them: as Python objects those
     of a million rows take gigabytes, and a forked worker copies each page whose counts it touches.
@@ -103,6 +104,7 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         on_error: str = "raise",
         ahead: bool | None = True,
         whole: bool = False,
+        draft: bool = False,
     ) -> None:
         missing = [name for name in REQUIRED_COLUMNS if name not in dataset.column_names]
         if missing:
@@ -110,7 +112,7 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
         self.texts, self.seed, self.image_size, self.whole = texts, seed, image_size, whole
-        self.on_error = on_error
+        self.on_error, self.draft = on_error, draft
         kept = self._with_texts(dataset)
         if len(kept) < len(dataset):
             dataset = dataset.select(kept)
@@ -118,7 +120,9 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         self.stored = StoredRows(undecoded(dataset.select_columns(["id", "image"])))
         self.pixels: Tensor | None = None
         self._place: dict[int, int] = {}  # row -> place in `pixels`
-        if len(dataset) * 3 * image_size**2 <= MOST_AHEAD if ahead is None else ahead:
+        if ahead is None:  # drafts would differ between data that fit and data that do not
+            ahead = len(dataset) * 3 * image_size**2 <= MOST_AHEAD and not draft
+        if ahead:
             self.pixels, decoded = decode_images(
                 dataset, image_size, on_error=on_error, whole=whole
             )
@@ -159,7 +163,9 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
 
     def _pixels_of(self, row: int) -> Tensor:
         if self.pixels is None:
-            return decode_row(self.stored, row, self.image_size, whole=self.whole)
+            return decode_row(
+                self.stored, row, self.image_size, whole=self.whole, draft=self.draft
+            )
         if row not in self._place:
             raise BrokenImageError(f"row {row}, id {self.rows[row]['id']!r}: named at the start")
         return self.pixels[self._place[row]]

