@@ -163,9 +163,7 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
 
     def _pixels_of(self, row: int) -> Tensor:
         if self.pixels is None:
-            return decode_row(
-                self.stored, row, self.image_size, whole=self.whole, draft=self.draft
-            )
+            return decode_row(self.stored, row, self.image_size, whole=self.whole, draft=self.draft)
         if row not in self._place:
             raise BrokenImageError(f"row {row}, id {self.rows[row]['id']!r}: named at the start")
         return self.pixels[self._place[row]]

@@ -5,19 +5,23 @@ import json
 import struct
 import zlib
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import functional as transforms
 
 from bclip_core.data import real
 from bclip_core.data.images import (
     BrokenImageError,
     decode_images,
+    decode_row,
     image_to_pixels,
     load_photo,
     open_picture,
     resize_whole,
+    undecoded,
     upright_size,
 )
 
