@@ -330,6 +330,7 @@ class DataConfig(Config):
     folder: str = ""  # of a real data set; "": below $BCLIP_DATA
     images: str = ""  # its pictures, where they are not in the folder's usual place
     bad_rows: str = "raise"  # "skip" leaves them out, named and counted
+    draft: bool = False  # large JPEGs decoded smaller: faster, pixels differ a little
     links: str = "inside"  # "follow": also links that lead out of the folder
 
     def __post_init__(self) -> None:
@@ -361,7 +362,7 @@ class TrainConfig(Config):
     checkpoint_every: int = 50  # updates between checkpoints; 0: only at the end
     log_every: int = 1  # updates between records of the history
     gradient_cache: int = 0  # images encoded at a time, exact whole-batch gradient; 0: all at once
-    loader_workers: int = 0  # processes that decode and tokenise; 0: ahead and in this process
+    loader_workers: int = 0  # processes that decode and tokenise; 0: this one, small data ahead
     packed_texts: bool = False  # texts end to end in one pass, not grouped by length: faster
     activation_checkpointing: bool = False  # recompute blocks in backward: less memory, slower
     update_in_backward: bool = False  # each weight moves as its gradient comes: less memory

@@ -154,12 +154,13 @@ def prepare(
     """
     config, settings = plan.config, plan.config.train
     accelerator = make_accelerator(settings, device)
-    ahead = settings.loader_workers == 0
+    ahead = None if settings.loader_workers == 0 else False  # None: where memory can hold it
     size = config.data.image_size
     bad_rows, whole = config.data.bad_rows, model.backbone.config.resize == "squash"
     data = ImageTextDataset(
-        dataset, plan.texts, size, settings.seed, bad_rows, ahead=ahead, whole=whole
-    )
+        dataset, plan.texts, size, settings.seed, bad_rows, ahead=ahead, whole=whole,
+        draft=config.data.draft,
+    )  # fmt: skip
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0

@@ -18,6 +18,7 @@ from torch import Tensor
 from bclip_core.backbone import (
     SMALL_ARCHITECTURES,
     Backbone,
+    CheckpointError,
     attention_kernel,
     create_backbone,
     known_architectures,
@@ -427,3 +428,13 @@ def test_bf16_autocast_stays_close_to_fp32() -> None:
     for found, expected in zip(low, high, strict=True):
         similarity = torch.cosine_similarity(found.float(), expected, dim=-1)
         assert similarity.min() > 0.999
+
+
+def test_weights_that_cannot_be_fetched_are_one_line_that_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    config = BackboneConfig("ViT-B-32", pretrained="laion2b_s34b_b79k", quick_gelu=False)
+    with pytest.raises(CheckpointError, match=r"pretrained='laion2b_s34b_b79k' .*fetched") as e:
+        create_backbone(config)
+    assert "\n" not in str(e.value)
+    assert "path of their file" in str(e.value)
