@@ -6,6 +6,7 @@ PROFILE ?= cpu
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TESTS_STAMP := $(VENV)/.installed-for-tests
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
@@ -38,7 +39,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install -qq --no-deps -e .
 	@touch $@
 
-test: env  ## unit tests, then every notebook executed and compared with its stored outputs
+$(TESTS_STAMP): $(STAMP) tests/requirements.txt
+	$(BIN)/python -m pip install -qq --no-deps --require-hashes -r tests/requirements.txt
+	@touch $@
+
+test: env $(TESTS_STAMP)  ## unit tests, then every notebook executed and compared with its stored outputs
 	$(OFFLINE) OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTEST) tests
 	$(if $(STRICT_NOTEBOOKS),$(NBVAL) --nbval $(STRICT_NOTEBOOKS))
 	$(if $(LAX_NOTEBOOKS),$(NBVAL) --nbval-lax $(LAX_NOTEBOOKS))

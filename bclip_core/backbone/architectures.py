@@ -13,7 +13,7 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from bclip_core.backbone.loading import load_exactly, refuse_unfit
+from bclip_core.backbone.loading import CheckpointError, load_exactly, refuse_unfit
 from bclip_core.backbone.unnamed import architecture_of
 from bclip_core.config import BackboneConfig, ConfigError
 
@@ -165,13 +165,7 @@ def build_clip(config: BackboneConfig, state_dict: Mapping[str, Tensor] | None =
         )
     if state_dict is None and config.pretrained:
         _check_tag(config)
-        pretrained: CLIP = open_clip.create_model(
-            split_size(config.name)[0],
-            pretrained=config.pretrained,
-            force_quick_gelu=config.quick_gelu,
-            force_image_size=split_size(config.name)[1] or None,  # resizes the positions
-        )
-        return pretrained
+        return _fetched(config)
     given = (state_dict or {}).get("positional_embedding")
     positions = config.context_length if given is None else len(given)
     config = config.replace(context_length=positions, frozen_positions=0, short_context=0)
@@ -191,6 +185,25 @@ def build_clip(config: BackboneConfig, state_dict: Mapping[str, Tensor] | None =
     clip = make()
     load_exactly(clip, state_dict, source)
     return clip
+
+
+def _fetched(config: BackboneConfig) -> CLIP:
+    """The model of one of open_clip's tags, whose weights it downloads once."""
+    try:
+        name, side = split_size(config.name)
+        fetched: CLIP = open_clip.create_model(
+            name,
+            pretrained=config.pretrained,
+            force_quick_gelu=config.quick_gelu,
+            force_image_size=side or None,  # resizes the positions
+        )
+    except (OSError, RuntimeError, ImportError) as error:  # clients and versions differ
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CheckpointError(
+            f"pretrained={config.pretrained!r} (name={config.name!r}): the weights cannot be "
+            f"fetched: {reason[:300]}; without internet give the path of their file instead"
+        ) from error
+    return fetched
 
 
 def check_towers(clip: nn.Module) -> None:

@@ -22,14 +22,15 @@ _GPU_PASS_OVERHEAD = 4096 * 512**2
 def attention_kernel(device: torch.device | str, precision: str) -> AbstractContextManager[None]:
     """The attention kernel to train with: the unfused one for bf16 on a CPU, else torch's choice.
 
-    On a CPU the fused kernel's backward pass is so slow in bf16 that it costs what bf16 gains.
+    On a CPU the fused kernel's backward pass is so slow in bf16 that it costs what bf16 gains; and
+    its own products are not those that "bf16-products" makes faster.
     The returned context serves one `with` statement.
 
     Args:
         device: where the model runs.
-        precision: "fp32", "bf16" or "fp16".
+        precision: "fp32", "bf16", "fp16" or "bf16-products".
     """
-    if torch.device(device).type == "cpu" and precision == "bf16":
+    if torch.device(device).type == "cpu" and precision in ("bf16", "bf16-products"):
         return sdpa_kernel(SDPBackend.MATH)
     return nullcontext()
 

@@ -6,7 +6,7 @@ weights move in and out of open_clip unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -33,6 +33,7 @@ from bclip_core.backbone.attention import (
     residual_block,
 )
 from bclip_core.backbone.description import describe
+from bclip_core.backbone.packed import pack, run_packed
 from bclip_core.backbone.positions import KEPT_POSITIONS, stretch_positions
 from bclip_core.backbone.preprocessing import renormalise
 from bclip_core.backbone.text_paths import ShortPath, TextPath, take_short
@@ -60,6 +61,8 @@ class Backbone(nn.Module):
         short: positions and projection of short texts where the model has them (FG-CLIP), or None.
         text_path: which way texts go in a model that has two, see `text_paths.take_short`; it is
             not stored, because it belongs to how a model is asked.
+        packed: whether `encode_text` lays texts end to end instead of grouping them by length: the
+            same embeddings but for rounding, see `packed`.
 
     Raises:
         ValueError: the towers are of another kind.
@@ -76,6 +79,7 @@ class Backbone(nn.Module):
         if config.short_context:
             self.short = ShortPath(config.short_context, *clip.text_projection.shape)
         self.text_path = "auto"
+        self.packed = False
         self._checkpointing = False
 
     @property
@@ -175,11 +179,15 @@ class Backbone(nn.Module):
         self, blocks: Iterable[nn.Module], tokens: Tensor, causal_mask: Tensor | None = None
     ) -> Tensor:
         for block in blocks:
-            if self._checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(residual_block, block, tokens, causal_mask, use_reentrant=False)
-            else:
-                tokens = residual_block(block, tokens, causal_mask)
+            tokens = self._run(residual_block, block, tokens, causal_mask)
         return tokens
+
+    def _run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """A block's function of its arguments, now or, checkpointed, also in the backward pass."""
+        if self._checkpointing and torch.is_grad_enabled():
+            again: Tensor = checkpoint(function, *arguments, use_reentrant=False)
+            return again
+        return function(*arguments)
 
     def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Global and dense embeddings in one pass.
@@ -230,6 +238,8 @@ class Backbone(nn.Module):
         """
         if not len(tokens):
             return torch.zeros(0, self.dim, device=tokens.device)
+        if self.packed:
+            return self._encode_packed(tokens, path)
         groups, place = self._length_groups(tokens, path)
         return torch.cat([self._encode_group(*group) for group in groups])[place]
 
@@ -270,12 +280,7 @@ class Backbone(nn.Module):
 
         Beside it, where each text went.
         """
-        if tokens.ndim != 2 or tokens.shape[1] > self.context_length:
-            raise ValueError(
-                f"tokens {tuple(tokens.shape)}: expected [U, L] with L <= {self.context_length}, "
-                "the number of text positions"
-            )
-        ends = tokens.argmax(dim=1)
+        ends = self._ends(tokens)
         groups, orders = [], []
         for rows, way in self._paths(tokens, ends, path):
             sorted_ends, order = ends[rows].sort(descending=True, stable=True)
@@ -287,6 +292,15 @@ class Backbone(nn.Module):
             ]
             orders.append(order)
         return groups, torch.cat(orders).argsort()
+
+    def _ends(self, tokens: Tensor) -> Tensor:
+        """Places of the end tokens [U] of texts [U, L], whose shape is checked."""
+        if tokens.ndim != 2 or tokens.shape[1] > self.context_length:
+            raise ValueError(
+                f"tokens {tuple(tokens.shape)}: expected [U, L] with L <= {self.context_length}, "
+                "the number of text positions"
+            )
+        return tokens.argmax(dim=1)
 
     def _paths(self, tokens: Tensor, ends: Tensor, path: str) -> list[tuple[Tensor, TextPath]]:
         """The rows of `tokens` that go each way; ways that nobody goes are left out."""
@@ -303,12 +317,27 @@ class Backbone(nn.Module):
 
     def _embed_tokens(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Token and position embeddings [U, L, W]; the first positions may be frozen."""
-        table = positions[: tokens.shape[1]]
-        if self.frozen_positions:
-            frozen = table[: self.frozen_positions].detach()
-            table = torch.cat([frozen, table[self.frozen_positions :]])
-        embedded: Tensor = self.clip.token_embedding(tokens) + table
-        return embedded
+        embedded: Tensor = self.clip.token_embedding(tokens)
+        return embedded + self._partly_frozen(positions[: tokens.shape[1]])
+
+    def _partly_frozen(self, table: Tensor) -> Tensor:
+        """The first rows of a table of positions [L, W], those that get no gradient cut off."""
+        if not self.frozen_positions:
+            return table
+        frozen = table[: self.frozen_positions].detach()
+        return torch.cat([frozen, table[self.frozen_positions :]])
+
+    def _encode_packed(self, tokens: Tensor, path: str) -> Tensor:
+        """As `encode_text`, with the texts of each path laid end to end."""
+        clip, ends, parts, orders = self.clip, self._ends(tokens), [], []
+        for rows, way in self._paths(tokens, ends, path):
+            packing = pack(tokens[rows], ends[rows])
+            places = functional.embedding(packing.positions, self._partly_frozen(way.positions))
+            hidden = clip.token_embedding(packing.ids) + places
+            ended = run_packed(clip.transformer.resblocks, hidden, packing, self._run)
+            parts.append(clip.ln_final(ended) @ way.projection)
+            orders.append(rows[packing.order])
+        return torch.cat(parts)[torch.cat(orders).argsort()]
 
     def _encode_group(self, tokens: Tensor, end: Tensor, way: TextPath) -> Tensor:
         """Embeddings [U, D] of texts [U, L] that go one way, read at the positions `end` [U]."""

@@ -51,13 +51,28 @@ def decompose(caption: str, extractor: PhraseExtractor | None = None) -> TextHie
     Raises:
         ValueError: the caption is empty, blank or no string.
     """
-    if not isinstance(caption, str) or is_blank(caption):
-        raise ValueError(f"caption={caption!r}: expected a text that is not empty")
-    extract = extractor or default_extractor()
-    sentences = tuple(s for s in split_sentences(caption) if not is_blank(s))
-    per_sentence = tuple(tuple(extract(sentence)) for sentence in sentences)
+    sentences = sentences_of(caption)
+    per_sentence = tuple(map(tuple, extract_all(sentences, extractor or default_extractor())))
     phrases = tuple(distinct(chain.from_iterable(per_sentence)))
     return TextHierarchy(caption, sentences, phrases, per_sentence)
+
+
+def sentences_of(caption: str) -> tuple[str, ...]:
+    """The sentences of a caption that are not blank.
+
+    Raises:
+        ValueError: the caption is empty, blank or no string.
+    """
+    if not isinstance(caption, str) or is_blank(caption):
+        raise ValueError(f"caption={caption!r}: expected a text that is not empty")
+    return tuple(s for s in split_sentences(caption) if not is_blank(s))
+
+
+def extract_all(sentences: Sequence[str], extractor: PhraseExtractor) -> list[list[str]]:
+    """The phrases of each sentence: at once, by an extractor that has a method for `many`."""
+    many = getattr(extractor, "many", None)
+    found: list[list[str]] = many(sentences) if many else [extractor(text) for text in sentences]
+    return found
 
 
 def sample_texts(

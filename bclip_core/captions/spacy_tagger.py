@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
 
 MODEL = "en_core_web_sm"
+_TOGETHER = 128  # sentences that the pipeline's networks read at once
 
 
 @lru_cache(maxsize=2)
@@ -69,3 +71,8 @@ class SpacyExtractor:
     def __call__(self, sentence: str) -> list[str]:
         """Distinct phrases of one sentence, in order of appearance."""
         return phrases_of(tag_doc(_load(self.model)(sentence)))
+
+    def many(self, sentences: Sequence[str]) -> list[list[str]]:
+        """The phrases of each sentence; several times as fast as one at a time."""
+        documents = _load(self.model).pipe(sentences, batch_size=_TOGETHER)
+        return [phrases_of(tag_doc(document)) for document in documents]

@@ -1,6 +1,7 @@
 """What decides a run, checked field by field, and the named sizes of it."""
 
-from bclip_core.config.flags import did_you_mean, split_arguments
+from bclip_core.config.flags import split_arguments
+from bclip_core.config.names import did_you_mean
 from bclip_core.config.profiles import (
     PROFILES,
     Profile,

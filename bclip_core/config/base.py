@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Any, Self, get_type_hints
 
+from bclip_core.config.names import did_you_mean
+
 
 class ConfigError(ValueError):
     """A configuration value is not allowed; the message names field, value and what is."""
@@ -83,11 +85,13 @@ class Config:
         """Inverse of `to_dict`.
 
         Raises:
-            ConfigError: an unknown field (the message lists the known ones) or a bad value.
+            ConfigError: an unknown field, with the known ones and the nearest, or a bad value.
         """
         fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         unknown = sorted(set(values) - set(fields))
-        require(not unknown, f"{cls.__name__} field", unknown, "one of " + ", ".join(fields))
+        near = did_you_mean(unknown[0], fields) if unknown else ""
+        known = "one of " + ", ".join(fields) + near
+        require(not unknown, f"{cls.__name__} field", unknown, known)
         built = {}
         for name, value in values.items():
             default = fields[name].default_factory

@@ -12,7 +12,7 @@ from typing import TypeVar, get_type_hints
 
 import tyro
 
-from bclip_core.config.flags import did_you_mean
+from bclip_core.config.names import did_you_mean
 from bclip_core.config.run import ConfigError
 
 Options = TypeVar("Options")

@@ -5,18 +5,12 @@ Both become "loss.beta=0.25", which `profiles.configure` reads; so do papermill'
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from typing import Any, get_type_hints
 
 from bclip_core.config.base import Config, ConfigError
+from bclip_core.config.names import did_you_mean
 from bclip_core.config.run import RunConfig
-
-
-def did_you_mean(given: str, known: Collection[str], prefix: str = "") -> str:
-    """`; did you mean NAME?` for the known name that is nearest to the given, else nothing."""
-    near = difflib.get_close_matches(given, known, n=1)
-    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def setting_types(kind: type[Config] = RunConfig, prefix: str = "") -> dict[str, Any]:

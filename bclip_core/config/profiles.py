@@ -13,7 +13,8 @@ from typing import Any
 
 from bclip_core.config import photographs
 from bclip_core.config.base import ConfigError
-from bclip_core.config.flags import check_name, did_you_mean, setting_types
+from bclip_core.config.flags import check_name, setting_types
+from bclip_core.config.names import did_you_mean
 from bclip_core.config.run import (
     BackboneConfig,
     DataConfig,

@@ -244,6 +244,7 @@ class DataConfig(Config):
     folder: str = ""  # of a real data set; "": below $BCLIP_DATA
     images: str = ""  # its pictures, where they are not in the folder's usual place
     bad_rows: str = "raise"  # "skip" leaves them out, named and counted
+    draft: bool = False  # large JPEGs decoded smaller: faster, pixels differ a little
     links: str = "inside"  # "follow": also links that lead out of the folder
     crop: tuple[float, ...] = ()  # shares of a picture that a training crop keeps; (): its centre
 

@@ -50,14 +50,16 @@ class TrainConfig(Config):
     adam_betas: tuple[float, float] = (0.9, 0.98)  # decay of AdamW's two moments
     clip_norm: float = 1.0  # 0 switches clipping off
     accumulation: int = 1  # micro-batches per update; adds no negatives to a contrastive loss
-    precision: str = "fp32"  # "fp32" | "bf16" | "fp16"
+    precision: str = "fp32"  # "fp32" | "bf16" | "fp16", or on CPUs "bf16-products"
     seed: int = 0  # of fresh weights and of the order and texts of batches
     checkpoint_every: int = 50  # updates between checkpoints; 0: only at the end
     keep_epochs: tuple[int, ...] = ()  # after these passes epoch-NN.safetensors is written
     log_every: int = 1  # updates between records of the history
     gradient_cache: int = 0  # images encoded at a time, exact whole-batch gradient; 0: all at once
-    loader_workers: int = 0  # processes that decode and tokenise; 0: ahead and in this process
+    loader_workers: int = 0  # processes that decode and tokenise; 0: this one, small data ahead
+    packed_texts: bool = False  # texts end to end in one pass, not grouped by length: faster
     activation_checkpointing: bool = False  # recompute blocks in backward: less memory, slower
+    update_in_backward: bool = False  # each weight moves as its gradient comes: less memory
     compile: bool = False  # torch.compile of the image tower
     channels_last: bool = False  # memory order of pictures and of the patch convolution
     fused_optimizer: bool = True  # AdamW as one kernel per group
@@ -82,8 +84,14 @@ class TrainConfig(Config):
         require(allowed, "pooler_final_lr_fraction", own, "a number in [0, 1], or -1")
         require(self.lr > 0, "lr", self.lr, "> 0")
         require(self.pooler_lr > 0, "pooler_lr", self.pooler_lr, "> 0")
-        require_choice("precision", self.precision, ("fp32", "bf16", "fp16"))
+        require_choice("precision", self.precision, ("fp32", "bf16", "fp16", "bf16-products"))
         self._check_length()
+        if self.update_in_backward:  # a gradient is gone before the next one is there
+            for name, needed in (("clip_norm", 0), ("accumulation", 1), ("gradient_cache", 0)):
+                value = getattr(self, name)
+                require(value == needed, name, value, f"{needed} with update_in_backward")
+            expected = "another than fp16 with update_in_backward"
+            require(self.precision != "fp16", "precision", self.precision, expected)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -8,8 +8,12 @@ number of processes sees the same global batches.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
+import re
+import signal
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import datasets
@@ -27,12 +31,16 @@ from bclip_core.data.images import (
     random_crop,
     undecoded,
 )
+from bclip_core.data.stored import StoredRows
 from bclip_core.model import TextBatch
-from bclip_core.records.processes import end_with
+from bclip_core.records.processes import end_with, how_it_ended
 from bclip_core.records.texts import is_blank
 
 _CROPS = 1  # what a generator is for, beside the texts
+MOST_AHEAD = 256_000_000  # bytes of pixels that are decoded before a training starts
 REQUIRED_COLUMNS = ("id", "image", "caption", "short_captions", "sentences", "phrases")
+
+_TEXT_COLUMNS = ("id", "short_captions", "sentences", "phrases")
 
 
 class Batch(NamedTuple):
@@ -84,10 +92,15 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         seed: of the text draws.
         on_error: "raise" or "skip": what a broken picture or a row without texts does.
         ahead: decode every picture now and keep its pixels; False decodes a picture when a step
-            asks for it (in a loader's worker processes), for data that memory cannot hold.
-        whole: squash a picture to the square; else crop its centre.
+            asks for it (in a loader's worker processes), for data that memory cannot hold. None
+            decodes ahead what takes at most `MOST_AHEAD` bytes.
+        whole: squash each picture to the square, as `decode_images`.
+        draft: decode large JPEGs smaller, as `decode_row`; only what is not decoded ahead.
         crop: least and largest share of a picture's area that a random crop keeps, drawn per step
             and row, in place of both; such pictures are never decoded ahead. (): none.
+
+    Texts are read from the data set's Arrow file when a step asks for them: as Python objects those
+    of a million rows take gigabytes, and a forked worker copies each page whose counts it touches.
 
     Raises:
         ValueError: a column is missing, or a row has no caption or a blank one (both are named).
@@ -101,8 +114,9 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         image_size: int,
         seed: int = 0,
         on_error: str = "raise",
-        ahead: bool = True,
+        ahead: bool | None = True,
         whole: bool = False,
+        draft: bool = False,
         crop: tuple[float, ...] = (),
     ) -> None:
         missing = [name for name in REQUIRED_COLUMNS if name not in dataset.column_names]
@@ -111,45 +125,39 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
         self.texts, self.seed, self.image_size, self.whole = texts, seed, image_size, whole
-        self.on_error, self.crop = on_error, crop
-        text_columns = dataset.select_columns(["id", "short_captions", "sentences", "phrases"])
-        self.rows: list[dict[str, Any]] = text_columns.to_list()
-        kept = self._with_texts()
-        if len(kept) < len(self.rows):
-            dataset, self.rows = dataset.select(kept), [self.rows[row] for row in kept]
-        self.stored = undecoded(dataset.select_columns(["id", "image"]))
+        self.on_error, self.draft, self.crop = on_error, draft, crop
+        kept = self._with_texts(dataset)
+        if len(kept) < len(dataset):
+            dataset = dataset.select(kept)
+        self.rows = StoredRows(dataset.select_columns([*_TEXT_COLUMNS]))
+        self.stored = StoredRows(undecoded(dataset.select_columns(["id", "image"])))
         self.pixels: Tensor | None = None
         self._place: dict[int, int] = {}  # row -> place in `pixels`
+        if ahead is None:  # drafts would differ between data that fit and data that do not
+            ahead = len(dataset) * 3 * image_size**2 <= MOST_AHEAD and not draft
         if ahead and not crop:
             self.pixels, decoded = decode_images(
                 dataset, image_size, on_error=on_error, whole=whole
             )
             self._place = {row: place for place, row in enumerate(decoded)}
 
-    def _with_texts(self) -> list[int]:
+    def _with_texts(self, dataset: datasets.Dataset) -> Sequence[int]:
         """The rows that have the texts a step reads; the others are refused, or left out."""
         needed = {"short_captions" if self.texts.caption == "short" else "sentences"}
         needed |= {"short_captions"} if self.texts.summary == "given" else set()
-        kept, problems = [], []
-        for number, row in enumerate(self.rows):
-            lacking = [
-                name
-                for name in sorted(needed)
-                if not row[name] or any(text is None or is_blank(text) for text in row[name])
-            ]
-            if not lacking:
-                kept.append(number)
-                continue
-            found = f"{lacking[0]}={row[lacking[0]]!r}"
-            problem = f"row {number}, id {row['id']!r}: {found}: expected texts"
-            if self.on_error == "raise":
-                raise ValueError(problem)
-            problems.append(problem)
+        problems, total = dict[int, str](), len(dataset)
+        columns = StoredRows(dataset.select_columns(["id", *sorted(needed)]))
+        for start, rows in columns.batches():
+            for place, problem in _lacking(rows, start):
+                if self.on_error == "raise":
+                    raise ValueError(problem)
+                problems[place] = problem
         if problems:
-            print(f"skipped {len(problems)} of {len(self.rows)} rows: " + "; ".join(problems[:5]))
-        if not kept:
-            raise ValueError(f"none of the {len(self.rows)} rows has texts")
-        return kept
+            shown = "; ".join([*problems.values()][:5])
+            print(f"skipped {len(problems)} of {total} rows: {shown}")
+        if len(problems) == total:
+            raise ValueError(f"none of the {total} rows has texts")
+        return [row for row in range(total) if row not in problems] if problems else range(total)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -158,8 +166,8 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         step, number = address
         image = self._pixels_of(number, step)
         generator = item_generator(self.seed, step, number)
-        texts = draw_texts(self.rows[number], self.texts, generator)
-        return Item(self.rows[number]["id"], image, texts)
+        row = self.rows[number]
+        return Item(row["id"], image, draw_texts(row, self.texts, generator))
 
     def __getitems__(self, addresses: Addresses) -> list[Item | BrokenImageError]:
         """The items of one process in a step; a broken picture's error where it is not skipped."""
@@ -170,9 +178,9 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         if self.crop:
             generator = item_generator(self.seed, step, row, _CROPS)
             cropped = functools.partial(random_crop, share=self.crop, generator=generator)
-            return decode_row(self.stored, row, self.image_size, take=cropped)
+            return decode_row(self.stored, row, self.image_size, draft=self.draft, take=cropped)
         if self.pixels is None:
-            return decode_row(self.stored, row, self.image_size, whole=self.whole)
+            return decode_row(self.stored, row, self.image_size, whole=self.whole, draft=self.draft)
         if row not in self._place:
             raise BrokenImageError(f"row {row}, id {self.rows[row]['id']!r}: named at the start")
         return self.pixels[self._place[row]]
@@ -201,6 +209,22 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         inside = set(batch)
         others = [row for row in order if row not in inside]
         return others[batch.index(address[1]) :: len(batch)]
+
+
+def _lacking(columns: dict[str, list[Any]], start: int) -> Iterator[tuple[int, str]]:
+    """The rows of some columns of texts that lack one, and what is wrong with each.
+
+    Args:
+        columns: `id`, and lists of texts.
+        start: the number of their first row.
+    """
+    ids = columns.pop("id")
+    for place, row in enumerate(zip(*columns.values(), strict=True)):
+        for name, texts in zip(columns, row, strict=True):
+            if not texts or any(text is None or is_blank(text) for text in texts):
+                found = f"row {start + place}, id {ids[place]!r}: {name}={texts!r}"
+                yield start + place, f"{found}: expected texts"
+                break
 
 
 def draw_texts(
@@ -316,9 +340,12 @@ class StepSampler(torch.utils.data.Sampler[Addresses]):
         """All rows in the random order of an epoch; first what completes the batch `begun`."""
         generator = item_generator(self.seed, epoch, self.count)
         order: list[int] = torch.randperm(self.count, generator=generator).tolist()
-        filling = [row for row in order if row not in begun][: self.batch_size - len(begun)]
-        later = set(order).difference(filling)
-        return filling + [row for row in order if row in later]
+        held, wanted = set(begun), self.batch_size - len(begun)
+        if not held:
+            return order
+        filling = list(itertools.islice((row for row in order if row not in held), wanted))
+        first = set(filling)
+        return filling + [row for row in order if row not in first]
 
     def __iter__(self) -> Iterator[Addresses]:
         epoch, position, rows = 0, 0, list[int]()
@@ -345,6 +372,33 @@ def _collate(
     ids, images, texts, skipped = zip(*good, strict=True)
     batch = Batch(list(ids), torch.stack(images), collate_texts(texts, tokenizer, limits))
     return batch._replace(skipped=tuple(name for names in skipped for name in names))
+
+
+class LoaderProcessError(OSError):
+    """A loader's process died; the message says of what."""
+
+
+@contextmanager
+def loader_deaths() -> Iterator[None]:
+    """Around work that reads a loader: say which of its processes died, and of what.
+
+    torch raises that wherever this process is at that moment, so not where the loader is read.
+
+    Raises:
+        LoaderProcessError: instead of torch's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.match(r"DataLoader worker \(pid\D*(\d+).*?\)(?:.*signal: (.*?)\.)?", str(error))
+        if not found:
+            raise
+        number = next((s for s in signal.Signals if signal.strsignal(s) == found[2]), None)
+        how = how_it_ended(-number) if number else "unexpectedly"
+        raise LoaderProcessError(
+            f"loader process {found[1]} ended: {how}; checkpoints are kept, and each process less "
+            "(loader_workers) takes less memory"
+        ) from error
 
 
 def _end_with(parent: int, worker: int) -> None:

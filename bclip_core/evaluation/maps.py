@@ -45,14 +45,15 @@ class PictureMaps(NamedTuple):
         pooled = ("mean", *(f"head {number + 1}" for number in range(heads))) if heads else ()
         return (*pooled, "cosine")
 
-    def keep(self, count: int) -> PictureMaps:
-        """The same of the first texts alone."""
+    def keep(self, end: int, start: int = 0) -> PictureMaps:
+        """The same of the texts from `start` up to `end` alone."""
+        kept = slice(start, end)
         return self._replace(
-            texts=self.texts[:count],
-            cosine=self.cosine[:count],
-            attention=None if self.attention is None else self.attention[:count],
-            score=self.score[:count],
-            pooled_score=None if self.pooled_score is None else self.pooled_score[:count],
+            texts=self.texts[kept],
+            cosine=self.cosine[kept],
+            attention=None if self.attention is None else self.attention[kept],
+            score=self.score[kept],
+            pooled_score=None if self.pooled_score is None else self.pooled_score[kept],
         )
 
     def values(self, kind: str = "mean") -> Tensor:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+from safetensors import safe_open
 
 from bclip_core import checkpoints
 from bclip_core.checkpoints import CheckpointError, open_model
+from bclip_core.checkpoints.own import PRETRAINED_FOLDER
 from bclip_core.config import RunConfig
 from bclip_core.evaluation import grounding_metric
 from bclip_core.model import METHODS, BClip
@@ -17,6 +22,7 @@ from bclip_core.train import Run
 from bclip_core.train.run import WEIGHTS
 
 UNTOUCHED = "clip"
+SHIPPED_GROUP = "shipped"
 _POINTING = grounding_metric("attention", "pointing")  # of a run's metrics
 
 
@@ -30,6 +36,8 @@ class ModelEntry:
         load: reads it; raises what is wrong with it.
         pointing: the share of test phrases that its attention hits; 0 where that is not known.
         file: what `load` reads, where it reads one.
+        group: under which heading it is listed.
+        pooler: whether it is known to have one before it is read; of the shipped files alone.
     """
 
     name: str
@@ -37,16 +45,42 @@ class ModelEntry:
     load: Callable[[], BClip]
     pointing: float = 0.0
     file: Path | None = None
+    group: str = ""
+    pooler: bool = False
 
 
 def untouched() -> ModelEntry:
     """The shipped CLIP as it was pretrained, with its 77 positions and no pooler."""
     path = checkpoints.SHIPPED["scenes"]
-    return ModelEntry(UNTOUCHED, "clip (untouched)", lambda: checkpoints.load(path), file=path)
+    load = partial(checkpoints.load, path)
+    return ModelEntry(UNTOUCHED, "clip (untouched)", load, file=path, group=SHIPPED_GROUP)
+
+
+def shipped_models(folder: Path = PRETRAINED_FOLDER) -> list[ModelEntry]:
+    """What the collection ships beside the untouched model, by tag: the files of its folder."""
+    base = checkpoints.SHIPPED["scenes"].name
+    paths = sorted(path for path in folder.glob("*.safetensors") if path.name != base)
+    return [
+        ModelEntry(
+            path.stem, f"{path.stem} (shipped)", partial(checkpoints.load, path), file=path,
+            group=SHIPPED_GROUP, pooler=has_pooler(path),
+        )
+        for path in paths
+    ]  # fmt: skip
+
+
+def has_pooler(path: Path) -> bool:
+    """Whether a file of ours holds a pooler, by its header alone; no where that is damaged."""
+    try:
+        with safe_open(path, "pt") as handle:
+            described = json.loads((handle.metadata() or {})["bclip"])
+    except Exception:  # choosing it says what is wrong
+        return False
+    return described.get("pooler") is not None
 
 
 def find_models(folder: Path | None = None) -> dict[str, ModelEntry]:
-    """The untouched model, then the finished runs by method, β, seed and length.
+    """The shipped models, then the finished runs by method, β, seed and length.
 
     A run whose files cannot be read is listed too: choosing it says what is wrong with it.
 
@@ -56,7 +90,7 @@ def find_models(folder: Path | None = None) -> dict[str, ModelEntry]:
     runs = (folder or runs_folder()).glob("*/metrics.json")
     found = sorted((_run_entry(path.parent) for path in runs), key=lambda item: item[0])
     entries = _with_distinct_labels([entry for _, entry in found])
-    return {entry.name: entry for entry in (untouched(), *entries)}
+    return {entry.name: entry for entry in (untouched(), *shipped_models(), *entries)}
 
 
 def given_models(models: Mapping[str, BClip | Path | str]) -> dict[str, ModelEntry]:
@@ -70,16 +104,40 @@ def given_models(models: Mapping[str, BClip | Path | str]) -> dict[str, ModelEnt
             raise ValueError(f"model name {name!r}: expected a name other than {UNTOUCHED!r}")
     return {
         name: ModelEntry(
-            name, name, _loader(model), file=model if isinstance(model, Path) else None
+            name,
+            name,
+            _loader(model),
+            file=model if isinstance(model, Path) else None,
+            group="given",
         )
         for name, model in models.items()
     }
 
 
 def best_model(entries: Mapping[str, ModelEntry]) -> str:
-    """The name of the model whose attention hits most often; the last one where none is known."""
+    """The model to open on: the first shipped one with a pooler.
+
+    Where none is shipped, the one whose attention hits most often; the last one where that is not
+    known of any.
+    """
+    for entry in entries.values():
+        if entry.pooler:
+            return entry.name
     newest_first = list(entries.values())[::-1]
     return max(newest_first, key=lambda entry: entry.pointing).name
+
+
+def grouped_options(entries: Mapping[str, ModelEntry]) -> list[tuple[str, str, str]]:
+    """Label, name and heading of every model: the given ones first, then the shipped, then runs.
+
+    Under a heading of runs the one that hits most often comes first.
+    """
+    groups = ["given", SHIPPED_GROUP, *dict.fromkeys(e.group for e in entries.values())]
+    listed = sorted(entries.values(), key=lambda e: (groups.index(e.group), -e.pointing))
+    return [
+        (f"{e.label}, hits {e.pointing:.0%}" if e.pointing else e.label, e.name, e.group)
+        for e in listed
+    ]
 
 
 def _loader(model: BClip | Path | str) -> Callable[[], BClip]:
@@ -92,10 +150,14 @@ def _run_entry(folder: Path) -> tuple[tuple[object, ...], ModelEntry]:
         config = RunConfig.from_dict(read_json(folder / "config.json"))
         pointing = read_json(folder / "metrics.json").get(_POINTING, {}).get("mean", 0.0)
         label, load = _label(config), Run(config, folder).model
-        entry = ModelEntry(folder.name, label, load, float(pointing), folder / WEIGHTS)
+        group = f"runs of {config.method}"
+        entry = ModelEntry(folder.name, label, load, float(pointing), folder / WEIGHTS, group)
     except Exception as error:  # whatever is wrong, the others are still there to choose
         return (1, folder.name), ModelEntry(
-            folder.name, f"{folder.name} (unreadable)", _failing(folder, error)
+            folder.name,
+            f"{folder.name} (unreadable)",
+            _failing(folder, error),
+            group="unreadable runs",
         )
     order = list(METHODS).index(config.method) if config.method in METHODS else len(METHODS)
     train = config.train

@@ -1,77 +1,60 @@
-"""What the explorer shows: pictures, their captions and two tables, drawn from numbers."""
+"""What the explorer shows: picture and maps, their words and two tables, drawn from numbers."""
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable
+from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
-from bclip_core.explorer.patches import PatchPicture
+from bclip_core.captions import text_key
+from bclip_core.captions.rule_tagger import WORD
+from bclip_core.explorer.front import Stage
 from bclip_core.explorer.tables import (
     answers_html,
     error_html,
     escaped,
-    image_html,
     message_html,
     panel_html,
     panel_words,
     plain,
     scores_html,
 )
-from bclip_core.explorer.view import MOST_MODELS, Shown
-from bclip_core.plotting.maps import SIDE, framed, overlaid
+from bclip_core.explorer.view import Panel, Shown
+from bclip_core.plotting.heat import encode_png, framed, overlaid, palette, shares
+
+CAPTION_SHOWN = 1_500  # characters of it below the maps
+SIDE, SIDE_OF_MANY = 512, 320  # pixels of a drawn map; of each where there are many
+MANY = 6
 
 
 class Display:
     """The widgets that show a view; they hold no settings.
 
     Args:
-        choose: called with row and column of a patch that is clicked.
+        choose: called with row and column of a patch that is chosen.
+        look: called with a word of the caption that is clicked.
 
     Attributes:
-        picture: the picture with its patches.
-        maps, captions: a drawing and its words per panel; those that are not needed are hidden.
+        stage: picture, maps and caption.
         message, scores, answers: HTML with every text escaped.
-        pictures, tables: the parts to be laid out.
     """
 
-    def __init__(self, choose: Callable[[int, int], None]) -> None:
-        self.picture = PatchPicture(choose)
-        self.maps = [widgets.HTML() for _ in range(MOST_MODELS + 1)]
-        self.captions = [widgets.HTML() for _ in self.maps]
+    def __init__(self, choose: Callable[[int, int], None], look: Callable[[str], None]) -> None:
+        self.stage = Stage(choose, look)
         self.message, self.scores, self.answers = (widgets.HTML() for _ in range(3))
-        self._panels = []
-        for image, caption in zip(self.maps, self.captions, strict=True):
-            image.layout.margin = "0px"
-            layout = widgets.Layout(width=f"{SIDE}px", margin="0px", overflow="hidden")
-            panel = widgets.VBox([image, caption], layout=layout)
-            self._panels.append(panel.add_class("bclip-panel"))
-        wrapping = widgets.Layout(flex_flow="row wrap", grid_gap="4px")
-        self.pictures = widgets.HBox([self.picture.widget, *self._panels], layout=wrapping)
-        self.tables = [self._scrolling(self.answers), self._scrolling(self.scores)]
         for name in ("message", "scores", "answers"):
             getattr(self, name).add_class(f"bclip-{name}")
 
-    @staticmethod
-    def _scrolling(table: widgets.HTML) -> widgets.Box:
-        return widgets.Box([table], layout=widgets.Layout(max_height="340px", overflow="auto"))
-
     def draw(self, shown: Shown) -> None:
         """Show a view."""
-        first, view = shown.panels[0], shown.view
-        height, width = (
-            side / count for side, count in zip(first.image.shape[:2], first.grid, strict=True)
-        )
-        row, column = first.patch
-        box = (column * width, row * height, width, height)
-        words = f"{plain(shown.picture.reference)}, patch in row {row + 1}, column {column + 1}"
-        self.picture.show(framed(first.image, box), first.grid, words)
-        for number, holder in enumerate(self._panels):
-            holder.layout.display = "flex" if number < len(shown.panels) else "none"
-        for panel, image, caption in zip(shown.panels, self.maps, self.captions, strict=False):
-            drawn = overlaid(panel.image, panel.item, view.opacity, view.threshold)
-            image.value = image_html(drawn, f"{panel.title}. {panel_words(panel)}")
-            caption.value = panel_html(panel)
+        self.stage.state = stage_state(shown)
+        self.stage.failed = False
         self.scores.value, self.answers.value = scores_html(shown), answers_html(shown)
         self.message.value = message_html(shown)
 
@@ -88,6 +71,136 @@ class Display:
             reference = escaped(still.picture.reference)
             self.message.value += f"<div>What is shown is still {reference}.</div>"
             return
-        for panel in self._panels:
-            panel.layout.display = "none"
+        self.stage.failed = True
         self.scores.value = self.answers.value = ""
+
+
+def stage_state(shown: Shown) -> dict[str, Any]:
+    """A view as the page needs it: sources of images, escaped HTML, and maps as bytes."""
+    first, view = shown.panels[0], shown.view
+    panels = [panel for row in shown.rows for panel in row]
+    side = SIDE if len(panels) < MANY else SIDE_OF_MANY
+    row, column = first.patch
+    photo = fitted(first.image, side)
+    box = _patch_box(first, photo)
+    words = f"{plain(shown.picture.reference)}, patch in row {row + 1}, column {column + 1}"
+    return {
+        "picture": {
+            "source": png_source(framed(photo, box)),
+            "words": words,
+            "html": f"<b>{escaped(shown.picture.reference)}</b><br>"
+            f"patch in row {row + 1}, column {column + 1}",
+        },
+        "panels": [_panel_state(panel, shown, side) for panel in panels],
+        "columns": len(shown.panels),
+        "photos": {_photo(panel): photo_source(panel.image) for panel in shown.panels},
+        "grid": list(first.grid),
+        "patch": list(first.patch),
+        "opacity": view.opacity,
+        "threshold": view.threshold,
+        "palette": base64.b64encode(palette().tobytes()).decode(),
+        "bars": scale_bars(shown),
+        "spoken": spoken_bytes(shown),
+        "caption": _caption_tokens(shown),
+    }
+
+
+def _panel_state(panel: Panel, shown: Shown, side: int) -> dict[str, Any]:
+    view = shown.view
+    drawn = overlaid(
+        fitted(panel.image, side),
+        panel.item,
+        view.opacity,
+        view.threshold,
+        limits=shown.limits_of(panel),
+    )
+    return {
+        "source": png_source(drawn),
+        "words": f"{panel.title}. {panel_words(panel)}",
+        "html": panel_html(panel, shown.view.also and panel.item.text),
+        "grid": list(panel.grid),
+        "photo": _photo(panel),
+    }
+
+
+def spoken_bytes(shown: Shown) -> dict[str, list[str]]:
+    """Words and phrases with their map in every panel: a byte per patch, its share of the scale."""
+    ends = [
+        shown.limits_of(panel) or (float(panel.item.heat.min()), float(panel.item.heat.max()))
+        for panel in shown.panels
+    ]
+    return {
+        text: [
+            base64.b64encode(
+                np.rint(255 * shares(values.numpy(), limits)).astype(np.uint8).tobytes()
+            ).decode()
+            for values, limits in zip(maps, ends, strict=True)
+        ]
+        for text, maps in shown.spoken.items()
+    }
+
+
+def scale_bars(shown: Shown) -> list[dict[str, str]]:
+    """The colour scales that maps share, with their ends in words."""
+    return [
+        {"unit": unit, "low": f"{low:.2f}", "high": f"{high:.2f}"}
+        for unit, (low, high) in shown.limits.items()
+    ]
+
+
+def fitted(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """The picture at most `side` wide."""
+    height, width = image.shape[:2]
+    if width <= side:
+        return image
+    size = (side, max(1, round(side * height / width)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
+def png_source(picture: Image.Image) -> str:
+    """A picture as the source of an image, pixel for pixel."""
+    return "data:image/png;base64," + base64.b64encode(encode_png(picture)).decode()
+
+
+def photo_source(image: npt.NDArray[np.uint8]) -> str:
+    """The bare picture below a map as the source of an image; a large one as JPEG."""
+    if image.shape[1] <= 256:
+        return png_source(Image.fromarray(image))
+    return jpeg_source(Image.fromarray(image))
+
+
+def jpeg_source(picture: Image.Image, quality: int = 88) -> str:
+    """A picture as the source of an image, small rather than exact."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _photo(panel: Panel) -> str:
+    height, width = panel.image.shape[:2]
+    return f"{width} x {height}"  # what is cropped and what is whole differ in shape, or not at all
+
+
+def _patch_box(panel: Panel, photo: npt.NDArray[np.uint8]) -> tuple[float, ...]:
+    height, width = (side / count for side, count in zip(photo.shape[:2], panel.grid, strict=True))
+    row, column = panel.patch
+    return (column * width, row * height, width, height)
+
+
+def _caption_tokens(shown: Shown) -> list[list[str | None]]:
+    """The caption in pieces, each with the word whose map it shows, or None."""
+    spoken = {text_key(text): text for text in shown.spoken}
+    caption = shown.picture.caption[:CAPTION_SHOWN]
+    pieces: list[list[str | None]] = []
+    end = 0
+    for found in WORD.finditer(caption):
+        pieces.append([plain_piece(caption[end : found.start()]), None])
+        pieces.append([found[0], spoken.get(text_key(found[0]))])
+        end = found.end()
+    rest = plain_piece(caption[end:]) + ("…" if len(shown.picture.caption) > end + 200 else "")
+    return [*pieces, [rest, None]]
+
+
+def plain_piece(text: str) -> str:
+    """What stands between two words, without line breaks."""
+    return " ".join(text.split("\n"))

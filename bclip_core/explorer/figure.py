@@ -6,12 +6,13 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from bclip_core.plotting.maps import framed, overlaid
-from bclip_core.plotting.style import COLOURS, style
+from bclip_core.plotting.heat import framed, overlaid
+from bclip_core.plotting.style import COLOURS, SEQUENTIAL, style
 
 if TYPE_CHECKING:
     from bclip_core.explorer.view import Panel, Shown
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _WIDTH = 9.4  # inches
 _ROW = 0.19  # of a text in the lists below
 _SIDE = 512  # pixels of a drawn picture
+_BARS = 0.45  # inches for the colour bars
 _HATCHES = ("", "////", "....")  # a print in grey tells models apart
 
 
@@ -30,7 +32,9 @@ def explorer_view(shown: Shown) -> Figure:
     """
     columns = 1 + len(shown.panels)
     lists = max(1.25 * len(shown.scores), 1.5 + max(len(a.ranking) for a in shown.answers))
-    heights = [_WIDTH / columns + 0.55, _ROW * lists + 0.8]
+    rows = len(shown.rows)
+    top_height = rows * (_WIDTH / columns + 0.55) + (_BARS if shown.limits else 0)
+    heights = [top_height, _ROW * lists + 0.8]
     with style():
         figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
         top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
@@ -45,10 +49,12 @@ def explorer_view(shown: Shown) -> Figure:
 
 
 def _draw_pictures(top: SubFigure, shown: Shown) -> None:
-    looked_for = textwrap.shorten(f"“{shown.view.text}”", 110, placeholder=" …”")
+    texts = (shown.view.text, *shown.view.also)
+    looked_for = textwrap.shorten(" and ".join(f"“{text}”" for text in texts), 110,
+                                  placeholder=" …”")  # fmt: skip
     top.suptitle(looked_for, fontsize=10, parse_math=False)
-    axes = top.subplots(1, 1 + len(shown.panels), squeeze=False)[0]
-    for panel in axes:
+    axes = top.subplots(len(shown.rows), 1 + len(shown.panels), squeeze=False)
+    for panel in axes.flat:
         panel.set_axis_off()
     first = shown.panels[0]
     height, width = (
@@ -56,15 +62,35 @@ def _draw_pictures(top: SubFigure, shown: Shown) -> None:
     )
     row, column = first.patch
     box = (column * width, row * height, width, height)
-    axes[0].imshow(framed(first.image, box, _SIDE))
+    axes[0, 0].imshow(framed(first.image, box, _SIDE))
     source = textwrap.shorten(shown.picture.reference, 40, placeholder="…")
-    _title(axes[0], [source, f"asked about: patch in row {row + 1}, column {column + 1}"])
-    for panel, item in zip(axes[1:], shown.panels, strict=False):
-        panel.imshow(
-            overlaid(item.image, item.item, shown.view.opacity, shown.view.threshold, _SIDE)
+    _title(axes[0, 0], [source, f"asked about: patch in row {row + 1}, column {column + 1}"])
+    for drawn, items in zip(axes, shown.rows, strict=True):
+        for panel, item in zip(drawn[1:], items, strict=True):
+            _draw_map(panel, item, shown)
+    _colour_bars(top, axes[:, 1:], shown)
+
+
+def _draw_map(panel: Axes, item: Panel, shown: Shown) -> None:
+    view = shown.view
+    panel.imshow(
+        overlaid(item.image, item.item, view.opacity, view.threshold, _SIDE, shown.limits_of(item))
+    )
+    model = textwrap.wrap(textwrap.shorten(item.model, 80, placeholder="…"), 42)
+    text = [textwrap.shorten(f"“{item.item.text}”", 42, placeholder="…”")] if view.also else []
+    _title(panel, [*text, *model, f"{item.kind_in_words}: {_verdict(item)}"])
+
+
+def _colour_bars(top: SubFigure, axes: np.ndarray, shown: Shown) -> None:
+    """One bar per scale that maps share, below the maps."""
+    for unit, (low, high) in shown.limits.items():
+        colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), SEQUENTIAL)
+        words = "attention, × even" if unit != "cosine" else "cosine of patch and text"
+        bar = top.colorbar(
+            colours, ax=axes, location="bottom", label=words, aspect=60, shrink=0.6, pad=0.02
         )
-        model = textwrap.shorten(item.model, 80, placeholder="…")
-        _title(panel, [*textwrap.wrap(model, 42), f"{item.kind_in_words}: {_verdict(item)}"])
+        bar.ax.tick_params(labelsize=7)
+        bar.ax.xaxis.label.set_fontsize(7.5)
 
 
 def _verdict(panel: Panel) -> str:
@@ -83,8 +109,8 @@ def _draw_scores(panel: Axes, shown: Shown) -> None:
             places + height * (number - (len(shown.scored) - 1) / 2),
             [score.values[number] for score in shown.scores],
             height,
-            color=COLOURS[number],
-            hatch=_HATCHES[number],
+            color=COLOURS[number % len(COLOURS)],
+            hatch=_HATCHES[number % len(_HATCHES)],
             edgecolor="white",
             linewidth=0,
             label=label,
@@ -106,15 +132,17 @@ def _draw_answers(panel: Axes, shown: Shown, number: int) -> None:
     places = np.arange(len(answers.ranking))
     panel.barh(
         places,
-        [value for _, value in answers.ranking],
+        [value - answers.average for _, value in answers.ranking],
         0.7,
-        color=COLOURS[number],
-        hatch=_HATCHES[number],
+        answers.average,
+        color=COLOURS[number % len(COLOURS)],
+        hatch=_HATCHES[number % len(_HATCHES)],
         edgecolor="white",
         linewidth=0,
     )
     _texts(panel, places, [(text, "normal") for text, _ in answers.ranking], 24)
-    panel.set_xlabel(answers.unit, fontsize=8)
+    panel.axvline(answers.average, color="black", linewidth=0.8)
+    panel.set_xlabel(f"{answers.unit}; line: mean of all {answers.asked}", fontsize=7.5)
     item = shown.panels[number]
     row, column = item.patch
     lines = [f"patch {row + 1}, {column + 1} answers to", f"({item.kind_in_words})"]
@@ -124,10 +152,23 @@ def _draw_answers(panel: Axes, shown: Shown, number: int) -> None:
 def _texts(
     panel: Axes, places: np.ndarray, labels: Sequence[tuple[str, str]], longest: int
 ) -> None:
-    """Texts beside bars, the first one on top."""
-    short = [textwrap.shorten(text, longest, placeholder="…") for text, _ in labels]
+    """Texts beside bars, the first one on top; no two of them read alike."""
+    short = _distinct([text for text, _ in labels], longest)
     panel.set_yticks(places, short, fontsize=7.5)
     for tick, (_, weight) in zip(panel.get_yticklabels(), labels, strict=True):
         tick.set_parse_math(False)
         tick.set_fontweight(weight)
     panel.invert_yaxis()
+
+
+def _distinct(texts: Sequence[str], longest: int) -> list[str]:
+    """Texts cut in their middle, for a caption begins as its first sentence does."""
+    tail = longest // 3
+    cut = [
+        text if len(text) <= longest else f"{text[: longest - tail - 2].rstrip()} … {text[-tail:]}"
+        for text in (" ".join(text.split()) for text in texts)
+    ]
+    return [
+        text if cut.count(text) == 1 else f"{text} ({cut[: number + 1].count(text)})"
+        for number, text in enumerate(cut)
+    ]

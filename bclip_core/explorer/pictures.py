@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
@@ -17,9 +19,11 @@ from bclip_core.captions.rule_tagger import WORD
 from bclip_core.data.images import image_to_pixels, resize_whole
 from bclip_core.data.scenes import region_queries
 from bclip_core.evaluation.maps import choose_phrases, phrase_masks
+from bclip_core.explorer.naming import naming
 
 LONGEST_CAPTION = 20_000  # characters that are taken apart; the rest is left out
 MOST_TEXTS = 120  # sentences, phrases and words on offer, of each kind
+LARGEST_DRAWN = 768  # pixels of a side under a map; a screen shows no more of it
 _DISTRACTORS_PER_OBJECT = 3
 # What a picture of one's own is compared with: nothing is known about it.
 _ANYTHING = ("a dog", "a street at night", "a plate of food", "a red circle", "a page of text")
@@ -42,6 +46,8 @@ class Picture:
         others: texts to compare with; on scenes each is false of the object it was made from.
         masks: what a text names, bool [H, W], by `captions.text_key` of the text.
         suggestion: a first text to look for.
+        cuts: what was left out of the caption, in words.
+        named: what a text names where the texts on offer do not tell, see `naming`.
     """
 
     reference: str
@@ -53,6 +59,17 @@ class Picture:
     others: tuple[str, ...] = field(default=_ANYTHING, compare=False, repr=False)
     masks: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     suggestion: str = field(default="a red circle", compare=False)
+    cuts: tuple[str, ...] = field(default=(), compare=False)
+    named: Callable[[str], Tensor | None] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_scene(self) -> bool:
+        """Whether it is one of the drawn scenes, whose objects are known."""
+        return self.named is not None
+
+    @cached_property
+    def _drawn(self) -> dict[str, npt.NDArray[np.uint8]]:
+        return {}
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -74,27 +91,51 @@ class Picture:
         """uint8 [3, size, size], as a model of that picture size sees it: cropped, or squashed."""
         return (resize_whole if whole else image_to_pixels)(self.image, size)
 
+    def drawn(self, whole: bool = False) -> npt.NDArray[np.uint8]:
+        """What `pixels` shows, at the picture's own resolution: uint8 [H, W, 3]."""
+        key = "whole" if whole else "middle"
+        if key not in self._drawn:  # a large picture is made smaller once
+            image = self.image
+            if not whole and image.width != image.height:
+                side = min(image.size)
+                left, top = ((length - side) // 2 for length in image.size)
+                image = image.crop((left, top, left + side, top + side))
+            if max(image.size) > LARGEST_DRAWN:
+                image = image.copy()
+                image.thumbnail((LARGEST_DRAWN, LARGEST_DRAWN), reducing_gap=2.0)
+            self._drawn[key] = np.array(image.convert("RGB"))
+        return self._drawn[key]
+
     def mask(self, text: str, size: int) -> Tensor | None:
         """Bool [size, size] of what the text names; None where that is not known or not seen."""
         mask = self.masks.get(text_key(text))
-        if mask is None:
-            return None
-        grey = Image.fromarray(mask.numpy().astype(np.uint8) * 255)
-        scaled = image_to_pixels(grey, size)[0] > 127
-        return scaled if scaled.any() else None
+        if mask is None and self.named is not None:
+            mask = self.named(text)
+        return None if mask is None else mask_at(mask, size)
 
     def with_caption(self, caption: str) -> Picture:
         """The same picture under another caption, which is taken apart; masks stay."""
         kept = caption[:LONGEST_CAPTION]
         if not kept.strip():
-            return replace(self, caption="", sentences=(), phrases=())
+            return replace(self, caption="", sentences=(), phrases=(), cuts=())
         parts = decompose(kept)
+        cuts = []
+        if len(caption) > len(kept):
+            cuts.append(
+                f"Of the caption's {len(caption):,} characters the first {len(kept):,} are read"
+            )
+        for kind, texts in (("sentences", parts.sentences), ("phrases", parts.phrases)):
+            if len(texts) > MOST_TEXTS:
+                cuts.append(
+                    f"Of the caption's {len(texts)} {kind} the first {MOST_TEXTS} are on offer"
+                )
         return replace(
             self,
             caption=kept,
             sentences=parts.sentences[:MOST_TEXTS],
             phrases=parts.phrases[:MOST_TEXTS],
             suggestion=next(iter((*parts.phrases, *parts.sentences))),
+            cuts=tuple(cuts),
         )
 
 
@@ -124,6 +165,7 @@ def scene_picture(scene: Mapping[str, Any], reference: str) -> Picture:
         _false_descriptions(scene),
         {text_key(phrase): mask for phrase, mask in phrase_masks(scene).items()},
         suggestion[0],
+        named=naming(scene),
     )
 
 
@@ -134,6 +176,13 @@ def hierarchy_of(scene: Mapping[str, Any]) -> TextHierarchy:
     return TextHierarchy(
         scene["caption"], tuple(scene["sentences"]), tuple(distinct.values()), per_sentence
     )
+
+
+def mask_at(mask: Tensor, size: int) -> Tensor | None:
+    """A mask [H, W] as a model of that picture size sees it; None where nothing of it is left."""
+    grey = Image.fromarray(mask.numpy().astype(np.uint8) * 255)
+    scaled = image_to_pixels(grey, size)[0] > 127
+    return scaled if scaled.any() else None
 
 
 def _false_descriptions(scene: Mapping[str, Any]) -> tuple[str, ...]:

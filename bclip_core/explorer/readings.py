@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from bclip_core.captions import text_key
@@ -13,14 +15,17 @@ from bclip_core.explorer.view import Answers, Panel, Score
 
 SCORES_SHOWN = {"caption": 7, "other": 4}  # besides the text itself
 ANSWERS_SHOWN = 8
+EVEN = 1.2  # times an even share: attention whose hottest patch has less singles out no place
+SPOKEN_SHOWN = 160  # words and phrases whose maps are at hand under the mouse
 
 
-def grouped_texts(text: str, picture: Picture) -> dict[str, str]:
-    """Every text that a view needs, and its group: "text", "caption", "other" or "word".
+def grouped_texts(text: str, picture: Picture, also: Sequence[str] = ()) -> dict[str, str]:
+    """Every text that a view needs, and its group: "text", "also", "caption", "other" or "word".
 
     Texts that a tokenizer cannot tell apart come once, under the first of these groups.
     """
-    groups = [("text", (text,)), ("caption", picture.texts), ("other", picture.others)]
+    groups = [("text", (text,)), ("also", tuple(also)), ("caption", picture.texts),
+              ("other", picture.others)]  # fmt: skip
     found: dict[str, tuple[str, str]] = {}
     for group, texts in (*groups, ("word", picture.words)):
         for each in texts:
@@ -33,24 +38,26 @@ def read_panel(
     kind: str,
     maps: PictureMaps,
     picture: Picture,
-    pixels: Tensor,
+    pixels: npt.NDArray[np.uint8],
     patch: tuple[int, int] | None = None,
+    number: int = 0,
 ) -> Panel:
-    """One model's map of the first text.
+    """One model's map of one text.
 
     Args:
         label: of the model.
         kind: one of `maps.kinds`.
-        maps: whose first text is the one to show.
+        maps: of the texts.
         picture: what is looked at.
-        pixels: as the model sees it, uint8 [3, S, S].
+        pixels: what the model sees, uint8 [H, W, 3], at any resolution.
         patch: row and column of the patch that is asked about; None takes the hottest one.
+        number: which of the texts is the one to show.
 
     Raises:
         ValueError: an unknown kind, or a patch outside the grid.
     """
-    first = maps.keep(1)
-    mask = picture.mask(maps.texts[0], maps.size[0])
+    first = maps.keep(number + 1, number)
+    mask = picture.mask(maps.texts[number], maps.size[0])
     [item] = text_maps(first, kind, None if mask is None else [mask])
     row, column = divmod(int(first.values(kind)[0].argmax()), maps.grid[1])
     asked = (row, column) if patch is None else patch
@@ -60,13 +67,37 @@ def read_panel(
     return Panel(
         label,
         kind,
-        pixels.permute(1, 2, 0).numpy(),
+        pixels,
         item,
         maps.grid,
         (row, column),
         asked,
         None if first.pooled_score is None else float(first.pooled_score[0]),
+        tuple(first.values(kind)[0].tolist()),
+        kind != "cosine" and float(first.values(kind)[0].max()) < EVEN,
     )
+
+
+def common_limits(rows: Sequence[Sequence[Panel]]) -> dict[str, tuple[float, float]]:
+    """Coldest and hottest value of all maps of a unit, by unit."""
+    found: dict[str, tuple[float, float]] = {}
+    for panel in (panel for row in rows for panel in row):
+        ends = float(panel.item.heat.min()), float(panel.item.heat.max())
+        low, high = found.get(panel.unit, ends)
+        found[panel.unit] = (min(low, ends[0]), max(high, ends[1]))
+    return found
+
+
+def read_spoken(
+    panels: Sequence[Panel], maps: Sequence[PictureMaps], picture: Picture
+) -> dict[str, tuple[Tensor, ...]]:
+    """Words and phrases of the caption, each with its map [P] in every panel."""
+    asked = dict.fromkeys(map(text_key, (*picture.phrases, *picture.words)))
+    places = [
+        (number, text) for number, text in enumerate(maps[0].texts) if text_key(text) in asked
+    ][:SPOKEN_SHOWN]
+    values = [each.values(panel.kind) for panel, each in zip(panels, maps, strict=True)]
+    return {text: tuple(value[number] for value in values) for number, text in places}
 
 
 def patch_on_grid(
@@ -101,7 +132,7 @@ def shorten_scores(scores: Sequence[Score]) -> tuple[Score, ...]:
     left = dict(SCORES_SHOWN)
     kept = []
     for score in scores:
-        if score.group == "text" or left[score.group] > 0:
+        if score.group in ("text", "also") or left[score.group] > 0:
             kept.append(score)
             left[score.group] = left.get(score.group, 1) - 1
     return tuple(kept)
@@ -121,6 +152,6 @@ def read_answers(panel: Panel, maps: PictureMaps, picture: Picture) -> Answers:
         for text, value in zip(maps.texts, values, strict=True)
         if text_key(text) in asked
     ]
-    unit = "cosine" if panel.kind == "cosine" else "× even"
     ranking = sorted(found, key=lambda pair: -pair[1])[:ANSWERS_SHOWN]
-    return Answers(panel.title, unit, tuple(ranking))
+    average = sum(value for _, value in found) / max(len(found), 1)
+    return Answers(panel.title, panel.unit, tuple(ranking), average, len(found))

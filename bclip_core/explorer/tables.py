@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import unicodedata
 from collections.abc import Sequence
 
-from PIL import Image
-
 from bclip_core.explorer.view import Panel, Shown
-from bclip_core.plotting.maps import encode_png
 from bclip_core.plotting.style import COLOURS
 
 _SHORT, _LONGEST = 70, 600  # characters in a table, and in what appears under the mouse
@@ -33,19 +29,6 @@ def escaped(text: str, longest: int = _SHORT) -> str:
     return f'<bdi dir="auto" title="{whole}">{html.escape(plain(text, longest))}</bdi>'
 
 
-def image_html(picture: Image.Image, words: str) -> str:
-    """A picture at its own size, and in words for those who do not see it.
-
-    The words are why this is HTML: the image of ipywidgets has no place for them.
-    """
-    content = base64.b64encode(encode_png(picture)).decode()
-    return (
-        f'<img alt="{html.escape(plain(words, _LONGEST))}" width="{picture.width}" '
-        f'height="{picture.height}" style="display:block;max-width:none" '
-        f'src="data:image/png;base64,{content}">'
-    )
-
-
 def error_html(error: BaseException) -> str:
     """An error in place."""
     name = html.escape(type(error).__name__)
@@ -55,9 +38,11 @@ def error_html(error: BaseException) -> str:
 def message_html(shown: Shown) -> str:
     """What is looked for, where, and what a reader should know."""
     where = escaped(shown.picture.reference, _LONGEST)  # a path's last part matters most
-    parts = [f"Looking for <i>{escaped(shown.view.text)}</i> in {where}"]
-    parts += [html.escape(note) for note in shown.notes]
-    return f'<div role="status">{". ".join(parts)}.</div>'
+    texts = " and ".join(f"<i>{escaped(text)}</i>" for text in (shown.view.text, *shown.view.also))
+    parts = [f"Looking for {texts} in {where}"]
+    notes = "".join(f"<li>{html.escape(plain(note, _LONGEST))}.</li>" for note in shown.notes)
+    notes = f'<ul class="bclip-notes" style="margin:0 0 0 1.2em">{notes}</ul>' if notes else ""
+    return f'<div role="status">{". ".join(parts)}.{notes}</div>'
 
 
 def panel_words(panel: Panel) -> str:
@@ -65,15 +50,18 @@ def panel_words(panel: Panel) -> str:
     verdict = {True: "hit", False: "miss", None: ""}[panel.item.hit]
     row, column = panel.hottest
     words = [f"hottest patch: row {row + 1}, column {column + 1}", panel.item.note, verdict]
+    if panel.even:
+        words.append("no better than even")
     if panel.pooled is not None:
         words.append(f"pooled under the text: cosine {panel.pooled:.3f}")
     return "; ".join(word for word in words if word)
 
 
-def panel_html(panel: Panel) -> str:
-    """The caption of a panel."""
+def panel_html(panel: Panel, text: str | tuple[str, ...] = "") -> str:
+    """The caption of a panel; with the text, where there are several."""
     title, words = escaped(panel.title), html.escape(panel_words(panel))
-    return f'<div style="line-height:1.3"><b>{title}</b><br>{words}</div>'
+    of = f"<i>{escaped(text)}</i><br>" if isinstance(text, str) and text else ""
+    return f'<div style="line-height:1.3">{of}<b>{title}</b><br>{words}</div>'
 
 
 def scores_html(shown: Shown) -> str:
@@ -84,7 +72,7 @@ def scores_html(shown: Shown) -> str:
         asked = score.group == "text"
         cells = [f'<td style="{_CELL}">{"&#9654; asked for" if asked else score.group}</td>']
         cells += [
-            f'<td style="{_CELL}">{_bar(value, ends, COLOURS[number])} {value:.3f}</td>'
+            f'<td style="{_CELL}">{_bar(value, ends, _colour(number))} {value:.3f}</td>'
             for number, value in enumerate(score.values)
         ]
         rows.append((score.text, cells, asked))
@@ -100,13 +88,14 @@ def answers_html(shown: Shown) -> str:
     tables = []
     for number, (panel, answers) in enumerate(zip(shown.panels, shown.answers, strict=True)):
         row, column = panel.patch
-        ends = _ends([value for _, value in answers.ranking])
+        ends = _ends([value - answers.average for _, value in answers.ranking])
         digits = 3 if answers.unit == "cosine" else 2
         rows = [
             (
                 text,
                 [
-                    f'<td style="{_CELL}">{_bar(value, ends, COLOURS[number])} '
+                    f'<td style="{_CELL}">'
+                    f"{_bar(value - answers.average, ends, _colour(number))} "
                     f"{value:.{digits}f}</td>"
                 ],
                 False,
@@ -114,6 +103,10 @@ def answers_html(shown: Shown) -> str:
             for text, value in answers.ranking
         ]
         caption = f"Patch in row {row + 1}, column {column + 1}. {answers.title}"
+        if answers.asked:
+            caption += (
+                f". Bars: above the mean of all {answers.asked}, {answers.average:.{digits}f}"
+            )
         tables.append(_table(caption, ["word or phrase", answers.unit], rows))
     return f'<div style="display:flex;flex-wrap:wrap;gap:8px 32px">{"".join(tables)}</div>'
 
@@ -151,3 +144,7 @@ def _bar(value: float, ends: tuple[float, float], colour: str) -> str:
         f'<span style="display:block;height:100%;background:{colour};'
         f'margin-left:{100 * left:.1f}%;width:{100 * (right - left):.1f}%"></span></span>'
     )
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from bclip_core.evaluation.maps import TextMap
 from bclip_core.explorer.pictures import Picture
 
-MOST_MODELS = 2
+MOST_MODELS, MOST_TEXTS = 9, 6  # drawn side by side
+SCALES = ("shared", "own")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class View:
     Attributes:
         picture: "scene 3" (a row of the scenes), the path of a file, or "upload NAME".
         text: what to look for.
-        models: names of one or two models, see `catalogue.find_models`.
+        models: names of one or several models, see `catalogue.find_models`.
         kind: "mean" of the heads, "head 1", ..., or "cosine"; a model without pooler has the
             cosine alone.
         opacity: of the maps over the picture, in [0, 1].
@@ -31,6 +34,9 @@ class View:
         patch: row and column of the patch that is asked about, counted from 0 on the first model's
             grid; None takes the hottest one of the first map.
         caption: in place of the picture's own; None keeps that.
+        also: more texts whose maps are drawn below those of `text`.
+        scale: "shared" draws all maps of one unit on one colour scale, so that they can be
+            compared; "own" draws each from its own coldest to its own hottest.
 
     Raises:
         ValueError: a setting is not allowed; the message names it, its value and what is.
@@ -44,15 +50,24 @@ class View:
     threshold: float = 0.0
     patch: tuple[int, int] | None = None
     caption: str | None = None
+    also: tuple[str, ...] = ()
+    scale: str = "shared"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "models", tuple(self.models))  # JSON gives lists
+        for name in ("models", "also"):  # JSON gives lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not 1 <= len(set(self.models)) == len(self.models) <= MOST_MODELS:
             raise ValueError(
                 f"models={self.models}: expected 1 to {MOST_MODELS} names, each of them once"
             )
         if not re.fullmatch(r"mean|cosine|head [1-9]\d*", self.kind):
             raise ValueError(f"kind={self.kind!r}: expected mean, cosine, or head 1, head 2, ...")
+        if len(self.also) >= MOST_TEXTS or not all(text.strip() for text in self.also):
+            raise ValueError(
+                f"also={self.also}: expected fewer than {MOST_TEXTS} texts, of a word or more each"
+            )
+        if self.scale not in SCALES:
+            raise ValueError(f"scale={self.scale!r}: expected one of {', '.join(SCALES)}")
         for name in ("opacity", "threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected a number in [0, 1]")
@@ -77,12 +92,15 @@ class Panel(NamedTuple):
     Attributes:
         model: the model's label.
         kind: what its map shows, one of `PictureMaps.kinds`.
-        image: the picture as this model sees it, uint8 [S, S, 3].
+        image: the part of the picture that this model sees, at the picture's own resolution (at
+            most `pictures.LARGEST_DRAWN` wide), uint8 [H, W, 3].
         item: the map, its hottest patch and, where the answer is known, mask and verdict.
         grid: rows and columns of patches.
         hottest: row and column of the hottest patch.
         patch: row and column of the patch that is asked about, on this grid.
         pooled: cosine of the picture pooled under the text with the text; None without a pooler.
+        values: the map patch by patch, [P].
+        even: whether the attention is no better than even, see `readings.EVEN`.
     """
 
     model: str
@@ -93,6 +111,13 @@ class Panel(NamedTuple):
     hottest: tuple[int, int]
     patch: tuple[int, int]
     pooled: float | None
+    values: tuple[float, ...] = ()
+    even: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What the map's values are: "cosine", or "× even" for attention."""
+        return "cosine" if self.kind == "cosine" else "× even"
 
     @property
     def kind_in_words(self) -> str:
@@ -127,11 +152,14 @@ class Answers(NamedTuple):
         title: the panel's.
         unit: what the values are: "× even" attention or "cosine".
         ranking: the words and phrases with the highest values, best first.
+        average: the mean value of all words and phrases at this patch, `asked` in number.
     """
 
     title: str
     unit: str
     ranking: tuple[tuple[str, float], ...]
+    average: float = 0.0
+    asked: int = 0
 
 
 class Shown(NamedTuple):
@@ -147,6 +175,9 @@ class Shown(NamedTuple):
         compared: how many texts were compared.
         answers: one per panel; empty rankings when there is no caption.
         notes: what a reader should know, for example that a text was cut.
+        also: the panels of each further text of the view, in its order.
+        limits: the colour scale of each unit that the maps share; empty where each has its own.
+        spoken: words and phrases with every panel's map of them, for what is under the mouse.
     """
 
     view: View
@@ -158,22 +189,30 @@ class Shown(NamedTuple):
     compared: int
     answers: tuple[Answers, ...]
     notes: tuple[str, ...]
+    also: tuple[tuple[Panel, ...], ...] = ()
+    limits: Mapping[str, tuple[float, float]] = {}
+    spoken: Mapping[str, tuple[Tensor, ...]] = {}
+
+    @property
+    def rows(self) -> tuple[tuple[Panel, ...], ...]:
+        """The panels text by text."""
+        return (self.panels, *self.also)
+
+    def limits_of(self, panel: Panel) -> tuple[float, float] | None:
+        """The scale that a panel shares with others of its unit; None where it has its own."""
+        return self.limits.get(panel.unit)
 
     def numbers(self) -> dict[str, Any]:
         """What is drawn, rounded to six decimals, with the settings; ready for JSON."""
         return {
             "view": self.view.to_dict(),
             "picture_sha256": self.picture.key,
-            "panels": [
-                {
-                    "title": panel.title,
-                    "hottest_patch": panel.hottest,
-                    "hit": panel.item.hit,
-                    "note": panel.item.note,
-                    "pooled_cosine": None if panel.pooled is None else round(panel.pooled, 6),
-                }
-                for panel in self.panels
-            ],
+            "panels": [_panel_numbers(panel) for panel in self.panels],
+            "also": {
+                text: [_panel_numbers(panel) for panel in row]
+                for text, row in zip(self.view.also, self.also, strict=True)
+            },
+            "scales": {unit: [round(end, 6) for end in ends] for unit, ends in self.limits.items()},
             "scored": self.scored,
             "scores": [
                 [score.text, score.group, *(round(value, 6) for value in score.values)]
@@ -186,3 +225,13 @@ class Shown(NamedTuple):
             },
             "notes": self.notes,
         }
+
+
+def _panel_numbers(panel: Panel) -> dict[str, Any]:
+    return {
+        "title": panel.title,
+        "hottest_patch": panel.hottest,
+        "hit": panel.item.hit,
+        "note": panel.item.note,
+        "pooled_cosine": None if panel.pooled is None else round(panel.pooled, 6),
+    }

@@ -13,12 +13,19 @@ import ipywidgets as widgets
 
 from bclip_core.data.images import list_pictures, open_picture
 from bclip_core.explorer.catalogue import best_model
-from bclip_core.explorer.controls import Controls, set_chips, set_options
+from bclip_core.explorer.controls import (
+    BETWEEN,
+    Controls,
+    set_chips,
+    set_options,
+    split_texts,
+)
 from bclip_core.explorer.display import Display
 from bclip_core.explorer.export import export_view
+from bclip_core.explorer.offers import examples, thumbnails
 from bclip_core.explorer.pictures import Picture, own_picture
 from bclip_core.explorer.tables import escaped, plain
-from bclip_core.explorer.view import Shown, View
+from bclip_core.explorer.view import MOST_TEXTS, Shown, View
 from bclip_core.explorer.workbench import Workbench
 from bclip_core.model import BClip
 
@@ -35,7 +42,8 @@ class AttentionExplorer:
         models: one of one's own, or several by name (a model, or a checkpoint file); the untouched
             model and the finished runs on disk can be chosen in any case.
         scenes: the scenes to look at; None takes the smoke profile's test scenes.
-        view: what to show first; None takes the first scene and the model that hits most often.
+        view: what to show first; None takes the first scene and the given model, or the shipped
+            one with a pooler, or the run that hits most often.
 
     Attributes:
         workbench: computes the views.
@@ -54,13 +62,18 @@ class AttentionExplorer:
     ) -> None:
         given = {GIVEN: models} if isinstance(models, BClip) else models
         self.workbench = Workbench(given, scenes)
-        self.controls = Controls(len(self.workbench.scenes), self.workbench.entries)
-        self.display = Display(self._choose_patch)
+        self.display = Display(self._choose_patch, self._look_for)
+        self.controls = Controls(
+            len(self.workbench.scenes), self.workbench.entries, self.display.stage.explorer
+        )
+        self.examples = examples(self.workbench)
+        self.controls.examples.options = [[name, name, ""] for name in self.examples]
         self.widget = self._arranged()
         self.shown: Shown | None = None
         self._silent = False
         self._offered: tuple[str, ...] = ()  # texts of the picture on show
         self.view = view or self._first_view(next(iter(given), None) if given else None)
+        self.controls.thumbs.options = thumbnails(self.workbench)
         self._observe()
         with self._errors_in_place():
             self._start()
@@ -79,25 +92,25 @@ class AttentionExplorer:
 
     def _arranged(self) -> widgets.Widget:
         controls, display = self.controls, self.display
-        return widgets.VBox(
-            [
-                controls.box(),
-                display.message,
-                display.pictures,
-                controls.patch_box(),
-                *display.tables,
-                controls.export_box(),
-            ]
+        left = widgets.VBox([display.message, controls.scenes_box(), display.stage])
+        below = widgets.HBox([display.scores, display.answers])
+        below.layout.flex_flow = "row wrap"
+        below.layout.grid_gap = "8px 40px"
+        box = widgets.Box(
+            [left.add_class("bclip-left"), controls.box(), below.add_class("bclip-below")]
         )
+        return box.add_class("bclip-explorer")
 
     def _observe(self) -> None:
         controls = self.controls
         settings: dict[str, Callable[[Any], dict[str, Any]]] = {
             "text": lambda value: {"text": value},
-            "sentences": lambda value: {"text": value} if value is not None else {},
-            "phrases": lambda value: {"text": value} if value is not None else {},
-            "model": lambda _: {"models": self._chosen_models(), "patch": None},
+            "also": lambda value: {"also": split_texts(value)},
+            "sentences": self._clicked,
+            "phrases": self._clicked,
             "second": lambda _: {"models": self._chosen_models()},
+            "more": lambda _: {"models": self._chosen_models()},
+            "shared": lambda value: {"scale": "shared" if value else "own"},
             "kind": lambda value: {"kind": value},
             "opacity": lambda value: {"opacity": value},
             "threshold": lambda value: {"threshold": value},
@@ -108,7 +121,11 @@ class AttentionExplorer:
         for name, changes in settings.items():
             getattr(controls, name).observe(self._on_change(changes), "value")
         sources: dict[str, Callable[[Any], None]] = {
-            "scene": lambda value: self._enter(self.workbench.picture(f"scene {value}")),
+            "model": self._set_model,
+            "missed": lambda _: self._offer_scenes(),
+            "examples": self._show_example,
+            "thumbs": self._open_scene,
+            "scene": self._open_scene,
             "path": self._open_path,
             "file": lambda value: self._enter(self.workbench.picture(value)) if value else None,
             "upload": self._open_upload,
@@ -116,6 +133,9 @@ class AttentionExplorer:
         }
         for name, act in sources.items():
             getattr(controls, name).observe(self._on_action(act), "value")
+        # Enter again on the same path: the file may be another by now.
+        again = self._on_action(lambda _: self._open_path(controls.path.value))
+        controls.path.observe(again, "committed")
         controls.export.on_click(lambda _: self._on_action(self._export)({"new": None}))
 
     def _on_change(self, changes: Callable[[Any], dict[str, Any]]) -> Callable[[Any], None]:
@@ -132,7 +152,11 @@ class AttentionExplorer:
 
     @contextmanager
     def _errors_in_place(self) -> Iterator[None]:
-        """Jupyter drops what a callback raises: show it where the reader looks."""
+        """Jupyter drops what a callback raises: show it where the reader looks.
+
+        Meanwhile the page knows that something is being worked on.
+        """
+        self.display.stage.busy = "working"
         try:
             yield
         except Exception as error:
@@ -140,6 +164,8 @@ class AttentionExplorer:
             if not unchanged:
                 self.shown = None
             self.display.fail(error, self.shown)
+        finally:
+            self.display.stage.busy = ""
 
     @contextmanager
     def _silently(self) -> Iterator[None]:
@@ -151,11 +177,59 @@ class AttentionExplorer:
             self._silent = before
 
     def _chosen_models(self) -> tuple[str, ...]:
-        names = (self.controls.model.value, self.controls.second.value)
+        controls = self.controls
+        names = (controls.model.value, controls.second.value, *controls.more.value)
         return tuple(dict.fromkeys(name for name in names if name))
 
+    def _set_model(self, _: object) -> None:
+        self._set(models=self._chosen_models(), patch=None)
+        if self.controls.missed.value:
+            self._offer_scenes()
+
+    def _clicked(self, text: str | None) -> dict[str, Any]:
+        """What a clicked phrase or sentence changes."""
+        view = self.view
+        if text is None or text == view.text:
+            return {}
+        if not self.controls.several.value:
+            return {"text": text}
+        return {"also": tuple(dict.fromkeys((*view.also, text)))[1 - MOST_TEXTS :]}
+
+    def _look_for(self, text: str) -> None:
+        with self._errors_in_place():
+            self._set(**self._clicked(text))
+
+    def _offer_scenes(self) -> None:
+        """Thumbnails of all scenes, or of those that the model misses."""
+        kept = None
+        if self.controls.missed.value:
+            kept = self.workbench.misses(self.view.models[0], self.view.kind)
+        offered = thumbnails(self.workbench, kept)
+        with self._silently():
+            self.controls.thumbs.options = offered
+        if kept is not None:
+            label = self.workbench.entries[self.view.models[0]].label
+            self.display.message.value += (
+                f"<div>{escaped(label)} misses {len(kept)} of {len(self.workbench.scenes)} "
+                "scenes, each by its first phrase.</div>"
+            )
+
+    def _open_scene(self, number: int | None) -> None:
+        if number is not None:
+            self._enter(self.workbench.picture(f"scene {int(number)}"))
+
+    def _show_example(self, name: str | None) -> None:
+        if name is None:
+            return
+        changes = self.examples[name]
+        with self._silently():
+            self.controls.examples.value = None
+        picture = self.workbench.picture(changes["picture"])
+        self._offer(picture, changes["text"])
+        self._set(**{"also": (), "patch": None, "caption": None, **changes})
+
     def _slider_patch(self) -> tuple[int, int]:
-        return self.controls.row.value - 1, self.controls.column.value - 1
+        return int(self.controls.row.value) - 1, int(self.controls.column.value) - 1
 
     def _choose_patch(self, row: int, column: int) -> None:
         with self._errors_in_place():
@@ -165,7 +239,7 @@ class AttentionExplorer:
         if not value.strip():
             return
         path = Path(value.strip()).expanduser()
-        self.controls.file.layout.display = "none"
+        self.controls.file.hidden = True
         if not path.is_dir():
             self._enter(self.workbench.picture(str(path)))
             return
@@ -173,7 +247,7 @@ class AttentionExplorer:
         names = [(plain(each.name), str(each)) for each in listing.paths]
         with self._silently():
             set_options(self.controls.file, names, names[0][1])
-            self.controls.file.layout.display = "flex"
+            self.controls.file.hidden = False
         self._enter(self.workbench.picture(names[0][1]))
 
     def _open_upload(self, files: Any) -> None:
@@ -190,9 +264,10 @@ class AttentionExplorer:
         text = self.view.text
         if not text.strip() or (text in self._offered and text not in picture.texts):
             text = picture.suggestion  # what was clicked belongs to the picture before
+        also = tuple(each for each in self.view.also if each not in self._offered)
         self._offer(picture, text)
         keep = {} if caption is not None else {"patch": None, "picture": picture.reference}
-        self._set(text=text, caption=caption, **keep)
+        self._set(text=text, also=also, caption=caption, **keep)
 
     def _offer(self, picture: Picture, text: str) -> None:
         self._offered = picture.texts
@@ -214,13 +289,16 @@ class AttentionExplorer:
         kinds = self.workbench.kinds(view.models)
         with self._silently():
             controls.text.value = view.text
+            controls.also.value = f" {BETWEEN} ".join(view.also)
             if scene := re.fullmatch(r"scene (\d+)", view.picture):
                 controls.scene.value = int(scene[1])
+            controls.thumbs.value = int(scene[1]) if scene else None
             for chips in (controls.sentences, controls.phrases):
-                values = [value for _, value in chips.options]
-                chips.value = view.text if view.text in values else None
+                chips.value = view.text if view.text in chips.values else None
             controls.model.value = view.models[0]
             controls.second.value = view.models[1] if len(view.models) > 1 else ""
+            controls.more.value = list(view.models[2:])
+            controls.shared.value = view.scale == "shared"
             set_options(controls.kind, [(kind, kind) for kind in kinds],
                         view.kind if view.kind in kinds else kinds[0])  # fmt: skip
             controls.opacity.value, controls.threshold.value = view.opacity, view.threshold
@@ -232,5 +310,5 @@ class AttentionExplorer:
         if self.shown is None:
             raise ValueError("there is nothing to export while an error is shown")
         files = export_view(self.shown, self.controls.name.value.strip())
-        names = " and ".join(escaped(str(file), 300) for file in files)
+        names = ", ".join(escaped(str(file), 300) for file in files)
         self.display.message.value = f'<div role="status">Written: {names}.</div>'

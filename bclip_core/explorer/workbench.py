@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,27 +12,34 @@ import torch
 from torch import Tensor
 
 from bclip_core.backbone import Tokenizer
+from bclip_core.captions import text_key
 from bclip_core.config import get_profile
-from bclip_core.data.images import open_picture
+from bclip_core.data.images import image_to_pixels, open_picture, resize_whole
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation.encoding import encode_images, encode_texts
-from bclip_core.evaluation.maps import PictureMaps, feature_maps
+from bclip_core.evaluation.maps import PictureMaps, choose_phrases, feature_maps, text_maps
 from bclip_core.explorer.cache import BoundedCache
 from bclip_core.explorer.catalogue import UNTOUCHED, ModelEntry, find_models, given_models
-from bclip_core.explorer.pictures import Picture, own_picture, scene_picture
+from bclip_core.explorer.naming import unknown_words
+from bclip_core.explorer.pictures import Picture, mask_at, own_picture, scene_picture
 from bclip_core.explorer.readings import (
+    EVEN,
+    common_limits,
     grouped_texts,
     patch_on_grid,
     rank_scores,
     read_answers,
     read_panel,
+    read_spoken,
     shorten_scores,
 )
 from bclip_core.explorer.view import Panel, Shown, View
 from bclip_core.model import BClip
 from bclip_core.records.files import sha256
 
-MODELS_KEPT, PICTURES_KEPT, ENCODED_KEPT, TEXTS_KEPT = 4, 4, 64, 4_096  # a picture may be large
+SCENE_MODELS = "scene-"  # how the architectures are called that only scenes are trained on
+WORDS_NAMED = 8  # of those that a model cannot know
+MODELS_KEPT, PICTURES_KEPT, ENCODED_KEPT, TEXTS_KEPT = 9, 4, 64, 4_096  # a picture may be large
 
 
 class Workbench:
@@ -67,6 +74,7 @@ class Workbench:
         self._pixels: BoundedCache[tuple[str, int, bool], Tensor] = BoundedCache(ENCODED_KEPT)
         self._features: BoundedCache[tuple[str, str], tuple[Tensor, Tensor]]
         self._features = BoundedCache(ENCODED_KEPT)
+        self._misses: BoundedCache[tuple[str, str], tuple[int, ...]] = BoundedCache(MODELS_KEPT)
         self._texts: BoundedCache[tuple[str, str], Tensor] = BoundedCache(TEXTS_KEPT)
 
     def add(self, picture: Picture) -> Picture:
@@ -162,10 +170,16 @@ class Workbench:
         picture = self.picture(view.picture)
         if view.caption is not None:
             picture = self.captioned(picture, view.caption)
-        groups = grouped_texts(view.text, picture)
+        groups = grouped_texts(view.text, picture, view.also)
         names = list(dict.fromkeys((*view.models, UNTOUCHED)))
         maps = {name: self.maps(name, picture, list(groups)) for name in names}
-        panels = self._panels(view, picture, maps)
+        texts = list(groups)
+        panels, *also = (
+            self._panels(view, picture, maps, self._place(texts, text))
+            for text in (view.text, *view.also)
+        )
+        rows = (panels, *also)
+        limits = common_limits(rows) if view.scale == "shared" else {}
         scores = rank_scores(list(maps.values()), groups)
         return Shown(
             view,
@@ -179,31 +193,97 @@ class Workbench:
                 read_answers(panel, maps[name], picture)
                 for name, panel in zip(names, panels, strict=True)
             ),
-            tuple(self._notes(names, picture, view.text)),
+            tuple(self._notes(names, picture, view, rows)),
+            tuple(also),
+            limits,
+            read_spoken(panels, list(maps.values()), picture),
         )
 
+    @staticmethod
+    def _place(texts: Sequence[str], text: str) -> int:
+        """Where a text stands among those of a view, which has texts that are read alike once."""
+        return [text_key(each) for each in texts].index(text_key(text))
+
+    def misses(self, name: str, kind: str = "mean") -> tuple[int, ...]:
+        """Scenes in whose first phrase's map a model's hottest patch lies beside what is named."""
+        key = (self._version(name), kind)
+        return self._misses.get(key, lambda: tuple(self._find_misses(name, kind)))
+
+    def _find_misses(self, name: str, kind: str) -> Iterator[int]:
+        model = self.model(name)
+        size, whole = model.backbone.image_size[0], model.backbone.config.resize == "squash"
+        asked = {
+            number: (scene["image"], phrases[0], masks[0])
+            for number, scene in enumerate(self.scenes)
+            for phrases, masks in [choose_phrases(scene, 1)]
+            if phrases
+        }
+        make = resize_whole if whole else image_to_pixels
+        pixels = torch.stack([make(image, size) for image, _, _ in asked.values()])
+        images, patches = encode_images(model, pixels)
+        texts = encode_texts(model, [phrase for _, phrase, _ in asked.values()])
+        for row, (number, (_, phrase, mask)) in enumerate(asked.items()):
+            one = slice(row, row + 1)
+            maps = feature_maps(model, images[one], patches[one], [phrase], texts[one])
+            known = kind if kind in maps.kinds else maps.kinds[0]
+            scaled = mask_at(mask, size)
+            if scaled is not None and text_maps(maps, known, [scaled])[0].hit is False:
+                yield number
+
     def _panels(
-        self, view: View, picture: Picture, maps: Mapping[str, PictureMaps]
+        self, view: View, picture: Picture, maps: Mapping[str, PictureMaps], text: int
     ) -> tuple[Panel, ...]:
-        """One panel per model; the first one decides which patch is asked about."""
+        """One panel per model of text number `text`; the first decides which patch is asked.
+
+        Raises:
+            ValueError: none of the models has the view's kind of map, though one has a pooler.
+        """
+        kinds = list(dict.fromkeys(kind for each in maps.values() for kind in each.kinds))
+        if view.kind not in kinds and len(kinds) > 1:
+            raise ValueError(f"kind={view.kind!r}: expected one of {', '.join(kinds)}")
         panels: list[Panel] = []
         for name, found in maps.items():
-            kind = "cosine" if found.attention is None else view.kind
+            kind = view.kind if view.kind in found.kinds else found.kinds[0]
             patch = view.patch
             if panels:
                 patch = patch_on_grid(panels[0].patch, panels[0].grid, found.grid)
-            pixels = self.pixels(picture, self.model(name))
+            whole = self.model(name).backbone.config.resize == "squash"
+            pixels = picture.drawn(whole)
             label = self.entries[name].label
-            panels.append(read_panel(label, kind, found, picture, pixels, patch))
+            panels.append(read_panel(label, kind, found, picture, pixels, patch, text))
         return tuple(panels)
 
-    def _notes(self, names: Sequence[str], picture: Picture, text: str) -> list[str]:
-        notes = []
+    def _notes(
+        self, names: Sequence[str], picture: Picture, view: View, rows: Sequence[Sequence[Panel]]
+    ) -> list[str]:
+        """What a reader should know: cuts, and what the models cannot know."""
+        notes = list(picture.cuts)
         for name in names:
             limit = self.model(name).backbone.context_length
-            if (count := Tokenizer(limit).count(text)) > limit:
+            if (count := Tokenizer(limit).count(view.text)) > limit:
                 label = self.entries[name].label
                 notes.append(f"{label} reads only {limit} of the text's {count} tokens")
+        of_scenes = [
+            self.entries[name].label
+            for name in names
+            if self.model(name).backbone.config.name.startswith(SCENE_MODELS)
+        ]
+        if of_scenes and not picture.is_scene:
+            notes.append(
+                f"{' and '.join(of_scenes)}: trained on drawn scenes alone; on this picture the "
+                "maps show edges and colours, not that it is understood"
+            )
+        unknown = unknown_words(" ".join((view.text, *view.also))) if of_scenes else ()
+        if unknown:
+            words = ", ".join(f"“{word}”" for word in unknown[:WORDS_NAMED])
+            more = f" and {len(unknown) - WORDS_NAMED} more" if len(unknown) > WORDS_NAMED else ""
+            notes.append(f"Not in any caption that {' and '.join(of_scenes)} saw: {words}{more}")
+        flat = dict.fromkeys(panel.model for row in rows for panel in row if panel.even)
+        if flat:
+            notes.append(
+                f"{' and '.join(flat)}: an attention no better than even, less than {EVEN:g} times "
+                "an even share at its hottest patch"
+            )
         if not picture.caption:
             notes.append("Without a caption there are no words for a patch to answer to")
         return notes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from collections.abc import Sequence
@@ -16,20 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
-from PIL import Image, ImageDraw, ImageFilter
 
+from bclip_core.plotting.heat import Box, Picture, overlaid
 from bclip_core.plotting.style import COLOURS, SEQUENTIAL, style
 
 if TYPE_CHECKING:
     from bclip_core.evaluation.maps import TextMap
 
-Picture = npt.NDArray[np.uint8]  # [H, W, 3]
-Box = Sequence[float]  # x, y, width, height in pixels
-
 _WRAP = 28  # characters of a line of text under a picture
 _LINE = 0.155  # inches of such a line
 _TITLE_LINE = 0.14  # inches of a line above a map
-_OUTLINE = [Stroke(linewidth=2.6, foreground="black"), Normal()]  # white on black: seen anywhere
+_SIDE = 384  # pixels of a drawn map: sharp in print at the size of a panel
 
 
 def scene_gallery(
@@ -204,20 +200,8 @@ def map_over_picture(
         fading: whether the map is the more transparent the colder it is, so that the picture can
             be seen wherever nothing is to be told.
     """
-    grey = image.astype(float).mean(axis=2)
-    bare_picture(panel, grey, cmap="gray", vmin=0, vmax=255)
-    low, high = limits or (float(item.heat.min()), float(item.heat.max()))
-    share = np.clip((item.heat - low) / max(high - low, 1e-12), 0, 1)
-    alpha = opacity * np.sqrt(share) if fading else opacity
-    panel.imshow(item.heat, cmap=SEQUENTIAL, alpha=alpha, vmin=low, vmax=high)
-    if item.mask is not None and item.mask.any():
-        contour = panel.contour(item.mask, levels=[0.5], colors="white", linewidths=1.2)
-        contour.set_path_effects(_OUTLINE)
-    panel.add_patch(_frame(item.hottest, "black"))
-    if item.hit is not None:
-        marker, size = ("o", 5) if item.hit else ("x", 7)
-        centre = judged_pixel(item.hottest)
-        panel.plot(*centre, marker, color="white", ms=size, mew=1.6, path_effects=_OUTLINE)
+    drawn = overlaid(image, item, opacity, side=_SIDE, limits=limits, fading=fading)
+    bare_picture(panel, np.asarray(drawn))
     panel.set_title(_title(item), fontsize=7.5, parse_math=False)
 
 
@@ -228,12 +212,6 @@ def _title(item: TextMap) -> str:
     return "\n".join([*words, f"({item.note}{verdict})"])
 
 
-def judged_pixel(box: Box) -> tuple[int, int]:
-    """Column and row of the pixel that a verdict is about: the centre of the hottest patch."""
-    x, y, width, height = box
-    return int(x + width / 2), int(y + height / 2)
-
-
 def bare_picture(panel: Axes, image: npt.NDArray[Any], **options: Any) -> None:
     """The picture's own pixels, without axes; options go to `imshow`."""
     panel.imshow(image, interpolation="nearest", **options)
@@ -241,101 +219,3 @@ def bare_picture(panel: Axes, image: npt.NDArray[Any], **options: Any) -> None:
     panel.set_yticks([])
     for spine in panel.spines.values():
         spine.set_visible(False)
-
-
-SIDE = 256  # about the width of a drawn picture, whose own pixels become whole squares
-_COLOURS = (255 * mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, 256))[:, :3]).astype(np.float32)
-
-
-def enlarged(image: Picture, side: int = SIDE) -> Image.Image:
-    """The picture with every pixel repeated, near `side` wide; a larger picture stays as it is."""
-    height, width = image.shape[:2]
-    times = max(1, side // width)
-    size = (times * width, times * height)
-    return Image.fromarray(image).resize(size, Image.Resampling.NEAREST)
-
-
-def framed(image: Picture, box: Box, side: int = SIDE) -> Image.Image:
-    """The enlarged picture with one box framed in black and white, which is seen anywhere."""
-    drawn = enlarged(image, side)
-    _draw_frame(drawn, box, drawn.width / image.shape[1])
-    return drawn
-
-
-def overlaid(
-    image: Picture, item: TextMap, opacity: float = 0.6, threshold: float = 0.0, side: int = SIDE
-) -> Image.Image:
-    """A map over the grey picture, with the outline of what the text names and the hottest patch.
-
-    Bright is hot. The frame is the hottest patch; a dot in it says that its centre lies on what
-    the text names, a cross that it does not, neither that this is not known.
-
-    Args:
-        image: uint8 [H, W, 3].
-        item: the map, [H, W].
-        opacity: of the map, in [0, 1].
-        threshold: where the map is below this share of its range, the picture is left bare.
-        side: see `enlarged`.
-    """
-    drawn = enlarged(image, side)
-    grey = np.asarray(drawn.convert("L"), dtype=np.float32)[..., None]
-    heat = Image.fromarray(item.heat.astype(np.float32))
-    smooth = np.asarray(heat.resize(drawn.size, Image.Resampling.BILINEAR))
-    share = (smooth - smooth.min()) / max(float(np.ptp(smooth)), 1e-12)
-    alpha = np.where(share >= threshold, opacity, 0.0)[..., None]
-    colours = _COLOURS[np.rint(255 * share).astype(int)]
-    drawn = Image.fromarray(np.rint((1 - alpha) * grey + alpha * colours).astype(np.uint8))
-    times = drawn.width / image.shape[1]
-    if item.mask is not None:
-        _outline(drawn, item.mask)
-    _draw_frame(drawn, item.hottest, times)
-    if item.hit is not None:
-        _verdict(drawn, item.hottest, times, item.hit)
-    return drawn
-
-
-def encode_png(picture: Image.Image) -> bytes:
-    """PNG, quickly rather than small."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def _outline(drawn: Image.Image, mask: npt.NDArray[np.bool_]) -> None:
-    """White, with black beside it."""
-    large = Image.fromarray(mask.astype(np.uint8) * 255).resize(
-        drawn.size, Image.Resampling.NEAREST
-    )
-    inner, outer, outermost = (
-        large.filter(kind(size))
-        for kind, size in (
-            (ImageFilter.MinFilter, 3),
-            (ImageFilter.MaxFilter, 3),
-            (ImageFilter.MaxFilter, 7),
-        )
-    )
-    for colour, ring in (("black", (outer, outermost)), ("white", (inner, outer))):
-        inside, outside = (np.asarray(each) > 127 for each in ring)
-        drawn.paste(colour, mask=Image.fromarray(outside & ~inside))
-
-
-def _draw_frame(drawn: Image.Image, box: Box, times: float) -> None:
-    x, y, width, height = (times * value for value in box)
-    pen = ImageDraw.Draw(drawn)
-    for inset, colour in ((0, "white"), (2, "black")):
-        corners = (x + inset, y + inset, x + width - 1 - inset, y + height - 1 - inset)
-        if corners[2] - corners[0] > 4:
-            pen.rectangle(corners, outline=colour, width=2)
-
-
-def _verdict(drawn: Image.Image, box: Box, times: float, hit: bool) -> None:
-    """A dot or a cross on the pixel that the verdict is about."""
-    centre = tuple(times * (part + 0.5) for part in judged_pixel(box))
-    pen = ImageDraw.Draw(drawn)
-    for radius, colour, thick in ((8, "black", 6), (6, "white", 3)):
-        left, top, right, bottom = (*(c - radius for c in centre), *(c + radius for c in centre))
-        if hit:
-            pen.ellipse((left, top, right, bottom), fill=colour)
-        else:
-            pen.line((left, top, right, bottom), fill=colour, width=thick)
-            pen.line((left, bottom, right, top), fill=colour, width=thick)

@@ -16,6 +16,13 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def usable_cores() -> int:
+    """Processor cores that this process may use, fewer than there are where a scheduler says so."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """What the numbers were made on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""

@@ -4,12 +4,70 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 PARENT_VARIABLE = "BCLIP_PARENT"  # a process started with it ends with the process of that number
 _POLL = 0.3  # seconds
 _GRACE = 5.0  # seconds between asking this process to end and ending it
+TERMINATED = 128 + signal.SIGTERM  # exit code, as shells give it
+
+
+class TerminatedError(BaseException):
+    """SIGTERM asked this process to end; no `except Exception` holds that up."""
+
+
+class _Request:
+    """Whether SIGTERM came, and whether it ends what is going on at once."""
+
+    asked = False
+    postponed = False
+
+
+@contextmanager
+def ends_on_request() -> Iterator[None]:
+    """Around a command's work: SIGTERM ends it as an error would, with one line and exit code 143.
+
+    So `finally` runs: children are ended, locks and half-written files removed. For the main
+    thread.
+
+    Raises:
+        SystemExit: 143, after SIGTERM.
+    """
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    except TerminatedError as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked once more, it ends no sooner
+        print(f"terminated (SIGTERM){error}", file=sys.stderr, flush=True)
+        raise SystemExit(TERMINATED) from None
+    finally:
+        _Request.asked = False
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, frame: object) -> None:
+    _Request.asked = True
+    if not _Request.postponed:
+        raise TerminatedError
+
+
+@contextmanager
+def end_postponed() -> Iterator[None]:
+    """Inside, SIGTERM interrupts nothing; `end_asked` tells of it."""
+    _Request.postponed = True
+    try:
+        yield
+    finally:
+        _Request.postponed = False
+
+
+def end_asked() -> bool:
+    """Whether SIGTERM has asked this process to end, inside `ends_on_request`."""
+    return _Request.asked
 
 
 def end_with(parent: int) -> None:
@@ -41,6 +99,8 @@ def _watch(parent: int) -> None:
 
 def how_it_ended(returncode: int) -> str:
     """A process's return code in words: "exit code 1", or "killed by SIGKILL (out of memory?)"."""
+    if returncode == TERMINATED:
+        return "ended by SIGTERM"
     if returncode >= 0:
         return f"exit code {returncode}"
     try:

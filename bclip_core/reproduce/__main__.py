@@ -2,6 +2,8 @@
 
 import sys
 
+from bclip_core.records.processes import ends_on_request
 from bclip_core.reproduce.collection import main
 
-sys.exit(main())
+with ends_on_request():
+    sys.exit(main())

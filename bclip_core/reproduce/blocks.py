@@ -265,8 +265,9 @@ def claims_block() -> str:
 
 
 def sigmoid_block() -> str:
-    """Ways to divide and to bias the sigmoid form, of the reference."""
-    return aligned_markdown(sigmoid.table_rows(_committed("sigmoid")["values"]))
+    """Ways to divide and to bias the sigmoid form, of the reference, and both published forms."""
+    values = sigmoid.with_curves(_committed("sigmoid")["values"], _committed("curves")["values"])
+    return aligned_markdown(sigmoid.table_rows(values))
 
 
 def sigmoid_plateau_block() -> str:

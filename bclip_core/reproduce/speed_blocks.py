@@ -98,6 +98,33 @@ def text_cost_block() -> str:
     return aligned_markdown(rows)
 
 
+def whole_step_block() -> str:
+    """The whole step in the authors' layout and in ours: seconds, ratio, memory, loss."""
+    path = REFERENCE_FOLDER / "benchmark_whole_step.json"
+    if not path.is_file():
+        return "Not measured yet: `python -m benchmarks.whole_step`."
+    record = read_json(path)
+    table = [["step", "seconds", "times faster", "peak memory", "loss differs by"]]
+    first = record["rows"][0]
+    for row in record["rows"]:
+        table.append(
+            [
+                row["version"],
+                f"{row['seconds_per_update']:.1f}",
+                f"{first['seconds_per_update'] / row['seconds_per_update']:.2f}",
+                f"{row['peak_megabytes'] / 1024:.1f} GiB",
+                f"{row['loss_difference']:.1e}" if row["loss_difference"] else "0",
+            ]
+        )
+    loads = [load for row in record["rows"] for load in row["load"]]
+    check = max(row["finite_check_seconds"] for row in record["rows"])
+    return aligned_markdown(table) + (
+        f"\n\n{record['settings']['turns']} turns, {record['settings']['source']}; load of the "
+        f"machine meanwhile {min(loads):.1f} to {max(loads):.1f}. To look whether all weights are "
+        f"finite, before a checkpoint, takes {check:.2f} s."
+    )
+
+
 def settings_block() -> str:
     """What each setting of the loop does to time and memory."""
     rows = read_json(REFERENCE_FOLDER / "benchmark_training_settings.json")["rows"]
@@ -115,6 +142,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "loss_real": loss_real_block,
     "loss_ranks": loss_ranks_block,
     "text_cost": text_cost_block,
+    "whole_step": whole_step_block,
     "settings": settings_block,
 }
 """Part of `pages.BLOCKS`."""

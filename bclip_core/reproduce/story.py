@@ -104,25 +104,22 @@ def prose(notebook: NotebookNode) -> str:
     return "\n\n".join(found)
 
 
-def new_words(path: Path) -> list[str]:
-    """The glossary's terms that a notebook uses and none before it in the story does."""
-    known: set[str] = set()
-    terms = list(definitions())
-    for earlier in in_order():
-        text = prose(read_notebook(earlier))
-        used = [term for term in terms if uses(text, term)]
-        if earlier == path:
-            return [term for term in used if term not in known]
-        known.update(used)
-    raise ValueError(f"{path}: expected one of the story's notebooks")
+def first_uses() -> dict[Path, list[str]]:
+    """For each notebook the glossary's terms that it uses and none before it in the story does."""
+    left = list(definitions())
+    found = {}
+    for path in in_order():
+        text = prose(read_notebook(path))
+        found[path] = [term for term in left if uses(text, term)]
+        left = [term for term in left if term not in found[path]]
+    return found
 
 
-def words(path: Path) -> str:
+def words(terms: list[str]) -> str:
     """The second cell of a notebook: its new terms and their meanings; "" where there are none."""
     meanings = definitions()
-    lines = [f"- **{term}**: {meanings[term]}" for term in new_words(path)]
-    title = "Words that come up here for the first time ([all of them](glossary.md)):"
-    summary = f"<details open><summary>{title.split(' (')[0]}</summary>"
+    lines = [f"- **{term}**: {meanings[term]}" for term in terms]
+    summary = "<details open><summary>Words that come up here for the first time</summary>"
     return "\n".join([summary, "", *lines, "", "</details>"]) if lines else ""
 
 
@@ -141,11 +138,11 @@ def contents() -> str:
     return "\n".join(lines) + "\n"
 
 
-def written(path: Path) -> NotebookNode:
-    """A notebook with its links and words as they should be."""
+def written(path: Path, terms: list[str]) -> NotebookNode:
+    """A notebook with its links, and the words that are new in it, as they should be."""
     notebook = read_notebook(path)
     notebook.cells = [cell for cell in notebook.cells if cell.id not in (NAVIGATION, WORDS)]
-    if text := words(path):
+    if text := words(terms):
         notebook.cells.insert(1, _markdown(text, WORDS))
     notebook.cells.append(_markdown(navigation(path), NAVIGATION))
     return notebook
@@ -163,7 +160,7 @@ def _as_text(notebook: NotebookNode) -> str:
 
 def update() -> list[Path]:
     """Write all of it anew; returns the files that changed."""
-    texts = {path: _as_text(written(path)) for path in in_order()}
+    texts = {path: _as_text(written(path, terms)) for path, terms in first_uses().items()}
     texts[CONTENTS] = contents()
     changed = []
     for path, text in texts.items():

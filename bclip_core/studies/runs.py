@@ -22,7 +22,12 @@ from bclip_core.evaluation.protocols import scenes
 from bclip_core.model import get_method
 from bclip_core.records.files import read_json, write_json
 from bclip_core.records.locks import lock
-from bclip_core.records.processes import PARENT_VARIABLE, end_with_caller, how_it_ended
+from bclip_core.records.processes import (
+    PARENT_VARIABLE,
+    end_with_caller,
+    ends_on_request,
+    how_it_ended,
+)
 from bclip_core.records.progress import progress_bar
 from bclip_core.records.results import code_version
 from bclip_core.train import train
@@ -148,4 +153,5 @@ def _start_worker(run: Run, split: str) -> subprocess.Popen[bytes]:
 if __name__ == "__main__":
     end_with_caller()
     request, part = sys.argv[1:]
-    complete(find(RunConfig.from_dict(read_json(Path(request)))), progress=False, split=part)
+    with ends_on_request():
+        complete(find(RunConfig.from_dict(read_json(Path(request)))), progress=False, split=part)

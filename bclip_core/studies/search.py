@@ -15,6 +15,7 @@ from typing import Any
 
 from bclip_core.config import ConfigError, Profile, RunConfig, get_profile
 from bclip_core.model import METHODS, get_method
+from bclip_core.records.processes import ends_on_request
 from bclip_core.records.results import load_result, save_result
 from bclip_core.studies.leak.measure import obtain_leaks
 from bclip_core.studies.relatives.late_retrieval import obtain_late
@@ -216,6 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        with ends_on_request():
+            main()
     except ConfigError as problem:
         raise SystemExit(f"error: {problem}") from problem

@@ -274,17 +274,38 @@ def pull(kept: Mapping[str, Any]) -> dict[int, float]:
     }
 
 
+OTHER_FORM = "cross-entropy form"  # as published, beside the arms
+
+
+def with_curves(values: Mapping[str, Any], curves: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with both published forms at the lengths that a record `curves` has, its seed 0.
+
+    Of the sigmoid form they are the very runs of the arm `PUBLISHED`; what the study has measured
+    itself, gradients among it, stays.
+    """
+    arms_now = {name: dict(lengths) for name, lengths in values["arms"].items()}
+    for name, series in ((OTHER_FORM, "beta-clip-ce"), (PUBLISHED.name, METHOD)):
+        for length, seeds in curves.get(series, {}).items():
+            if "0" in seeds:
+                arms_now.setdefault(name, {}).setdefault(length, seeds["0"])
+    first = [name for name in (OTHER_FORM, PUBLISHED.name) if name in arms_now]
+    return {**values, "arms": {name: arms_now[name] for name in dict.fromkeys([*first, *arms_now])}}
+
+
 def table_rows(values: Mapping[str, Any]) -> list[list[str]]:
-    """A row per arm and length, from the values of a record `sigmoid`; the header first."""
+    """A row per arm and length, from the values of a record `sigmoid`; the header first.
+
+    "–" stands where gradients have not been measured.
+    """
     rows = [["normaliser, bias", "updates", "β-CAL", "gradient", *COLUMNS]]
     for name, lengths in values["arms"].items():
         for length, kept in sorted(lengths.items(), key=lambda one: int(one[0])):
-            end = kept["gradients"][length]
-            share = end["norm/beta_cal"] / end["norm/global"]
+            measured = ["–", "–"]
+            if "gradients" in kept:
+                end = kept["gradients"][length]
+                measured = [f"{end['beta_cal']:.3g}", f"{pull(kept)[int(length)]:.2g}"]
             cells = [f"{100 * kept['metrics'][metric]['mean']:.1f}" for metric in COLUMNS.values()]
-            rows.append(
-                [name, f"{int(length):,}", f"{end['beta_cal']:.3g}", f"{share:.2g}", *cells]
-            )
+            rows.append([name, f"{int(length):,}", *measured, *cells])
     return rows
 
 

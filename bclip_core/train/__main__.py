@@ -26,6 +26,7 @@ from bclip_core.config.training import settle
 from bclip_core.data.sources import load_split
 from bclip_core.model import METHODS, resolve
 from bclip_core.records.files import read_json
+from bclip_core.records.processes import ends_on_request
 from bclip_core.train.distributed import world
 from bclip_core.train.dry_run import dry_run
 from bclip_core.train.loop import train
@@ -74,7 +75,10 @@ def _base(profile: str | None, config: str | None, method: str | None) -> RunCon
         nested = isinstance(part, dict) and isinstance(beneath.get(name), dict)
         whole = beneath[name] | part if nested else part
         beneath[name] = settle(whole, part) if nested and name == "train" else whole
-    return RunConfig.from_dict(beneath)
+    try:
+        return RunConfig.from_dict(beneath)
+    except ConfigError as problem:
+        raise ConfigError(f"--config {config}: {problem}") from problem
 
 
 def _whole(name: str, text: str, least: int) -> int:
@@ -169,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        with ends_on_request():
+            main()
     except (NonFiniteLossError, CheckpointError, ValueError, OSError) as problem:
         raise SystemExit(f"error: {problem}") from problem

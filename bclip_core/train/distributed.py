@@ -38,20 +38,37 @@ def make_accelerator(
         folder: where they write.
 
     Raises:
-        ConfigError: fp16 on a CPU.
+        ConfigError: fp16 on a CPU; "bf16-products" on a GPU, or on a processor without them;
+            updates in the backward pass of several processes.
     """
     cpu = device == "cpu"
-    if config.precision == "fp16" and (cpu or not torch.cuda.is_available()):
+    on_cpu = cpu or not torch.cuda.is_available()
+    if config.precision == "fp16" and on_cpu:
         raise ConfigError("precision='fp16': expected fp32 or bf16 where no GPU is used")
+    if config.precision == "bf16-products" and not (on_cpu and has_bf16_products()):
+        where = "on this processor, which has no bf16 instructions" if on_cpu else "on a GPU"
+        raise ConfigError(f"precision='bf16-products': expected fp32 or bf16 {where}")
     # accelerate keeps one state per process; a notebook trains runs of different precision in one.
     AcceleratorState._reset_state(reset_partial_state=world()[1] == 1)
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=cpu,
-        mixed_precision={"fp32": "no"}.get(config.precision, config.precision),
+        mixed_precision=config.precision if config.precision in ("bf16", "fp16") else "no",
         gradient_accumulation_steps=config.accumulation,
         log_with=list(trackers) or None,
         project_config=ProjectConfiguration(logging_dir=str(folder) if folder else None),
     )
+    if config.update_in_backward and accelerator.num_processes > 1:
+        raise ConfigError(
+            "update_in_backward=True: expected False in several processes, whose gradients are "
+            "exchanged later"
+        )
+    return accelerator
+
+
+def has_bf16_products() -> bool:
+    """Whether oneDNN can multiply in bfloat16 here; it would not say that it does not."""
+    supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return bool(torch.backends.mkldnn.is_available()) and supported
 
 
 @contextmanager

@@ -15,13 +15,15 @@ import datasets
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
 from bclip_core.config import RunConfig
+from bclip_core.data.batches import loader_deaths
 from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.files import write_json
+from bclip_core.records.processes import end_asked, end_postponed
 from bclip_core.records.progress import progress_bar
 from bclip_core.train import tracking
 from bclip_core.train.distributed import alone
 from bclip_core.train.meters import Meter
-from bclip_core.train.optimization import tensor_float32
+from bclip_core.train.optimization import float32_products, update_in_backward
 from bclip_core.train.resume import (
     append_line,
     list_checkpoints,
@@ -30,7 +32,7 @@ from bclip_core.train.resume import (
 )
 from bclip_core.train.run import require_same_data
 from bclip_core.train.start import Training, check_model, create_model, prepare
-from bclip_core.train.step import micro_step, require_finite_weights
+from bclip_core.train.step import end_run, micro_step, require_finite_weights
 
 WEIGHTS = "model.safetensors"  # the trained model in the folder of its run
 
@@ -70,7 +72,8 @@ def train(
             a run of another configuration; before anything is written.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
         NonFiniteLossError: loss, gradient or weights are not finite; earlier checkpoints are kept.
-        OSError: the folder cannot be written, or the disk is full; earlier checkpoints are kept.
+        OSError: the folder cannot be written, the disk is full, or a loader's process died;
+            earlier checkpoints are kept.
     """
     tracking.require_trackers(trackers)
     require_same_data(folder, config, dataset)
@@ -79,7 +82,7 @@ def train(
     plan = resolve(config, check=not finished)
     if finished:
         return checkpoints.load(folder / WEIGHTS, plan.parts).eval()
-    with alone(folder, config.train, device):  # two would write one history
+    with alone(folder, config.train, device), loader_deaths():  # two would write one history
         return _train(plan, dataset, folder, device, progress, stop_after, callback, trackers)
 
 
@@ -125,8 +128,10 @@ def run_updates(
     run.parallel.train()
     meter = Meter(device)
     kernel = attention_kernel(device.type, settings.precision)
-    products = tensor_float32(device, settings.precision)
-    with kernel, products, contextlib.closing(bar):
+    products = float32_products(device, settings.precision)
+    optimizer = run.optimizer.optimizer  # the one that accelerate wraps
+    moving = update_in_backward(run.model, optimizer, settings)
+    with kernel, products, moving as run.norms, end_postponed(), contextlib.closing(bar):
         while run.update < last:
             batch = meter.waiting_for(run.batches)
             run.note_skipped(batch.skipped)
@@ -147,6 +152,8 @@ def run_updates(
                 _store(run, last)
             if callback is not None:
                 callback(run.update, run.model)
+            if end_asked():
+                end_run(run)
 
 
 def _store(run: Training, last: int) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from bclip_core.config import TrainConfig
 from bclip_core.model import BClip
@@ -70,7 +70,8 @@ def set_learning_rates(
 
 
 def apply_settings(model: BClip, config: TrainConfig) -> None:
-    """Checkpointing, memory order and compilation, which change speed and memory alone."""
+    """Packing, checkpointing, memory order and compilation: they change speed and memory alone."""
+    model.backbone.packed = config.packed_texts
     model.backbone.set_checkpointing(config.activation_checkpointing)
     if config.channels_last:
         model.backbone.clip.visual.to(memory_format=torch.channels_last)
@@ -80,15 +81,69 @@ def apply_settings(model: BClip, config: TrainConfig) -> None:
 
 
 @contextmanager
-def tensor_float32(device: torch.device, precision: str) -> Iterator[None]:
-    """On a GPU in mixed precision, the losses' float32 matrix products in TensorFloat-32.
+def update_in_backward(
+    model: BClip, optimizer: torch.optim.Optimizer, config: TrainConfig
+) -> Iterator[list[Tensor] | None]:
+    """Where so configured, each weight moves as soon as its gradient is whole, which is then freed.
 
-    The embeddings come out of bf16 or fp16 layers, whose rounding is no finer than that of
-    TensorFloat-32; sums and exponentials stay float32. Elsewhere nothing changes.
+    The same update, bit for bit, without ever holding all gradients. A weight's gradient is whole
+    once every use of it has been passed backwards, so nothing reads the weight afterwards.
+
+    Yields:
+        None, or a list that each backward pass adds the gradients' norms to, for its reader to
+        clear.
+    """
+    if not config.update_in_backward:
+        yield None
+        return
+    norms = list[Tensor]()
+
+    def move(parameter: nn.Parameter) -> None:
+        assert parameter.grad is not None
+        norm = parameter.grad.norm()
+        if norm.isfinite():  # of one that is not the step's reader tells
+            optimizer.step()  # moves those alone that have a gradient
+        norms.append(norm)
+        parameter.grad = None
+
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    hooks = [parameter.register_post_accumulate_grad_hook(move) for parameter in trained]
+    try:
+        yield norms
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def float32_products(device: torch.device, precision: str) -> Iterator[None]:
+    """How float32 matrix products are made while a run trains.
+
+    On a GPU in mixed precision, the losses' are TensorFloat-32: the embeddings come out of bf16 or
+    fp16 layers, whose rounding is no finer; sums and exponentials stay float32. On a CPU in
+    "bf16-products", oneDNN rounds the factors of every product to bfloat16 and adds in float32:
+    weights, activations and gradients stay float32. Elsewhere nothing changes.
     """
     before = torch.get_float32_matmul_precision()
     if device.type == "cuda" and precision != "fp32":
         torch.set_float32_matmul_precision("high")
+    if device.type == "cpu" and precision == "bf16-products":
+        torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def exact_products(precision: str) -> Iterator[None]:
+    """In "bf16-products" the losses' own products are float32: a scale of 100 magnifies rounding.
+
+    That is their forward pass; gradients are rounded as all others are.
+    """
+    before = torch.get_float32_matmul_precision()
+    if precision == "bf16-products":
+        torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 import datasets
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from bclip_core.backbone import Backbone, Tokenizer
 from bclip_core.backbone.architectures import split_size
@@ -45,6 +45,7 @@ class Training:
         update: how many updates are done.
         rows: of the data set that can be used; epochs are counted in them.
         skipped: ids of the pictures that other rows had to stand in for.
+        norms: of this update's gradients so far, where each weight moves as its gradient comes.
     """
 
     plan: Plan
@@ -57,6 +58,7 @@ class Training:
     update: int
     rows: int
     skipped: set[str] = field(default_factory=set)
+    norms: list[Tensor] | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -177,17 +179,18 @@ def prepare(
     """Devices, data, optimiser and the latest checkpoint of a run; its folder is begun.
 
     Raises:
-        ConfigError: fp16 without a GPU, or fewer rows than a batch.
+        ConfigError: a precision that the device has not, fewer rows than a batch, or updates in the
+            backward pass of several processes.
         CheckpointError: the run was begun, but none of its checkpoints can be read.
     """
     config, settings = plan.config, plan.config.train
     accelerator = make_accelerator(settings, device, trackers, folder / tracking.FOLDER)
-    ahead = settings.loader_workers == 0
+    ahead = None if settings.loader_workers == 0 else False  # None: where memory can hold it
     size = config.data.image_size
     bad_rows, whole = config.data.bad_rows, model.backbone.config.resize == "squash"
     data = ImageTextDataset(
         dataset, plan.texts, size, settings.seed, bad_rows, ahead=ahead, whole=whole,
-        crop=config.data.crop,
+        crop=config.data.crop, draft=config.data.draft,
     )  # fmt: skip
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))

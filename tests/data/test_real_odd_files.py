@@ -10,6 +10,8 @@ from PIL import Image
 from bclip_core.data import real
 from bclip_core.data.images import list_pictures
 from bclip_core.data.real import DataError, LayoutError
+from bclip_core.data.real.json_files import _CHUNK, json_array
+from bclip_core.data.real.sharegpt4v import FILTERED
 
 SKIP = {"missing": "skip", "on_error": "skip"}
 
@@ -336,3 +338,134 @@ def test_nothing_at_all_is_still_an_error_when_skipping(folder):
     (folder / "metadata.jsonl").write_text("{\n{\n")
     with pytest.raises(LayoutError, match="no row can be used: .*left out 2"):
         pairs(folder, **SKIP)
+
+
+# ---------------------------------------------------------------------------- numbers and halves
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_half_a_character_is_a_named_row_and_never_a_question_mark(folder, form):
+    half, whole = r'"A \ud83d dog."', r'"A \ud83d\ude00 cat."'
+    said = enumerate((half, whole))
+    rows = [f'{{"image": "{number}.jpg", "caption": {text}}}' for number, text in said]
+    text = f"[{', '.join(rows)}]" if form == "json" else "\n".join(rows)
+    (folder / f"metadata.{form}").write_text(text)
+    with pytest.raises(DataError, match=r"half a character \(surrogate\)"):
+        pairs(folder)
+    found = pairs(folder, **SKIP)
+    assert found.items[0].captions == ("A \U0001f600 cat.",)
+    assert any("half a character" in reason for _, reason in found.left_out)
+
+
+def test_escapes_are_read_right_wherever_a_piece_of_the_file_ends(tmp_path):
+    path = tmp_path / "rows.json"
+    for filling in range(_CHUNK - 30, _CHUNK + 2):
+        text = f'["{"x" * filling}' + r'\\\ud83d\ude00 \n \ud83d."]'
+        path.write_text(text)
+        (row,) = json_array(path)
+        assert row.value().replace("\ud800", "\ud83d") == json.loads(text)[0]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_in_json_is_one_clear_line(folder, value):
+    rows = ['{"image": "0.jpg", "caption": "A dog."}', f'{{"image": "1.jpg", "caption": {value}}}']
+    (folder / "metadata.json").write_text(f"[{rows[0]},\n {rows[1]}]")
+    with pytest.raises(DataError, match=r"line 2: row 1: (NaN|Infinity) is no JSON: expected") as e:
+        pairs(folder)
+    assert "\n" not in str(e.value)
+
+
+def test_the_filtered_file_of_the_authors_is_found_where_they_have_it(tmp_path, capsys):
+    (tmp_path / "annotations").mkdir()
+    pictures = tmp_path / "data" / "coco"
+    pictures.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(pictures / "0.jpg")
+    turns = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "A dog."}]
+    rows = [{"image": "coco/0.jpg", "conversations": turns}]
+    rows = [{"image": f"coco/{n}.jpg", "conversations": turns} for n in range(1, 1001)] + rows
+    (tmp_path / "annotations" / FILTERED).write_text(json.dumps(rows))
+    found = real.load_captions("sharegpt4v", tmp_path, "train")
+    assert named(found) == {"coco/0.jpg": ("A dog.",)}
+    assert "filtered rows" in capsys.readouterr().out
+    with pytest.raises(LayoutError, match=SHAREGPT4V):  # its first rows are not SV-1k
+        real.load_captions("sv1k", tmp_path, "test")
+
+
+# ---------------------------------------------------------------------------- nothing silently
+
+
+def official(name, root):
+    """Two rows in the official form, of which the second's caption is blank; what is left out."""
+    picture = Image.new("RGB", (8, 8))
+    if name == "coco":
+        (root / "annotations").mkdir()
+        (root / "val2017").mkdir()
+        for number in (1, 2):
+            picture.save(root / "val2017" / f"{number}.jpg")
+        images = [{"id": n, "file_name": f"{n}.jpg"} for n in (1, 2)]
+        texts = [{"id": n, "image_id": n, "caption": text} for n, text in ((1, "A dog."), (2, " "))]
+        stored = json.dumps({"images": images, "annotations": texts})
+        (root / "annotations" / "captions_val2017.json").write_text(stored)
+    elif name == "docci":
+        (root / "images").mkdir()
+        lines = []
+        for number, text in ((1, "A dog."), (2, " ")):
+            picture.save(root / "images" / f"test_{number}.jpg")
+            row = {"example_id": f"test_{number}", "split": "test", "description": text}
+            lines.append(json.dumps(row | {"image_file": f"test_{number}.jpg"}))
+        (root / "docci_descriptions.jsonlines").write_text("\n".join(lines))
+    elif name == "dci":
+        (root / "annotations").mkdir()
+        (root / "photos").mkdir()
+        for number, text in ((1, "A dog."), (2, " ")):
+            picture.save(root / "photos" / f"sa_{number}.jpg")
+            row = {"image": f"sa_{number}.jpg", "short_caption": text, "extra_caption": text}
+            (root / "annotations" / f"{number}.json").write_text(json.dumps(row))
+    else:
+        (root / "flickr30k-images").mkdir()
+        rows = []
+        for number, text in ((1, "A dog."), (2, " ")):
+            picture.save(root / "flickr30k-images" / f"{number}.jpg")
+            sentences = [{"raw": text}]
+            rows.append({"filename": f"{number}.jpg", "split": "test", "sentences": sentences})
+        if name == "flickr30k":
+            stored: object = {"images": rows}
+            (root / "dataset_flickr30k.json").write_text(json.dumps(stored))
+        else:
+            listed = [
+                {"image": f"flickr30k-images/{row['filename']}",
+                 "caption": [row["sentences"][0]["raw"]]} for row in rows
+            ]  # fmt: skip
+            (root / "flickr30k_test.json").write_text(json.dumps(listed))
+
+
+@pytest.mark.parametrize("form", ["coco", "docci", "dci", "flickr30k", "flickr30k by FLAIR"])
+def test_official_files_name_what_they_leave_out(tmp_path, form, capsys):
+    official(form, tmp_path)
+    name = form.split()[0]
+    with pytest.raises(DataError, match="expected a text that is not empty"):
+        real.load_captions(name, tmp_path, "test")
+    found = real.load_captions(name, tmp_path, "test", **SKIP)
+    assert [len(found.items), len(found.left_out)] == [1, 1]
+    shown = capsys.readouterr().out
+    assert "left out 1: " in shown
+    assert found.left_out[0].place in shown
+
+
+def test_every_row_of_a_damaged_part_of_a_parquet_file_is_counted_and_named(folder, capsys):
+    path = folder / "mine.parquet"
+    rows = {"image": [f"{n}.jpg" for n in range(10)], "caption": [f"A dog {n}." for n in range(10)]}
+    how = {"row_group_size": 4, "compression": "gzip", "use_dictionary": False}
+    pq.write_table(pa.table(rows), path, **how)
+    part = pq.ParquetFile(path).metadata.row_group(1).column(1)
+    content = bytearray(path.read_bytes())
+    start = part.data_page_offset + part.total_compressed_size // 2
+    content[start : start + 6] = b"\xff" * 6
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"mine\.parquet, .*: damaged parquet"):
+        pairs(path)
+    found = pairs(path, **SKIP)
+    kept = {item.id for item in found.items}
+    assert {"0.jpg", "3.jpg", "8.jpg", "9.jpg"} <= kept
+    assert len(found.items) + len(found.left_out) == 10
+    assert "left out 4: " in capsys.readouterr().out

@@ -128,3 +128,13 @@ def test_the_command_line_says_what_is_missing_and_writes_nothing(tmp_path):
     with pytest.raises(ConfigError, match=r"pairs: no folder .*nowhere; expected layout:\nTABLE"):
         command.main(["--folder", str(run), *settings(tmp_path / "nowhere")])
     assert not run.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_that_says_what_moves_it(tmp_path, monkeypatch):
+    captions = real.load_captions("pairs", pairs(tmp_path))
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.delenv("BCLIP_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"captions cannot be kept: .*file.*; set \$BCLIP_CACHE") as e:
+        real.training_rows(captions, RuleBasedExtractor())
+    assert "\n" not in str(e.value)

@@ -6,7 +6,7 @@ import pytest
 from bclip_core.evaluation.maps import TextMap
 from bclip_core.explorer import View
 from bclip_core.explorer.figure import explorer_view
-from bclip_core.plotting.maps import enlarged, framed, overlaid
+from bclip_core.plotting.heat import enlarged, framed, overlaid
 
 IMAGE = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
 RISING = np.tile(np.linspace(0, 1, 64), (64, 1))  # cold on the left
@@ -74,7 +74,7 @@ def test_the_figure_has_every_text_and_bar(workbench, models):
     shown = workbench.compute(View("scene 0", "red", models))
     figure = explorer_view(shown)
     pictures, lists = figure.subfigs
-    assert len(pictures.axes) == 1 + len(shown.panels)
+    assert len(pictures.axes) == 1 + len(shown.panels) + len(shown.limits)
     assert len(lists.axes) == 1 + len(shown.panels)
     scores, *answers = lists.axes
     widths = [[bar.get_width() for bar in bars] for bars in scores.containers]
@@ -82,4 +82,25 @@ def test_the_figure_has_every_text_and_bar(workbench, models):
         [score.values[number] for score in shown.scores] for number in range(len(shown.scored))
     ]
     for axes, answer in zip(answers, shown.answers, strict=True):
-        assert [bar.get_width() for bar in axes.patches] == [value for _, value in answer.ranking]
+        ends = [bar.get_x() + bar.get_width() for bar in axes.patches]
+        assert ends == pytest.approx([value for _, value in answer.ranking])
+        assert {bar.get_x() for bar in axes.patches} == {answer.average}  # bars start at the mean
+        labels = [label.get_text() for label in axes.get_yticklabels()]
+        assert len(set(labels)) == len(labels)
+
+
+def test_on_a_shared_scale_a_weak_map_is_drawn_weak():
+    weak, strong = item(heat=1 + 0.1 * RISING), item(heat=1 + RISING)
+    limits = (1.0, 2.0)
+    bright = [drawn(IMAGE, each, opacity=1.0, limits=limits)[200, -40:].sum() for each in
+              (weak, strong)]  # fmt: skip
+    assert bright[1] > 1.5 * bright[0]
+    np.testing.assert_array_equal(drawn(IMAGE, strong, limits=limits), drawn(IMAGE, strong))
+
+
+def test_a_photograph_lies_under_the_map_at_its_own_resolution():
+    photo = np.random.default_rng(1).integers(256, size=(480, 640, 3), dtype=np.uint8)
+    found = drawn(photo, item(), opacity=0.0)
+    assert found.shape == (480, 640, 3)
+    grey = np.asarray(enlarged(photo).convert("L")).astype(int)
+    assert np.abs(found[100:, :, 0] - grey[100:]).max() <= 1

@@ -47,7 +47,22 @@ def test_escaping_leaves_no_tag_and_no_way_out_of_an_attribute():
 def test_nothing_of_a_users_text_becomes_a_tag(workbench):
     view = View("scene 0", NASTY, ("pooled",), caption=f"{NASTY}. A dog. {NASTY}")
     shown = workbench.compute(view)
-    ours = {"div", "i", "bdi", "b", "br", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+    ours = {
+        "div",
+        "i",
+        "ul",
+        "li",
+        "bdi",
+        "b",
+        "br",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    }
     for make in (message_html, scores_html, answers_html):
         assert tags(make(shown)) <= ours | {"span"}
     assert tags(panel_html(shown.panels[0])) <= ours

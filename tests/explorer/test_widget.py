@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 
 import numpy as np
 import pytest
@@ -18,13 +17,17 @@ def explorer(model, held_out_scenes):
     return AttentionExplorer(model, held_out_scenes)
 
 
-def pixels(widget) -> np.ndarray:
-    content = re.search(r'base64,([^"]+)"', widget.value)[1]
+def pixels(source: str) -> np.ndarray:
+    content = source.partition("base64,")[2]
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
 
 
+def state(explorer) -> dict:
+    return explorer.display.stage.state
+
+
 def drawing(explorer) -> np.ndarray:
-    return pixels(explorer.display.maps[0])
+    return pixels(state(explorer)["panels"][0]["source"])
 
 
 def said(explorer) -> str:
@@ -36,8 +39,10 @@ def test_it_opens_with_a_phrase_of_the_first_picture(explorer, held_out_scenes):
     assert explorer.controls.text.value == explorer.view.text == explorer.controls.phrases.value
     assert explorer.view.text in said(explorer)
     assert explorer.shown is not None
-    assert "pooled under the text" in explorer.display.captions[0].value
-    assert [panel.layout.display for panel in explorer.display._panels] == ["flex", "flex", "none"]
+    panels = state(explorer)["panels"]
+    assert len(panels) == state(explorer)["columns"] == 2
+    assert "pooled under the text" in panels[0]["html"]
+    assert explorer.display.stage.failed is False
 
 
 @pytest.mark.parametrize(
@@ -63,9 +68,8 @@ def test_own_words_stay_and_clicked_ones_go_with_their_picture(explorer, held_ou
     explorer.controls.text.value = "my own words"
     explorer.controls.scene.value = 3
     assert explorer.view.text == "my own words"
-    assert set(explorer.workbench.picture("scene 3").phrases) == {
-        value for _, value in explorer.controls.phrases.options
-    }
+    phrases = explorer.workbench.picture("scene 3").phrases
+    assert set(phrases) == set(explorer.controls.phrases.values)
     phrase = explorer.workbench.picture("scene 3").phrases[-1]
     explorer.controls.phrases.value = phrase
     assert explorer.view.text == explorer.controls.text.value == phrase
@@ -74,15 +78,13 @@ def test_own_words_stay_and_clicked_ones_go_with_their_picture(explorer, held_ou
 
 
 def test_a_patch_is_chosen_by_click_and_by_slider(explorer):
-    before = pixels(explorer.display.picture.image)
-    button = explorer.display.picture.buttons[8 * 4 + 2]
-    assert (button.tooltip, button.tabbable) == ("patch in row 5, column 3", False)
-    button.click()
+    before = pixels(state(explorer)["picture"]["source"])
+    explorer.display.stage._heard(None, {"kind": "patch", "row": 4, "column": 2})
     assert explorer.view.patch == (4, 2)
     assert (explorer.controls.row.value, explorer.controls.column.value) == (5, 3)
     assert explorer.controls.hottest.value is False
     assert "row 5, column 3" in explorer.display.answers.value
-    assert not np.array_equal(before, pixels(explorer.display.picture.image))
+    assert not np.array_equal(before, pixels(state(explorer)["picture"]["source"]))
     explorer.controls.row.value = 8
     assert explorer.view.patch == (7, 2)
     explorer.controls.hottest.value = True
@@ -94,7 +96,7 @@ def test_an_error_is_shown_in_place_and_leaves_no_map_of_another_text(explorer, 
     explorer.controls.text.value = text
     assert "ValueError" in said(explorer)
     assert explorer.shown is None
-    assert {panel.layout.display for panel in explorer.display._panels} == {"none"}
+    assert explorer.display.stage.failed is True
     assert explorer.display.scores.value == ""
     explorer.controls.export.click()
     assert "nothing to export" in said(explorer)
@@ -123,7 +125,7 @@ def test_files_folders_and_uploads(explorer, tmp_path):
     assert explorer.view.picture == "scene 0"
     explorer.controls.path.value = str(tmp_path)
     assert explorer.view.picture == str(tmp_path / "<b>a.png")
-    assert explorer.controls.file.layout.display == "flex"
+    assert explorer.controls.file.hidden is False
     assert "<b>a" not in said(explorer)
     explorer.controls.file.value = str(tmp_path / "b.png")
     assert explorer.view.picture.endswith("b.png")
@@ -160,5 +162,76 @@ def test_every_control_has_words(explorer):
     for name, control in vars(explorer.controls).items():
         words = getattr(control, "description", "") or control.tooltip
         assert words, name
-    assert 'alt="scene 0, patch in row' in explorer.display.picture.image.value
-    assert re.search(r'alt="[^"]*hottest patch: row', explorer.display.maps[0].value)
+    assert state(explorer)["picture"]["words"].startswith("scene 0, patch in row")
+    assert "hottest patch: row" in state(explorer)["panels"][0]["words"]
+
+
+def test_several_phrases_are_drawn_below_one_another_on_one_scale(explorer):
+    first, second = explorer.workbench.picture("scene 0").phrases[:2]
+    explorer.controls.phrases.value = first
+    explorer.controls.several.value = True
+    explorer.controls.phrases.value = second
+    assert (explorer.view.text, explorer.view.also) == (first, (second,))
+    assert explorer.controls.also.value == second
+    assert len(state(explorer)["panels"]) == 2 * state(explorer)["columns"]
+    heats = [row[0].item.heat for row in explorer.shown.rows]
+    ends = (min(heat.min() for heat in heats), max(heat.max() for heat in heats))
+    assert explorer.shown.limits["× even"] == ends
+    assert [bar["unit"] for bar in state(explorer)["bars"]] == ["× even", "cosine"]
+    explorer.controls.shared.value = False
+    assert explorer.shown.limits == {}
+    explorer.controls.also.value = ""
+    assert len(state(explorer)["panels"]) == state(explorer)["columns"]
+
+
+def test_a_word_has_its_map_at_hand(explorer):
+    shown, found = explorer.shown, state(explorer)["spoken"]
+    word = next(text for text in shown.picture.words if text in found)
+    assert [word, word] in [[piece.lower(), spoken] for piece, spoken in state(explorer)["caption"]]
+    values = explorer.workbench.maps("clip", shown.picture, [word]).values("cosine")[0].numpy()
+    low, high = shown.limits["cosine"]
+    share = np.clip((values - low) / (high - low), 0, 1)
+    sent = np.frombuffer(base64.b64decode(found[word][1]), np.uint8)
+    assert np.abs(sent - 255 * share).max() <= 0.51
+    explorer.display.stage._heard(None, {"kind": "text", "text": word})
+    assert explorer.view.text == word
+
+
+def test_only_the_misses(explorer):
+    everything = explorer.controls.thumbs.values
+    explorer.controls.missed.value = True
+    missed = explorer.controls.thumbs.values
+    assert f"misses {len(missed)} of {len(everything)} scenes" in said(explorer)
+    for number in everything[:6]:
+        picture = explorer.workbench.picture(f"scene {number}")
+        shown = explorer.workbench.compute(View(picture.reference, picture.suggestion, ("clip",)))
+        assert (number in explorer.workbench.misses("clip")) is (shown.panels[0].item.hit is False)
+    explorer.controls.missed.value = False
+    explorer.controls.thumbs.value = missed[0]
+    assert explorer.view.picture == f"scene {missed[0]}"
+
+
+def test_every_example_can_be_clicked(explorer):
+    assert len(explorer.examples) >= 5
+    for name, changes in explorer.examples.items():
+        explorer.controls.examples.value = name
+        assert (explorer.view.text, explorer.view.also) == (changes["text"],
+                                                            changes.get("also", ()))  # fmt: skip
+        assert "Error" not in said(explorer)
+
+
+def test_enter_on_the_same_path_reads_the_file_again(explorer, tmp_path):
+    path = tmp_path / "a.png"
+    for colour in ("red", "blue"):
+        Image.new("RGB", (90, 70), colour).save(path)
+        explorer.controls.path.value = str(path)
+        explorer.controls.path.committed += 1
+        expected = (255, 0, 0) if colour == "red" else (0, 0, 255)
+        assert tuple(explorer.shown.panels[0].image[0, 0]) == expected
+
+
+def test_the_page_hears_of_work_before_and_after(explorer, monkeypatch):
+    heard = []
+    explorer.display.stage.observe(lambda change: heard.append(change["new"]), "busy")
+    explorer.controls.text.value = "red"
+    assert heard == ["working", ""]

@@ -6,18 +6,21 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from bclip_core import checkpoints
 from bclip_core.backbone import CheckpointError
+from bclip_core.checkpoints import build_model, save
 from bclip_core.checkpoints.own import SHIPPED
+from bclip_core.config import BackboneConfig
 from bclip_core.data.images import BrokenImageError
 from bclip_core.evaluation import grounding_scores
 from bclip_core.evaluation.maps import phrase_masks, picture_maps
-from bclip_core.explorer import View, Workbench, export_view, find_models
-from bclip_core.explorer.catalogue import best_model
+from bclip_core.explorer import View, Workbench, export_view, find_models, readings
+from bclip_core.explorer.catalogue import best_model, shipped_models, untouched
 from bclip_core.explorer.pictures import own_picture
 from bclip_core.explorer.readings import patch_on_grid
 from bclip_core.explorer.workbench import ENCODED_KEPT, MODELS_KEPT, PICTURES_KEPT
@@ -106,7 +109,7 @@ def test_settings_make_the_same_view_again(workbench, shown, view):
         ("picture", "scene 999", "scene 999.*expected scene 0 to scene 23"),
         ("picture", "no such.png", "no such.png: no such file"),
         ("models", ("nobody",), "model 'nobody': expected one of clip, pooled"),
-        ("models", (), "expected 1 to 2 names"),
+        ("models", (), "expected 1 to 9 names"),
         ("models", ("clip", "clip"), "each of them once"),
         ("kind", "head 9", "kind='head 9': expected one of mean"),
         ("kind", "median", "kind='median'"),
@@ -134,9 +137,53 @@ def test_any_text_is_looked_for_and_drawn(workbench, view, tmp_path):
 
 def test_ten_thousand_words_are_read_in_part_and_that_is_said(workbench, view):
     shown = workbench.compute(view.replace(text="word " * 10_000))
-    assert [note.partition(" reads only ")[2] for note in shown.notes] == [
-        "77 of the text's 10002 tokens"
-    ] * 2
+    cuts = [note.partition(" reads only ")[2] for note in shown.notes]
+    assert cuts[:2] == ["77 of the text's 10002 tokens"] * 2
+
+
+def test_what_a_model_cannot_know_is_said(workbench, view, tmp_path):
+    assert workbench.compute(view.replace(text="red circle", models=("clip",))).notes == ()
+    notes = workbench.compute(view.replace(text="a dog", also=("a sofa",))).notes
+    assert any("pooled and clip (untouched) saw: “dog”, “sofa”" in note for note in notes)
+    Image.new("RGB", (80, 60), "red").save(tmp_path / "photo.png")
+    notes = workbench.compute(view.replace(picture=str(tmp_path / "photo.png"))).notes
+    assert any("trained on drawn scenes alone" in note for note in notes)
+
+
+def test_an_attention_no_better_than_even_is_said(workbench, view, model, monkeypatch):
+    shown = workbench.compute(view)
+    hottest = max(shown.panels[0].values)
+    for limit, expected in ((hottest - 0.001, False), (hottest + 0.001, True)):
+        monkeypatch.setattr(readings, "EVEN", limit)
+        again = workbench.compute(view)
+        assert [panel.even for panel in again.panels] == [expected, False]  # no cosine is even
+        assert any("no better than even" in note for note in again.notes) is expected
+
+
+def test_what_is_cut_of_a_caption_is_said(workbench, view):
+    long = " ".join(f"A red circle number {number} is here." for number in range(900))
+    notes = workbench.compute(view.replace(caption=long)).notes
+    assert f"Of the caption's {len(long):,} characters the first 20,000 are read" in notes
+    assert any("sentences the first 120 are on offer" in note for note in notes)
+
+
+def test_a_photograph_is_drawn_at_its_own_resolution(workbench, view, tmp_path):
+    noise = np.random.default_rng(0).integers(256, size=(300, 400, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.png")
+    shown = workbench.compute(view.replace(picture=str(tmp_path / "photo.png")))
+    np.testing.assert_array_equal(shown.panels[0].image, noise[:, 50:350])  # what the model sees
+
+
+def test_a_shipped_model_with_a_pooler_is_opened_first(model, tmp_path):
+    save(model, tmp_path / "scenes-beta-clip.safetensors")
+    model_without = build_model(BackboneConfig("scene-tiny"), None)
+    save(model_without, tmp_path / "a-plain-one.safetensors")
+    found = {entry.name: entry for entry in (untouched(), *shipped_models(tmp_path))}
+    assert [entry.pooler for entry in found.values()] == [False, False, True]
+    assert best_model(found) == "scenes-beta-clip"
+    assert found["scenes-beta-clip"].load().pooler is not None
+    del found["scenes-beta-clip"]
+    assert best_model(found) == "a-plain-one"  # as before: the last where nothing is known
 
 
 def test_a_picture_file_is_opened_and_its_caption_typed(workbench, view, tmp_path):
@@ -166,7 +213,7 @@ def test_a_picture_that_is_saved_again_is_read_again(workbench, view, tmp_path):
     assert (after.panels[0].image == [0, 0, 255]).all()
     assert after.numbers()["picture_sha256"] != before.numbers()["picture_sha256"]
     assert after.scores != before.scores
-    _, record = export_view(after, "again", tmp_path)
+    _, record, _ = export_view(after, "again", tmp_path)
     blue = own_picture(Image.new("RGB", (80, 60), "blue"), "any")
     assert json.loads(record.read_text())["picture_sha256"] == blue.key
     path.unlink()
@@ -278,7 +325,8 @@ def test_a_run_of_every_pooler_can_be_looked_through(
 def test_an_export_overwrites_nothing(shown, tmp_path):
     first, again = (export_view(shown, "my_view", tmp_path) for _ in range(2))
     assert [path.name for path in (*first, *again)] == [
-        "my_view.png", "my_view.json", "my_view_2.png", "my_view_2.json",
+        "my_view.png", "my_view.json", "my_view.html",
+        "my_view_2.png", "my_view_2.json", "my_view_2.html",
     ]  # fmt: skip
     assert json.loads(first[1].read_text())["rank"] == [shown.rank, shown.compared]
     with pytest.raises(ValueError, match=r"name='\.\./x'"):

@@ -18,6 +18,7 @@ from bclip_core.evaluation.maps import TextMap
 from bclip_core.model import METHODS as METHODS_OF_THE_CATALOGUE
 from bclip_core.model import get_method
 from bclip_core.plotting.files import FIGURES, MEASURED, figures_folder
+from bclip_core.plotting.heat import overlaid
 from bclip_core.records import REPOSITORY
 
 
@@ -449,12 +450,12 @@ def test_attention_grid_marks_patch_verdict_and_outline():
     assert miss.get_title().endswith("(1.3 × even, miss)")
     assert unknown.get_title() == "dog\n(1.3 × even)"
     assert not grid[1, 2].axison
-    assert [panel.lines[0].get_marker() for panel in (hit, miss)] == ["o", "x"]
-    assert unknown.lines[:] == []
-    # The pixel at the centre of the patch, as the pointing game takes it.
-    np.testing.assert_array_equal(hit.lines[0].get_xydata(), [(10, 6)])
-    assert (hit.patches[0].get_x(), hit.patches[0].get_y()) == (7.5, 3.5)
-    np.testing.assert_array_equal(hit.images[1].get_array(), first[0].heat)
+    # What is drawn is the one definition of heat over a picture, verdict and frame included.
+    for panel, item in zip((hit, miss, unknown), (*first, maps[1][0]), strict=True):
+        expected = np.asarray(overlaid(PICTURE, item, side=384))
+        np.testing.assert_array_equal(panel.images[0].get_array(), expected)
+    drawn = [np.asarray(panel.images[0].get_array()) for panel in (hit, miss, unknown)]
+    assert not any(np.array_equal(drawn[a], drawn[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
     plotting.png(figure)  # dollar signs are no mathematics
 
 
@@ -466,12 +467,18 @@ def test_maps_that_are_compared_share_one_colour_scale_and_bar():
     rows = [maps(1.0), maps(2.0), maps(10.0)]
     figure = plotting.attention_grid([PICTURE] * 3, rows, scales=["cosine", "cosine", "× even"])
     grid = np.array(figure.axes[:6]).reshape(3, 2)
-    assert [panel.images[1].get_clim() for panel in grid[:, 1]] == [(0, 510), (0, 510), (0, 2550)]
+    drawn = [np.asarray(panel.images[0].get_array()) for panel in grid[:, 1]]
+    for pixels, row, limits in zip(drawn, rows, [(0, 510), (0, 510), (0, 2550)], strict=True):
+        expected = np.asarray(overlaid(PICTURE, row[0], side=384, limits=limits))
+        np.testing.assert_array_equal(pixels, expected)
+    assert not np.array_equal(drawn[0], drawn[1])  # half as hot looks half as hot
     bars = {bar.get_ylabel(): bar.get_ylim() for bar in figure.axes[6:]}
     assert bars == {"cosine": (0, 510), "× even": (0, 2550)}
     alone = plotting.attention_grid([PICTURE] * 3, rows)
     assert len(alone.axes) == 6
-    assert alone.axes[1].images[1].get_clim() == (0, 255)
+    np.testing.assert_array_equal(
+        alone.axes[1].images[0].get_array(), np.asarray(overlaid(PICTURE, rows[0][0], side=384))
+    )
 
 
 def test_titles_of_three_lines_lie_on_the_page():

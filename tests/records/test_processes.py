@@ -9,7 +9,14 @@ import time
 import pytest
 
 from bclip_core.records import REPOSITORY
-from bclip_core.records.processes import PARENT_VARIABLE, how_it_ended
+from bclip_core.records.processes import (
+    PARENT_VARIABLE,
+    TERMINATED,
+    end_asked,
+    end_postponed,
+    ends_on_request,
+    how_it_ended,
+)
 
 CHILD = (
     "import time\nfrom bclip_core.records.processes import end_with_caller\n"
@@ -48,7 +55,30 @@ def test_a_child_ends_with_its_killed_parent(kind):
     assert not lives(child)
 
 
+def test_sigterm_ends_a_command_in_one_line(capsys):
+    cleaned = []
+
+    def work():
+        try:
+            with end_postponed():
+                os.kill(os.getpid(), signal.SIGTERM)
+                assert end_asked()  # and nothing is interrupted
+            os.kill(os.getpid(), signal.SIGTERM)
+            pytest.fail("not interrupted")
+        finally:
+            cleaned.append(True)
+
+    with pytest.raises(SystemExit) as end, ends_on_request():
+        work()
+    assert end.value.code == TERMINATED == 143
+    assert cleaned == [True]
+    assert capsys.readouterr().err == "terminated (SIGTERM)\n"
+    assert not end_asked()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def test_an_end_is_told_in_words():
+    assert how_it_ended(TERMINATED) == "ended by SIGTERM"
     assert how_it_ended(3) == "exit code 3"
     assert how_it_ended(-signal.SIGKILL) == "killed by SIGKILL (out of memory?)"
     assert how_it_ended(-signal.SIGTERM) == "killed by SIGTERM"

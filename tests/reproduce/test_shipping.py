@@ -7,7 +7,7 @@ import torch
 
 from bclip_core import checkpoints
 from bclip_core.checkpoints import open_model
-from bclip_core.config import ConfigError, DataConfig, get_profile
+from bclip_core.config import ConfigError, DataConfig, RunConfig, get_profile
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation import grounding_metric, region_metric, retrieval_metric
 from bclip_core.evaluation.protocols import scenes
@@ -63,7 +63,7 @@ def test_the_fine_tuned_model_reaches_again_what_its_record_says():
 
 def test_the_fine_tuned_model_is_made_by_its_recipe():
     recipe = shipped_run(BETA_CLIP)
-    assert read_json(record_of(BETA_CLIP))["config"] == recipe.to_dict()
+    assert RunConfig.from_dict(read_json(record_of(BETA_CLIP))["config"]) == recipe
     assert recipe.backbone.pretrained == "scenes"
     with pytest.raises(ConfigError, match="name='x': expected one of scenes, scenes-beta-clip"):
         shipped_run("x")

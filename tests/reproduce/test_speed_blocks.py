@@ -2,7 +2,7 @@
 
 import pytest
 
-from bclip_core.records.files import read_json
+from bclip_core.records.files import read_json, write_json
 from bclip_core.records.results import REFERENCE_FOLDER
 from bclip_core.reproduce import speed_blocks
 
@@ -55,6 +55,25 @@ def test_settings_are_relative_to_the_shipped_ones():
     assert shown[0][2] == "1.00"
     ratio = rows[2]["seconds_per_update"] / rows[0]["seconds_per_update"]
     assert shown[2][2] == f"{ratio:.2f}"
+
+
+def test_the_whole_step_is_relative_to_the_first_version(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed_blocks, "REFERENCE_FOLDER", tmp_path)
+    assert speed_blocks.whole_step_block() == "Not measured yet: `python -m benchmarks.whole_step`."
+    rows = [
+        {"version": name, "seconds_per_update": seconds, "peak_megabytes": 1024.0 * gigabytes,
+         "loss_difference": apart, "finite_check_seconds": 0.1, "load": [load, 2.0]}
+        for name, seconds, gigabytes, apart, load in (("theirs", 20.0, 5, 0.0, 1.5),
+                                                      ("ours", 8.0, 4, 2.5e-4, 3.0))
+    ]  # fmt: skip
+    settings = {"turns": 2, "source": "the sample photographs"}
+    write_json(tmp_path / "benchmark_whole_step.json", {"rows": rows, "settings": settings})
+    text = speed_blocks.whole_step_block()
+    assert cells(text.split("\n\n")[0]) == [
+        ["theirs", "20.0", "1.00", "5.0 GiB", "0"],
+        ["ours", "8.0", "2.50", "4.0 GiB", "2.5e-04"],
+    ]
+    assert "2 turns, the sample photographs; load of the machine meanwhile 1.5 to 3.0." in text
 
 
 def test_positions_are_those_of_one_image():

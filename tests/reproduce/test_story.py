@@ -38,11 +38,11 @@ def test_the_links_lead_through_all_notebooks_once_and_back():
 
 
 def test_links_and_words_are_those_that_would_be_written():
-    for path in story.in_order():
+    for path, terms in story.first_uses().items():
         cells = read_notebook(path).cells
         assert cells[-1].source == story.navigation(path), path.name
         shown = cells[1].source if cells[1].id == story.WORDS else ""
-        assert shown == story.words(path), f"{path.name}: python -m bclip_core.reproduce.story"
+        assert shown == story.words(terms), f"{path.name}: python -m bclip_core.reproduce.story"
 
 
 def test_no_other_cell_leads_to_the_next_notebook():
@@ -55,14 +55,13 @@ def test_every_word_is_in_the_glossary_and_explained_where_the_story_first_uses_
     meanings = story.definitions()
     assert set(NEEDED) <= set(meanings)
     assert list(meanings) == sorted(meanings, key=lambda term: term.casefold().replace("β", "b"))
-    where = {term: path.name for path in story.in_order() for term in story.new_words(path)}
-    assert set(meanings) == set(where), "a word that no notebook uses"
-    for path in story.in_order():
+    explained = [term for terms in story.first_uses().values() for term in terms]
+    assert sorted(explained) == sorted(meanings), "a word that no notebook uses"
+    known: set[str] = set()
+    for path, terms in story.first_uses().items():
+        known.update(terms)
         text = story.prose(read_notebook(path))
-        order = [one.name for one in story.in_order()]
-        for term, first in where.items():
-            if story.uses(text, term):
-                assert order.index(first) <= order.index(path.name)
+        assert {term for term in meanings if story.uses(text, term)} <= known, path.name
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 
 from bclip_core import plotting
 from bclip_core.evaluation.maps import TextMap
+from bclip_core.plotting.heat import enlarged, overlaid, palette
 from bclip_core.studies.mulclip.ablation import METRICS, VARIANTS
 from bclip_core.studies.mulclip.figure import mulclip_ablation, mulclip_levels
 from bclip_core.studies.mulclip.maps import Levels
@@ -127,13 +128,19 @@ def test_colours_and_markers_of_gaps_are_their_verdicts_and_panels_share_a_range
 
 def test_maps_let_the_picture_be_seen_where_they_are_cold():
     figure = mulclip_levels(levels(), ["sentence"])
-    panels = [p for p in figure.findobj(plotting_axes) if len(p.images) == 2]
-    alpha = panels[0].images[1].get_alpha()
-    assert alpha[0, 0] == 0
-    assert alpha[-1, -1] == pytest.approx(0.9)
+    drawn = figure.findobj(plotting_axes)[1].images[0].get_array()
+    first = levels().sentences[0]
+    expected = np.asarray(overlaid(PICTURE, first, 0.9, side=384, fading=True))
+    np.testing.assert_array_equal(drawn, expected)
+    grey = np.asarray(enlarged(PICTURE, 384).convert("L")).astype(int)
+    assert np.abs(drawn[0, 0].astype(int) - grey[0, 0]).max() <= 1  # cold: the picture is bare
+    assert np.abs(drawn[-1, -1].astype(int) - palette()[255]).max() <= 26  # hot: nine tenths
     words = mulclip_levels(levels(), ["word"])
-    limits = {p.images[1].get_clim() for p in words.findobj(plotting_axes) if len(p.images) == 2}
-    assert limits == {(0.0, 255.0)}, "one scale for all tokens"
+    tokens = [p.images[0].get_array() for p in words.findobj(plotting_axes) if p.images][:3]
+    expected = overlaid(PICTURE, first._replace(hit=None), 0.6, side=384, limits=(0.0, 255.0),
+                        fading=True)  # fmt: skip
+    for token in tokens:
+        np.testing.assert_array_equal(token, np.asarray(expected))
 
 
 def test_an_ablation_without_its_reference_is_refused():

@@ -1,5 +1,11 @@
 """Runs by configuration: made once, loaded afterwards, side by side in workers."""
 
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,6 +13,7 @@ from bclip_core import checkpoints
 from bclip_core.config import BackboneConfig, ConfigError
 from bclip_core.data.sources import load_split
 from bclip_core.records.files import read_json
+from bclip_core.records.processes import TERMINATED, ends_on_request
 from bclip_core.studies.runs import complete, obtain
 from bclip_core.train import create_model, find, train
 from bclip_core.train import run as run_module
@@ -117,6 +124,55 @@ def test_workers_train_as_this_process_does_and_a_failure_is_told(config, capfd)
     assert (run.folder / "model.safetensors").read_bytes() == weights
     assert run.metrics() == read_json(own.folder.with_name("own") / "metrics.json")
     assert not find(failing).finished
+
+
+def workers_of_this_process():
+    """Process numbers of the workers that `obtain` has started and that live."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            command = (folder / "cmdline").read_bytes()
+        except OSError:  # it has just gone
+            continue
+        if int(parent) == os.getpid() and state != "Z" and b"bclip_core.studies.runs" in command:
+            found.append(int(folder.name))
+    return found
+
+
+def signal_when_it_works(kind, chosen):
+    """Send a signal to the process that `chosen` picks of a worker, once there is one."""
+
+    def send():
+        ends = time.monotonic() + 60
+        while not workers_of_this_process() and time.monotonic() < ends:
+            time.sleep(0.01)
+        os.kill(chosen(workers_of_this_process()[0]), kind)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc")
+def test_a_killed_worker_is_told_with_its_signal(config):
+    thread = signal_when_it_works(signal.SIGKILL, lambda worker: worker)
+    with pytest.raises(RuntimeError) as error:
+        obtain([config], workers=1, progress=False)
+    thread.join()
+    how = "killed by SIGKILL (out of memory?)"
+    assert str(error.value).startswith(f"run {find(config).folder.name} failed, {how}:")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc")
+def test_workers_end_with_whom_sigterm_asks_to_end(config, capsys):
+    thread = signal_when_it_works(signal.SIGTERM, lambda _: os.getpid())
+    with pytest.raises(SystemExit) as end, ends_on_request():
+        obtain([config], workers=1, progress=False)
+    thread.join()
+    assert end.value.code == TERMINATED
+    assert capsys.readouterr().err.splitlines()[-1] == "terminated (SIGTERM)"
+    assert workers_of_this_process() == []
 
 
 def test_a_setting_that_nothing_reads_is_refused_before_any_run_is_trained(config):

@@ -75,6 +75,14 @@ def test_the_record_keeps_what_it_held_and_gradients_cover_the_run(tmp_path, mon
     header, *rows = sigmoid.table_rows(values)
     assert [row[:2] for row in rows] == [["pairs, none", "4"], ["positives, learnt", "4"]]
     assert header[4:] == list(sigmoid.COLUMNS)
+    longer = {"run": "x", "metrics": published["metrics"], "leak": {}}
+    curves = {"beta-clip-ce": {"4": {"0": longer}}, "beta-clip-bce": {"4": {"0": longer},
+              "9": {"0": longer}, "20": {"1": longer}}}  # fmt: skip
+    _, *beside = sigmoid.table_rows(sigmoid.with_curves(values, curves))
+    assert [row[:2] for row in beside] == [["cross-entropy form", "4"], ["pairs, none", "4"],
+                                           ["pairs, none", "9"], rows[1][:2]]  # fmt: skip
+    assert beside[1] == rows[0], "what the study has measured stays"
+    assert beside[2][2:4] == ["–", "–"]
     said = sigmoid.plateau_sentence(values)
     assert f"{published['gradients']['4']['beta_cal']:.4f} after 4 updates (pairs, none)" in said
     assert "positives, learnt" not in said

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from bclip_core.losses import beta_cal
 from bclip_core.model import get_method
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import write_json
+from bclip_core.records.locks import lock
 from bclip_core.train import create_model, train
 from bclip_core.train.distributed import gather_features, world
 from bclip_core.train.resume import read_history
@@ -149,9 +151,22 @@ def test_torchrun_trains_like_one_process(tiny_config, tiny_scenes, tmp_path):
     arguments = ["-m", "bclip_core.train", *arguments, "--device", "cpu"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     command = [*launcher, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("trained: ") == 1
+    said = tmp_path / "errors.txt"
+    with said.open("w") as errors:
+        with lock(tmp_path / "two"):  # both ranks wait, one of them says for whom
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+            ends = time.monotonic() + 300
+            while "waiting for" not in said.read_text() and process.poll() is None:
+                assert time.monotonic() < ends, said.read_text()[-3000:]
+                time.sleep(0.05)
+            assert not (tmp_path / "two").exists(), "trained beside another"
+        output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, said.read_text()[-3000:]
+    waiting = f"waiting for {tmp_path / 'two'}: in use by process {os.getpid()} on "
+    assert said.read_text().count(waiting) == 1
+    assert output.count("trained: ") == 1
     histories = [read_history(tmp_path / name / "history.jsonl") for name in ("one", "two")]
     for one, two in zip(*histories, strict=True):
         for name in ("loss", "global", "beta_cal", "gradient_norm", "pooler_logit_scale"):

@@ -19,7 +19,7 @@ from bclip_core.records.files import read_json
 from bclip_core.train import NonFiniteLossError, create_model, train
 from bclip_core.train.__main__ import main
 from bclip_core.train.distributed import make_accelerator
-from bclip_core.train.optimization import learning_rate_factor, make_optimizer, tensor_float32
+from bclip_core.train.optimization import float32_products, learning_rate_factor, make_optimizer
 from bclip_core.train.resume import list_checkpoints, read_history
 
 
@@ -182,6 +182,7 @@ def test_bf16_trains_and_the_weights_stay_float32(tiny_config, tiny_scenes, tmp_
     "setting",
     [
         {"activation_checkpointing": True},
+        {"packed_texts": True},
         {"channels_last": True},
         {"fused_optimizer": False},
         {"loader_workers": 1},
@@ -376,13 +377,13 @@ def test_help_names_every_option(capsys):
 @pytest.mark.parametrize(
     ("device", "precision", "expected"),
     [("cuda", "bf16", "high"), ("cuda", "fp16", "high"), ("cuda", "fp32", "highest"),
-     ("cpu", "bf16", "highest")],
+     ("cpu", "bf16", "highest"), ("cpu", "fp32", "highest"), ("cpu", "bf16-products", "medium")],
 )  # fmt: skip
-def test_tensor_float32_is_for_gpus_in_mixed_precision_and_ends(device, precision, expected):
+def test_products_are_those_of_device_and_precision_and_end(device, precision, expected):
     assert torch.get_float32_matmul_precision() == "highest"
     with (
         contextlib.suppress(InterruptedError),
-        tensor_float32(torch.device(device), precision),
+        float32_products(torch.device(device), precision),
     ):
         assert torch.get_float32_matmul_precision() == expected
         raise InterruptedError

@@ -209,6 +209,8 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "too large" in str(error.value)
+    left = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert left == {"update-00000002"}  # of the other nothing keeps the disk full
     assert [path.name for path in list_checkpoints(tmp_path)] == ["update-00000002"]
     assert_continues(config, tiny_scenes, tmp_path, undisturbed)
 
@@ -241,6 +243,7 @@ def test_a_resumed_run_may_change_what_decides_no_weight(config, tmp_path):
     settings = config.train.replace(
         loader_workers=2, checkpoint_every=9, gradient_cache=2, keep_epochs=(3,)
     )
+    settings = settings.replace(activation_checkpointing=True)
     moved = config.data.replace(folder="/elsewhere", images="/there")
     require_same_run(tmp_path, config.replace(train=settings, data=moved))
     other = {  # what one more, or a little more, cannot be

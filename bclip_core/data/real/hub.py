@@ -13,7 +13,16 @@ from bclip_core.data.real.folder import PictureRoot
 from bclip_core.data.real.layouts import caption_builder
 from bclip_core.data.real.loading import get
 from bclip_core.data.real.record import choose
-from bclip_core.data.real.rows import DataError, Drop, Options, Row, RowError, gather
+from bclip_core.data.real.rows import (
+    DataError,
+    Drop,
+    Options,
+    Row,
+    RowError,
+    gather,
+    shortened,
+    text_of,
+)
 from bclip_core.data.real.sets import (
     CaptionSet,
     LabelledImage,
@@ -29,6 +38,7 @@ def load_hub(
     *,
     source: str | os.PathLike[str] | None = None,
     streaming: bool = False,
+    bad_rows: str = "raise",
 ) -> datasets.Dataset | datasets.IterableDataset:
     """A data set with our columns: `id` and `image` where the hub has them, `captions` or `label`.
 
@@ -39,12 +49,16 @@ def load_hub(
         split: one of the record's hub.
         source: a folder with the same files, or another repository; None takes the record's.
         streaming: read rows as they are asked for and store nothing.
+        bad_rows: a row whose captions cannot be read: "raise" when it is read, or "skip" leaves it
+            out and names it.
 
     Raises:
+        DataError: a malformed row, at once or, of a stream, when it is read.
         ValueError: unknown data set or split, or none on a hub (the message says how to get it).
         ConnectionError: the hub cannot be reached, or does not have it; what to do is said.
         FileNotFoundError: `source` is a folder without such files.
     """
+    Options(on_error=bad_rows)  # refuses what is neither
     record = get(name)
     hub = record.hub
     if hub is None:
@@ -66,6 +80,8 @@ def load_hub(
     features = found.features and found.features.copy()  # None: a stream that knows none yet
     if features:
         features["captions"] = datasets.List(datasets.Value("string"))
+    if bad_rows == "skip":
+        found = found.filter(_is_readable, with_indices=True, input_columns="captions")
     return found.map(_as_list, with_indices=True, input_columns="captions", features=features)
 
 
@@ -144,12 +160,32 @@ def _content(stored: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _as_list(captions: Any, row: int) -> dict[str, list[str]]:
-    """Captions of one picture: lines of a text, or the answer of a conversation."""
-    if isinstance(captions, str):
-        lines = captions.removeprefix("\ufeff").splitlines()
-        return {"captions": [line.strip() for line in lines if not is_blank(line)]}
+def _is_readable(captions: Any, row: int) -> bool:
     try:
-        return {"captions": [" ".join(answer_of(captions).split())]}
+        _captions_of(captions)
+    except RowError as error:
+        print(f"left out row {row} of the hub: {error}")
+        return False
+    return True
+
+
+def _as_list(captions: Any, row: int) -> dict[str, list[str]]:
+    try:
+        return {"captions": _captions_of(captions)}
     except RowError as error:
         raise DataError(f"row {row}: {error}") from error
+
+
+def _captions_of(captions: Any) -> list[str]:
+    """Captions of one picture: lines of a text, or the answer of a conversation.
+
+    Raises:
+        RowError: there is none.
+    """
+    if not isinstance(captions, str):
+        return [text_of(answer_of(captions), "captions")]
+    lines = captions.removeprefix("\ufeff").splitlines()
+    found = [line.strip() for line in lines if not is_blank(line)]
+    if not found:
+        raise RowError(f"captions={shortened(captions)}: expected a text that is not empty")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +16,15 @@ from bclip_core.data.real.rows import DataError, Row, RowError, T
 
 _CHUNK = 1 << 16  # bytes of a large JSON file that are parsed together
 _DEEPEST = 500  # brackets within brackets; ijson's memory grows with the square of it
+# Escapes in texts; group 1: half a character without its other half, of which ijson makes "?".
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.|$)",
+    re.DOTALL,
+)
+_LONGEST_ESCAPE = 12  # bytes
+_HALF = "\ufdd0"  # stands for half a character while ijson reads; Unicode keeps it out of texts
+_NO_NUMBER = re.compile(r"\b(NaN|Infinity)\b")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -65,6 +75,7 @@ def json_array(path: Path) -> Iterator[Row]:
         DataError: not an array, broken JSON, or something after its end; line and row are named.
     """
     number = depth = 0
+    rest = b""
     with open_utf8(path) as handle:
         found = ijson.sendable_list()
         parser = ijson.items_coro(found, "item")
@@ -79,12 +90,16 @@ def json_array(path: Path) -> Iterator[Row]:
             depth = _deeper(chunk, depth)
             if depth > _DEEPEST:
                 raise DataError(f"{path}, row {number}: nested too deep: expected fields")
+            ready, rest = _halves_marked(rest + chunk, last=not chunk)
             try:
-                parser.send(chunk) if chunk else parser.close()
+                if ready:
+                    parser.send(ready)
+                if not chunk:
+                    parser.close()
             except Exception as error:  # ijson's own, and ValueError of a number too long
                 fault = error
             for value in found:
-                yield Row(f"row {number}", lambda value=value: value)  # type: ignore[misc]
+                yield Row(f"row {number}", lambda value=value: _restored(value))  # type: ignore[misc]
                 number += 1
             depth = 0 if found else depth  # brackets in captions do not add up
             del found[:]
@@ -103,6 +118,35 @@ def _deeper(chunk: bytes, depth: int) -> int:
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest if deepest > _DEEPEST else max(depth, 0)
+
+
+def _halves_marked(content: bytes, last: bool) -> tuple[bytes, bytes]:
+    """JSON with each half of a character marked, and what has to wait for the next piece.
+
+    `json.loads` keeps such a half, and whoever reads the text refuses it; ijson loses it.
+    """
+    if b"\\" not in content:
+        return content, b""
+    safe = len(content) if last else len(content) - _LONGEST_ESCAPE
+    pieces, at = list[bytes](), 0
+    for found in _ESCAPE.finditer(content):
+        if found.start() > safe:
+            return b"".join([*pieces, content[at : found.start()]]), content[found.start() :]
+        if found.group(1):
+            pieces += [content[at : found.start()], _HALF.encode()]
+            at = found.end()
+    return b"".join([*pieces, content[at:]]), b""
+
+
+def _restored(value: Any) -> Any:
+    """A row as `json.loads` gives it, halves of characters included."""
+    if isinstance(value, str):
+        return value.replace(_HALF, "\ud800") if _HALF in value else value
+    if isinstance(value, list):
+        return [_restored(entry) for entry in value]
+    if isinstance(value, dict):
+        return {_restored(name): _restored(entry) for name, entry in value.items()}
+    return value
 
 
 def _line_of_fault(path: Path) -> int:
@@ -131,6 +175,9 @@ def _told(fault: Exception, row: int) -> str:
     text = text.splitlines()[0] if text else "unreadable"
     if "UTF8" in text:
         return f"row {row}: expected UTF-8: save the file as UTF-8"
+    no_number = _NO_NUMBER.search(str(fault))
+    if "lexical error" in text and no_number:
+        return f"row {row}: {no_number.group()} is no JSON: expected a number or null"
     if "trailing" in text:
         return f"after the array's end, {row} rows: expected nothing after a JSON array"
     return f"broken JSON in row {row} ({text}): expected a JSON array"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from types import MappingProxyType as Fixed
 from typing import Any
 
@@ -12,15 +13,39 @@ from bclip_core.data.real.rows import Row, RowError, field_of, shortened
 
 HELD_OUT = 1000  # first rows of the file: SV-1k, never trained on (Long-CLIP, β-CLIP)
 FILE = "share-captioner_coco_lcs_sam_1246k_1107.json"
+FILTERED = "share-captioner_coco_lcs_sam_1246k_1107_filtered.json"  # the β-CLIP authors' own
 _ANSWERS = ("gpt", "assistant")
 
 
 def read(place: Place) -> Source:
-    """The rows that are held out, or for training all that follow."""
-    path = place.file(FILE)
-    first, stop = (HELD_OUT, None) if place.split == "train" else (0, HELD_OUT)
+    """The rows that are held out, or for training all that follow.
+
+    Of the β-CLIP authors' filtered file the first 1,000 rows are left out as well, as they do. It
+    lacks some rows, so that its first ones are not SV-1k and none of its later ones is.
+    """
+    train = place.split == "train"
+    path, pictures = (_filtered(place) if train else None) or (place.file(FILE), place.folder)
+    first, stop = (HELD_OUT, None) if train else (0, HELD_OUT)
     rows = map(_changed, itertools.islice(json_array(path), first, stop))
-    return Source(path, rows, place.folder)
+    return Source(path, rows, pictures)
+
+
+def _filtered(place: Place) -> tuple[Path, Path] | None:
+    """The filtered file where the official one is not there, and the folder of its pictures.
+
+    Both lie as their authors have them, in `annotations` and `data`, or as the official ones do.
+    """
+    names = [name for name in (f"annotations/{FILTERED}", FILTERED)
+             if (place.folder / name).is_file()]  # fmt: skip
+    official = (place.folder / FILE).is_file()
+    if not names:
+        return None
+    if official:
+        print(f"sharegpt4v: {FILE} is read; {names[0]} beside it is not: move one of them away")
+        return None
+    print(f"sharegpt4v: {names[0]}, the filtered rows of β-CLIP's authors")
+    within = place.folder / "data"
+    return place.file(names[0]), within if within.is_dir() else place.folder
 
 
 def _changed(row: Row) -> Row:
@@ -91,7 +116,8 @@ SHAREGPT4V = DataSet(
     layout=_LAYOUT,
     example=_ROW,
     captions=1,
-    note="train is every row from row 1,000 on; test is SV-1k. The caption is the first answer.",
+    note="train is every row from row 1,000 on; test is SV-1k. The caption is the first answer. "
+    f"Training reads annotations/{FILTERED} with pictures in data/ where the official file is not.",
     hub=Hub(
         "Lin-Chen/ShareGPT4V",
         Fixed({"picture": "image", "captions": "conversations"}),

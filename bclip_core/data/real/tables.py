@@ -117,7 +117,7 @@ def _fields(columns: list[str], cells: list[str]) -> dict[str, Any]:
 def parquet_rows(path: Path, wanted: Collection[str]) -> Iterator[Row]:
     """The rows of a parquet file, of the columns `wanted` alone.
 
-    A damaged group of rows is left to the caller as one row that cannot be read.
+    The rows of a damaged group are left to the caller as rows that cannot be read.
 
     Raises:
         DataError: no parquet file, or none of the columns.
@@ -142,7 +142,8 @@ def parquet_rows(path: Path, wanted: Collection[str]) -> Iterator[Row]:
                     number += 1
         except Exception as error:  # pyarrow raises several kinds
             fault = RowError(f"damaged parquet: {error}")
-            yield Row(f"rows {number} to {end - 1}", failing(fault))
+            for lost in range(number, end):  # each is counted
+                yield Row(f"row {lost}", failing(fault))
         start = end
 
 

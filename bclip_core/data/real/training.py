@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Image, load_from_disk
-from filelock import FileLock
 
 from bclip_core.captions import PhraseExtractor, decompose_dataset, split_sentences
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet, encoded
-from bclip_core.data.scenes.build import CACHE_VARIABLE
-from bclip_core.records.files import write_atomically
+from bclip_core.data.scenes.build import CACHE_VARIABLE, cache_folder
+from bclip_core.records.files import remove_partial, write_atomically
+from bclip_core.records.locks import lock
+from bclip_core.records.machine import usable_cores
 from bclip_core.records.texts import clean_text
 
 _MANY = 20_000  # captions from which on several processes look for phrases
@@ -30,23 +30,36 @@ def training_rows(captions: CaptionSet, extractor: PhraseExtractor | None = None
     Args:
         captions: at least one picture.
         extractor: finds the phrases; None takes `captions.default_extractor()`.
+
+    Raises:
+        OSError: the cache cannot be written; the message names the variable that moves it.
     """
     rows = [_row(item) for item in captions.items]
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps(row).encode())
-    root = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "bclip") / "captions"
-    folder = root / f"{captions.name}-{captions.split}-{digest.hexdigest()[:16]}"
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):  # of several ranks one works, the others read
+    name = f"{captions.name}-{captions.split}-{digest.hexdigest()[:16]}"
+    try:
+        dataset = _decomposed(cache_folder() / "captions" / name, rows, extractor)
+    except OSError as error:
+        reason = f"{error}; set ${CACHE_VARIABLE} to a folder that can be written"
+        raise OSError(error.errno, f"captions cannot be kept: {reason}") from error
+    dataset = dataset.add_column("image", [encoded(item.image) for item in captions.items])
+    return dataset.cast_column("image", Image())
+
+
+def _decomposed(
+    folder: Path, rows: list[dict[str, Any]], extractor: PhraseExtractor | None
+) -> Dataset:
+    """The rows with their sentences and phrases, kept in a folder of the cache."""
+    with lock(folder):  # of several ranks one works, the others wait and read
         if not folder.is_dir():
+            remove_partial(folder)
             write_atomically(folder, Dataset.from_list(rows).save_to_disk)
         stored = load_from_disk(folder)
         assert isinstance(stored, Dataset)
-        processes = os.cpu_count() if len(rows) >= _MANY else None
-        dataset = decompose_dataset(stored, extractor=extractor, num_proc=processes)
-    dataset = dataset.add_column("image", [encoded(item.image) for item in captions.items])
-    return dataset.cast_column("image", Image())
+        processes = usable_cores() if len(rows) >= _MANY else None
+        return decompose_dataset(stored, extractor=extractor, num_proc=processes)
 
 
 def _row(item: CaptionedImage) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from bclip_core.records.locks import lock
 from bclip_core.records.progress import progress_bar
 
 CACHE_VARIABLE = "BCLIP_CACHE"
+_CACHE = "~/.cache/bclip"
 _CHUNK = 128  # scenes rendered and written at once: their arrays still fit the CPU's cache
 _OBJECT = {name: Value("string") for name in ("shape", "colour", "size", "pattern", "border")} | {
     name: Value("float32") for name in ("x", "y", "radius", "angle")
@@ -112,14 +113,18 @@ def _stored(path: Path, count: int, say: bool = False) -> Dataset | None:
     return None
 
 
+def cache_folder(chosen: str | os.PathLike[str] | None = None) -> Path:
+    """Where data are kept that were made: `chosen`, else $BCLIP_CACHE, else ~/.cache/bclip."""
+    return Path(os.path.expanduser(chosen or os.environ.get(CACHE_VARIABLE) or _CACHE))
+
+
 def scenes_path(
     config: DataConfig, split: str, cache_dir: str | os.PathLike[str] | None = None
 ) -> Path:
     """The file of a split: its name holds every setting that its content depends on."""
-    root = cache_dir or os.environ.get(CACHE_VARIABLE) or "~/.cache/bclip"
     count = getattr(config, split)
     name = f"{config.difficulty}-{config.image_size}px-seed{config.seed}-v{SCENES_VERSION}"
-    return Path(os.path.expanduser(root)) / "scenes" / name / f"{split}-{count}.arrow"
+    return cache_folder(cache_dir) / "scenes" / name / f"{split}-{count}.arrow"
 
 
 def build_rows(config: DataConfig, split: str, start: int, stop: int) -> dict[str, list[Any]]:
