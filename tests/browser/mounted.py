@@ -76,8 +76,7 @@ def _element(widget, names: dict[int, str], scripts: list[str]) -> str:
     if isinstance(widget, widgets.HTML):
         return f'<div class="{classes}">{widget.value}</div>'
     words = html.escape(widget.description)
+    checked = " checked" if getattr(widget, "value", None) is True else ""
     if isinstance(widget, widgets.Checkbox):
-        return (
-            f'<label class="{classes}" style="display:block"><input type=checkbox>{words}</label>'
-        )
+        return f'<label class="{classes}" style="display:block"><input type=checkbox{checked}>{words}</label>'
     return f'<button class="{classes}">{words}</button>'
