@@ -1,4 +1,4 @@
-"""The explorer's page side in Chromium, without JupyterLab: sizes, mouse, keys, the offline page."""
+"""The explorer's page side in Chromium, without JupyterLab: sizes, mouse, keys, offline page."""
 
 import numpy as np
 import pytest
