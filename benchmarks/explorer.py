@@ -5,7 +5,8 @@ change to the new content of every widget, drawing and encoding of the pictures 
 browser needs then is not in it. The shipped model stands beside itself with an untrained pooler,
 so that two models are drawn and no run is needed. Opening a picture that was never seen is measured
 too, and so are the eight released formats side by side on one photograph: a new text once the
-picture is encoded. Writes results/reference/benchmark_explorer.json; `--quick` repeats less and writes nothing.
+picture is encoded. Writes results/reference/benchmark_explorer.json; `--quick` repeats less and
+writes nothing.
 """
 
 from __future__ import annotations
