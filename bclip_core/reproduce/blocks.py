@@ -10,6 +10,7 @@ from typing import Any
 
 from bclip_core.checkpoints.own import SHIPPED
 from bclip_core.evaluation import HEADLINES, OWN_CAPTION, percent
+from bclip_core.evaluation.protocols.named import protocol_rows
 from bclip_core.model import METHODS
 from bclip_core.records.files import read_json
 from bclip_core.records.markdown import aligned_markdown
@@ -278,6 +279,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sigmoid": sigmoid_block,
     "sigmoid_plateau": sigmoid_plateau_block,
     "curves": curves_block,
+    "protocols": lambda: aligned_markdown(protocol_rows()),
     "claims": claims_block,
     "front": front_block,
     "shipped": shipped_block,

@@ -475,7 +475,10 @@ def test_flair_trains_on_its_authors_patches_and_the_others_remain_a_choice(tiny
     assert kinds.pop("flair") == "attention"
     assert set(kinds.values()) == {"value"}
     assert METHODS["flair-value"] == dataclasses.replace(
-        METHODS["flair"], name="flair-value", summary=METHODS["flair-value"].summary, patches="value"
+        METHODS["flair"],
+        name="flair-value",
+        summary=METHODS["flair-value"].summary,
+        patches="value",
     )
 
 
