@@ -185,7 +185,7 @@ def test_another_split_never_stands_as_the_test_split() -> None:
     assert not any(row[4] for row in paper_rows([part])[1:])
     level = result("beta-clip-ce", "fgovd", "regions/dense/hard", 0.3)
     level |= {"data": [{"split": "hard"}]}
-    assert [row[1] for row in paper_rows([level])[1:] if row[3]] == ["FG-OVD hard"]
+    assert [row[1] for row in paper_rows([level])[1:] if row[4]] == ["FG-OVD hard"]
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"values": []}', '{"values": {"label": 1}}', "{"])
