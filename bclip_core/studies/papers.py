@@ -172,8 +172,8 @@ def paper_rows(
 ) -> list[list[str]]:
     """Header and rows: model, quantity, published and by whose protocol, ours and by which, source.
 
-    Ours, with their 95 % interval, are empty until measured. What is not known of a published number's protocol stands in
-    `protocols.named.protocol_rows`.
+    Ours, with their 95 % interval, are empty until measured. What is not known of a published
+    number's protocol stands in `protocols.named.protocol_rows`.
     """
     ours = "ours (protocol)"
     rows = [["model", "quantity", "published", "protocol", ours, "items", "source"]]
