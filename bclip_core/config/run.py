@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, get_type_hints
 
 from bclip_core.config.names import did_you_mean
+from bclip_core.config.plain import changed, listed
 
 __all__ = [
     "PATCHES",
@@ -57,22 +58,6 @@ def _check_type(name: str, value: object, kind: type) -> None:
         require(isinstance(value, kind), name, value, f"a value of type {kind.__name__}")
 
 
-def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    changed = {}
-    for name, value in values.items():
-        default = defaults.get(name)  # there is none of a setting that a term brings
-        if isinstance(value, dict):
-            value = _changed(value, default or {}) or default
-        if value != default:
-            changed[name] = value
-    return changed
-
-
-def _listed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A dictionary whose tuples are lists, as JSON would give them back."""
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in pairs}
-
-
 class Config:
     """Types checked, and the dictionary round trip; shared by all configurations."""
 
@@ -85,12 +70,12 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary, ready for JSON."""
-        values: dict[str, Any] = dataclasses.asdict(self, dict_factory=_listed)  # type: ignore
+        values: dict[str, Any] = dataclasses.asdict(self, dict_factory=listed)  # type: ignore
         return values
 
     def changes(self) -> dict[str, Any]:
         """The fields that differ from the defaults, nested; a new field adds none."""
-        return _changed(self.to_dict(), type(self)().to_dict())
+        return changed(self.to_dict(), type(self)().to_dict())
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

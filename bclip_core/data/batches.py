@@ -27,7 +27,7 @@ from bclip_core.config import TextConfig
 from bclip_core.data.images import BrokenImageError, decode_images, decode_row, undecoded
 from bclip_core.data.stored import StoredRows
 from bclip_core.model import TextBatch
-from bclip_core.records.processes import end_with, how_it_ended
+from bclip_core.records.processes import TerminatedError, end_asked, end_with, how_it_ended
 from bclip_core.records.texts import is_blank
 
 MOST_AHEAD = 256_000_000  # bytes of pixels that are decoded before a training starts
@@ -361,6 +361,7 @@ def loader_deaths() -> Iterator[None]:
 
     Raises:
         LoaderProcessError: instead of torch's error.
+        TerminatedError: they were asked to end, as this process was.
     """
     try:
         yield
@@ -368,6 +369,9 @@ def loader_deaths() -> Iterator[None]:
         found = re.match(r"DataLoader worker \(pid\D*(\d+).*?\)(?:.*signal: (.*?)\.)?", str(error))
         if not found:
             raise
+        if end_asked():  # a scheduler tells every process at once
+            reason = ": a loader process ended first, so without a checkpoint"
+            raise TerminatedError(reason) from error
         number = next((s for s in signal.Signals if signal.strsignal(s) == found[2]), None)
         how = how_it_ended(-number) if number else "unexpectedly"
         raise LoaderProcessError(

@@ -125,7 +125,7 @@ def _run(
     meter = Meter(device)
     kernel = attention_kernel(device.type, settings.precision)
     products = float32_products(device, settings.precision)
-    optimizer = run.optimizer.optimizer  # the one that accelerate wraps
+    optimizer = getattr(run.optimizer, "optimizer", run.optimizer)  # the one that is wrapped
     moving = update_in_backward(run.model, optimizer, settings)
     with kernel, products, moving as run.norms, end_postponed(), contextlib.closing(bar):
         while run.update < last:
