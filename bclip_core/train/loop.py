@@ -15,7 +15,7 @@ import datasets
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
 from bclip_core.config import RunConfig
-from bclip_core.data.batches import loader_deaths
+from bclip_core.data.loader_processes import loader_deaths
 from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.files import write_json
 from bclip_core.records.processes import end_asked, end_postponed
