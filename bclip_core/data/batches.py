@@ -10,10 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-import re
-import signal
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import datasets
@@ -33,7 +30,7 @@ from bclip_core.data.images import (
 )
 from bclip_core.data.stored import StoredRows
 from bclip_core.model import TextBatch
-from bclip_core.records.processes import end_with, how_it_ended
+from bclip_core.records.processes import end_with
 from bclip_core.records.texts import is_blank
 
 _CROPS = 1  # what a generator is for, beside the texts
@@ -372,33 +369,6 @@ def _collate(
     ids, images, texts, skipped = zip(*good, strict=True)
     batch = Batch(list(ids), torch.stack(images), collate_texts(texts, tokenizer, limits))
     return batch._replace(skipped=tuple(name for names in skipped for name in names))
-
-
-class LoaderProcessError(OSError):
-    """A loader's process died; the message says of what."""
-
-
-@contextmanager
-def loader_deaths() -> Iterator[None]:
-    """Around work that reads a loader: say which of its processes died, and of what.
-
-    torch raises that wherever this process is at that moment, so not where the loader is read.
-
-    Raises:
-        LoaderProcessError: instead of torch's error.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        found = re.match(r"DataLoader worker \(pid\D*(\d+).*?\)(?:.*signal: (.*?)\.)?", str(error))
-        if not found:
-            raise
-        number = next((s for s in signal.Signals if signal.strsignal(s) == found[2]), None)
-        how = how_it_ended(-number) if number else "unexpectedly"
-        raise LoaderProcessError(
-            f"loader process {found[1]} ended: {how}; checkpoints are kept, and each process less "
-            "(loader_workers) takes less memory"
-        ) from error
 
 
 def _end_with(parent: int, worker: int) -> None:

@@ -15,7 +15,7 @@ import datasets
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
 from bclip_core.config import RunConfig
-from bclip_core.data.batches import loader_deaths
+from bclip_core.data.loader_processes import loader_deaths
 from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.files import write_json
 from bclip_core.records.processes import end_asked, end_postponed
@@ -129,7 +129,7 @@ def run_updates(
     meter = Meter(device)
     kernel = attention_kernel(device.type, settings.precision)
     products = float32_products(device, settings.precision)
-    optimizer = run.optimizer.optimizer  # the one that accelerate wraps
+    optimizer = getattr(run.optimizer, "optimizer", run.optimizer)  # the one that is wrapped
     moving = update_in_backward(run.model, optimizer, settings)
     with kernel, products, moving as run.norms, end_postponed(), contextlib.closing(bar):
         while run.update < last:

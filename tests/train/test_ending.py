@@ -25,17 +25,19 @@ pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks a
 PATIENCE = 300  # seconds
 
 
+def state_of(pid):
+    """A process's state and parent; "-" where there is none."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return "-", 0
+    return state, int(parent)
+
+
 def children(pid):
     """Process numbers of a process's children that live."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # it has just gone
-            continue
-        if int(parent) == pid and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
+    every = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+    return [one for one in every if state_of(one)[1] == pid and state_of(one)[0] != "Z"]
 
 
 def wait_for(what, *processes):
@@ -80,7 +82,7 @@ def story(asked, tiny_scenes, tmp_path_factory):
         found |= {"first": first.pid, "workers": children(first.pid)}
         first.send_signal(signal.SIGTERM)
         found["first code"] = first.wait(PATIENCE)
-        found["left"] = [pid for pid in found["workers"] if os.path.isdir(f"/proc/{pid}")]
+        found["left"] = [pid for pid in found["workers"] if state_of(pid)[0] not in "Z-"]
         kept = list_checkpoints(run)
         found |= {"kept": int(kept[0].name.removeprefix("update-")) if kept else 0}
         found["weights"] = load_file(kept[0] / "model.safetensors") if kept else {}
