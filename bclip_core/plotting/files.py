@@ -128,14 +128,17 @@ def publish(
 ) -> None:
     """Show a figure, and save it unless the profile is "smoke".
 
-    Committed figures are those of a real profile; a smoke run, which `make test` does too, never
-    touches them. The record says which profile it was, and nothing of when and how fast: made
-    again by the same code, it is the same to the last byte.
+    Committed figures are those of a real profile on scenes; a smoke run, which `make test` does
+    too, never touches them, and the figures of a profile of photographs go to the runs folder. The
+    record says which profile it was, and nothing of when and how fast: made again by the same code,
+    it is the same to the last byte.
 
     Raises:
         ConfigError: an unknown profile, before anything is shown or written.
     """
-    get_profile(profile)
+    scenes = get_profile(profile).base.data.name == "scenes"
     show(figure)
+    if not scenes and folder is None:  # the committed figures are of scenes
+        folder = runs_folder() / "figures" / profile
     if profile != "smoke":
         save(figure, name, {"profile": profile, **without_times(numbers)}, folder)

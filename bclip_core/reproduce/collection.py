@@ -17,6 +17,7 @@ from bclip_core.plotting.files import figures_folder
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import make_folder, what_to_do
 from bclip_core.records.results import runs_folder, save_result
+from bclip_core.reproduce.adapted import data_of_run, takes_photographs
 from bclip_core.reproduce.memory import PeakMemory
 from bclip_core.reproduce.notebooks import (
     NOTEBOOKS,
@@ -75,6 +76,10 @@ def run_collection(
     for path in paths:
         if not (only or in_place) and runs_on_request(path, profile):
             print(f"{path.stem:<{width}}  on request: --only {path.stem[:2]}", flush=True)
+            continue
+        data_set = data_of_run(given, declared_parameters(path))
+        if data_set != "scenes" and not (only or takes_photographs(path.name[:2])):
+            print(f"{path.stem:<{width}}  not about {data_set}", flush=True)
             continue
         copy = executed / profile / path.name
         print(f"{path.stem:<{width}}  ", end="", flush=True)

@@ -20,6 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import naming, what_to_do, write_atomically
+from bclip_core.reproduce.adapted import data_of_run, for_photographs, takes_photographs
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 
@@ -151,6 +152,8 @@ def _convert(path: Path, name: str, value: Parameter, default: Parameter) -> Par
 def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None = None) -> None:
     """Run a notebook in its own folder with this Python; `output` is the executed copy.
 
+    A run on photographs leaves out what is about scenes, see `adapted.for_photographs`.
+
     Raises:
         NotebookError: unknown or mistyped parameters, a cell failed, or the kernel died; `output`
             then holds what ran up to there. Or the system failed (a full disk, a kernel that does
@@ -159,10 +162,11 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
     checked = check_parameters(path, parameters or {})
     with naming(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
-    with _kernel_of_this_python():
+    with _kernel_of_this_python(), tempfile.TemporaryDirectory() as folder:
+        source = _adapted(path, checked, Path(folder))
         try:
             papermill.execute_notebook(
-                _unformatted(path),
+                _unformatted(source),
                 _unformatted(output),
                 parameters=checked,
                 kernel_name="python3",
@@ -181,6 +185,16 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
             said = str(error).strip() or type(error).__name__
             message = f"{path.name}, writing {output}: {said}{what_to_do(error)}"
             raise NotebookError(message) from error
+
+
+def _adapted(path: Path, parameters: Mapping[str, Parameter], folder: Path) -> Path:
+    """The notebook to run: itself, or in `folder` what of it is not about scenes."""
+    data_set = data_of_run(parameters, declared_parameters(path))
+    if data_set == "scenes" or not takes_photographs(path.name[:2]):
+        return path
+    adapted = folder / path.name
+    nbformat.write(for_photographs(read_notebook(path), data_set), adapted)  # type: ignore[no-untyped-call]
+    return adapted
 
 
 def _unformatted(path: Path) -> str:

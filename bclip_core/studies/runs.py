@@ -3,7 +3,8 @@
 A run lives in `results/runs/<method>-s<seed>-<key>/`. Its key covers those fields of the
 configuration that differ from the defaults, so that a new field leaves the keys of earlier runs as
 they are, and what the run silently depends on: the shipped weights it starts from and the version
-of the scenes.
+of the scenes. What a run on photographs was trained and measured on is kept in its folder, by
+SHA-256: with other training data it is refused, on other test data it is measured again.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bclip_core.config import RunConfig
+from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.sources import load_split
+from bclip_core.evaluation.held_out import HeldOut
 from bclip_core.evaluation.protocols import scenes
 from bclip_core.model import get_method
 from bclip_core.records.files import read_json, write_json
 from bclip_core.records.locks import lock
+from bclip_core.records.machine import default_device
 from bclip_core.records.processes import PARENT_VARIABLE, end_with_caller, how_it_ended
 from bclip_core.records.progress import progress_bar
 from bclip_core.records.results import code_version
 from bclip_core.train import train
 from bclip_core.train.loop import WEIGHTS
 from bclip_core.train.resume import CHECKPOINTS
-from bclip_core.train.run import EVALUATED, Run, find
+from bclip_core.train.run import EVALUATED, MEASURED_ON, Run, find
 
 # Batches of ever new lengths fill oneDNN's cache of kernels, 1,024 by default. A worker had grown
 # to 2.6 GB after 15 updates; with a small cache it had 2.1 GB.
@@ -39,16 +42,20 @@ _PATIENCE = 10  # seconds that a worker has to end in
 def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
     """Train and evaluate a run, as far as that is not done yet.
 
-    Checkpoints are taken away once the trained model is stored.
+    Checkpoints are taken away once the metrics are written.
 
     Two processes that ask for one run at a time (notebooks side by side) wait for each other.
 
     Args:
         run: any.
         progress: show a progress bar.
-        split: "test" for all metrics on held-out scenes, "validation" for `validate`.
+        split: "test" for all metrics, "validation" for `scenes.validate`.
+
+    Raises:
+        ConfigError: photographs cannot be read or have no such split, before any training.
     """
     run.require_same_data()
+    held_out = _held_out(run, split)
     if run.has(split):
         return run
     code_version()  # of the code that trains, before somebody edits it meanwhile
@@ -57,12 +64,47 @@ def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
         data = run.config.data
         if not (run.folder / WEIGHTS).is_file():
             train(run.config, load_split(data, "train"), run.folder, progress=progress)
+        if not run.has(split):
+            _evaluate(run, split, held_out)
         # six times the model's size, of use only to go on with training that is over
         shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
-        if not run.has(split):
-            measure = scenes.evaluate if split == "test" else scenes.validate
-            write_json(run.folder / EVALUATED[split], run.measured(measure, split))
     return run
+
+
+def _held_out(run: Run, split: str) -> HeldOut | None:
+    """What a run on photographs is measured on, read before it is trained; None for scenes.
+
+    Metrics of other test data than those that lie there now are put aside, which is said.
+
+    Raises:
+        ConfigError: the data cannot be read or have no such split, and the run needs them.
+    """
+    data = run.config.data
+    if data.name == "scenes":
+        return None
+    try:
+        found = HeldOut.load(data, split)
+    except ConfigError as error:
+        if not run.has(split):
+            raise
+        print(f"run {run.folder.name}: whether its test data have changed is not known: {error}")
+        return None
+    if run.has(split) and run.measured_on().get("data") != found.identity():
+        print(f"run {run.folder.name}: measured on other data before, and so measured again")
+        (run.folder / EVALUATED[split]).unlink()
+    return found
+
+
+def _evaluate(run: Run, split: str, held_out: HeldOut | None) -> None:
+    """Write the metrics of a trained run; those of photographs with what they were measured on."""
+    if held_out is None:
+        measure = scenes.evaluate if split == "test" else scenes.validate
+        metrics = run.measured(measure, split)
+    else:
+        print(held_out.told)
+        metrics, record = held_out.measure(run.model().to(default_device()))
+        write_json(run.folder / MEASURED_ON, record)
+    write_json(run.folder / EVALUATED[split], metrics)
 
 
 def obtain(
@@ -77,18 +119,20 @@ def obtain(
         split: what they are evaluated on, see `complete`.
 
     Raises:
-        ConfigError: a run that is to be trained has a setting that its method does not read.
+        ConfigError: a run that is to be trained has a setting that its method does not read, or
+            photographs to train or to measure on cannot be read.
         RuntimeError: a worker failed; the message says how and ends with its last lines.
     """
     runs = [find(config) for config in configs]
     for run in runs:
         run.require_same_data()
+        _held_out(run, split)
     missing = {run.folder: run for run in runs if not run.has(split)}
     for run in missing.values():
         if not (run.folder / WEIGHTS).is_file():
             get_method(run.config.method).check(run.config)
-    for part in ("train", split):  # built here once, not by every worker
-        for run in missing.values():
+    for run in missing.values():  # built here once, not by every worker
+        for part in ("train", split) if run.config.data.name == "scenes" else ("train",):
             load_split(run.config.data, part)
     if not workers:
         for run in missing.values():

@@ -28,6 +28,7 @@ Measure = Callable[[BClip, datasets.Dataset], Mapping[str, Any]]
 DATA = "data.json"  # what the run was trained on, in its folder
 WEIGHTS = "model.safetensors"
 EVALUATED = {"test": "metrics.json", "validation": "validation.json"}  # split to file
+MEASURED_ON = "measured_on.json"  # which held-out data of a data set of photographs
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Run:
         return read_history(self.folder / "history.jsonl")
 
     def metrics(self) -> dict[str, Any]:
-        """All metrics of the run on test scenes, see `protocols.scenes.evaluate`."""
+        """All metrics of the run: `protocols.scenes.evaluate`; of photographs `HeldOut.measure`."""
         metrics: dict[str, Any] = read_json(self.folder / "metrics.json")
         return metrics
 
@@ -54,6 +55,14 @@ class Run:
         """The cheap part of it on the validation split, see `protocols.scenes.validate`."""
         metrics: dict[str, Any] = read_json(self.folder / EVALUATED["validation"])
         return metrics
+
+    def measured_on(self) -> dict[str, Any]:
+        """What `metrics` are of: data set, split, levels, folder, SHA-256; what is absent and why.
+
+        Empty for scenes, which are made from the configuration.
+        """
+        path = self.folder / MEASURED_ON
+        return dict(read_record(path, "data", "absent")) if path.is_file() else {}
 
     def require_same_data(self) -> None:
         """Refuse to go on with, or to reuse, a run whose training data have changed since.

@@ -117,12 +117,23 @@ def _opened(name: str, task: str, root: Folder | None, split: str, links: str) -
     if record.task != task:
         raise ValueError(f"data set {name!r} has the task {record.task!r}: expected {task!r}")
     choose(dict(record.splits), split, f"{name}: split")
-    if root is None and DATA_VARIABLE not in os.environ:
-        raise layout_error(record, f"expected its folder, or ${DATA_VARIABLE} above it")
-    folder = Path(root or Path(os.environ[DATA_VARIABLE]) / record.folder)
+    folder = data_folder(name, root)
     if not folder.is_dir() and not (name == "pairs" and folder.is_file()):
         raise layout_error(record, f"no folder {folder}")
     return Place(record, folder, split, links)
+
+
+def data_folder(name: str, root: Folder | None = None) -> Path:
+    """Where a data set is looked for: `root`, else the record's folder below $BCLIP_DATA.
+
+    Raises:
+        ValueError: unknown data set.
+        LayoutError: neither is given.
+    """
+    record = get(name)
+    if root is None and DATA_VARIABLE not in os.environ:
+        raise layout_error(record, f"expected its folder, or ${DATA_VARIABLE} above it")
+    return Path(root or Path(os.environ[DATA_VARIABLE]) / record.folder)
 
 
 def _pictures(place: Place, source: Source, images: Folder | None, options: Options) -> PictureRoot:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bclip_core.data.real.sharegpt4v import FILE, HELD_OUT
 from bclip_core.records.files import read_json, sha256, write_atomically, write_json
 
 TEXTS = Path(__file__).parent / "samples" / "photographs.json"
@@ -58,15 +59,15 @@ def write_photographs(folder: Path) -> Path:
     """Lay out all sample photographs below `folder`, in the official formats.
 
     Args:
-        folder: receives coco/, docci/, fgovd/ and pairs/; what stands there under these names is
-            replaced, each in one step.
+        folder: receives coco/, docci/, fgovd/, pairs/ and sharegpt4v/; what stands there under
+            these names is replaced, each in one step.
 
     Raises:
         MissingPhotographsError: see `picture`; nothing is written then.
     """
     known = photographs()
     sources = [picture(one) for one in known]
-    for name, write in (("coco", _coco), ("docci", _docci), ("fgovd", _fgovd), ("pairs", _pairs)):
+    for name, write in _LAYOUTS.items():
         write_atomically(folder / name, lambda place, write=write: write(place, known, sources))  # type: ignore[misc]
     return folder
 
@@ -84,7 +85,6 @@ def _lines(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 
 def _coco(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]) -> None:
-    _copy(sources, folder / "val2017")
     images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
     for number, (one, source) in enumerate(zip(known, sources, strict=True)):
         width, height = one["size"]
@@ -93,17 +93,35 @@ def _coco(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]
             row = {"image_id": number, "id": len(annotations), "caption": caption}
             annotations.append(row)
     content = {"images": images, "annotations": annotations}
-    write_json(folder / "annotations" / "captions_val2017.json", content)
+    for part in ("train2017", "val2017"):
+        _copy(sources, folder / part)
+        write_json(folder / "annotations" / f"captions_{part}.json", content)
 
 
 def _docci(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]) -> None:
     _copy(sources, folder / "images")
     rows = (
-        {"example_id": f"test_{n:05d}", "split": "test", "image_file": source.name,
+        {"example_id": f"{split}_{n:05d}", "split": split, "image_file": source.name,
          "description": one["caption"]}
+        for split in ("test", "train")
         for n, (one, source) in enumerate(zip(known, sources, strict=True))
     )  # fmt: skip
     _lines(folder / "docci_descriptions.jsonlines", rows)
+
+
+def _sharegpt4v(
+    folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]
+) -> None:
+    """The first `HELD_OUT` rows are never trained on, so that the photographs stand there again."""
+    _copy(sources, folder / "images")
+    once = [
+        {"image": f"images/{source.name}", "conversations": [
+            {"from": "human", "value": "What do you see?"}, {"from": "gpt", "value": one["caption"]}
+        ]}
+        for one, source in zip(known, sources, strict=True)
+    ]  # fmt: skip
+    held_out = itertools.islice(itertools.cycle(once), HELD_OUT)
+    (folder / FILE).write_text(json.dumps([*held_out, *once]), encoding="utf-8")
 
 
 def _pairs(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]) -> None:
@@ -129,6 +147,11 @@ def _fgovd(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path
 
     rows = _region_rows(known, sources, others)
     _lines(folder / "shuffle_negatives_llava.jsonl", rows)
+
+
+_LAYOUTS = {
+    "coco": _coco, "docci": _docci, "fgovd": _fgovd, "pairs": _pairs, "sharegpt4v": _sharegpt4v
+}  # fmt: skip
 
 
 def _region_rows(
