@@ -107,7 +107,9 @@ class HeldOut:
         captions = usable_items(self.captions, tokenizer, size, self.config.bad_rows)
         pairs = len(captions) * sum(len(item.captions) for item in captions.items)
         way = "all" if pairs <= MOST_PAIRS else "two-stage"
-        found = {"retrieval": measure_retrieval(model, captions, conditioned=way, progress=progress)}
+        found = {
+            "retrieval": measure_retrieval(model, captions, conditioned=way, progress=progress)
+        }
         levels = {
             level: usable_items(regions, tokenizer, size, "skip")
             for level, regions in self.regions.items()

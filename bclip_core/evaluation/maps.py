@@ -201,6 +201,30 @@ def choose_phrases(scene: Mapping[str, Any], count: int) -> tuple[list[str], lis
     return chosen, [masks[phrase] for phrase in chosen]
 
 
+def known_phrases(
+    row: Mapping[str, Any], count: int, size: tuple[int, int]
+) -> tuple[list[str], list[Tensor] | None]:
+    """Phrases to look for in a row of any data set, with masks where what they name is known.
+
+    Args:
+        row: of the scenes, see `choose_phrases`; or of photographs, of whose caption the first
+            phrases are taken, its sentences where it has none.
+        count: how many; fewer when the row has fewer.
+        size: height and width of the masks.
+
+    Returns:
+        Phrases; and bool masks [H, W] of what each names, or None for photographs.
+    """
+    if "objects" not in row:
+        phrases = dict.fromkeys(phrase for several in row["phrases"] for phrase in several)
+        return (list(phrases) or list(row["sentences"]))[:count], None
+    chosen, masks = choose_phrases(row, count)
+    if masks and tuple(masks[0].shape) != size:
+        scaled = torch.nn.functional.interpolate(torch.stack(masks)[None].float(), size)[0]
+        masks = list(scaled.bool())
+    return chosen, masks
+
+
 def phrase_masks(scene: Mapping[str, Any]) -> dict[str, Tensor]:
     """For each phrase of a scene that names visible objects, their pixels: bool [H, W]."""
     return object_masks(scene, linked_phrases(scene))

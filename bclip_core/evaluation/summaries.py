@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -91,6 +91,34 @@ OWN_CAPTION = {
     "own caption (leaks), image → text, R@1": retrieval_metric("own_caption", way="i2t"),
 }
 """The authors' protocol, which no other table than the methods' shows."""
+
+
+_OF_PHOTOGRAPHS = {"/long/": "/captions/", "/short/": "/summary/"}
+_CALLED = {"long caption": "caption", "short caption": "summary"}
+
+
+def fitting(titles: Mapping[str, str], measured: Collection[str]) -> dict[str, str]:
+    """Titles and metrics as far as they were measured, in the names that photographs' have.
+
+    A scene has a long caption and a short one; photographs have captions, long or short, and a
+    summary where there is one caption each.
+
+    Args:
+        titles: metric by title, as for scenes.
+        measured: names of metrics.
+    """
+    found = {}
+    for title, name in titles.items():
+        other, called = name, title
+        for kind, of_photographs in _OF_PHOTOGRAPHS.items():
+            other = other.replace(kind, of_photographs)
+        for kind, word in _CALLED.items():
+            called = called.replace(kind, word)
+        if name in measured:
+            found[title] = name
+        elif other in measured:
+            found[called] = other
+    return found
 
 
 def percent(estimate: Estimate, *, signed: bool = False) -> str:

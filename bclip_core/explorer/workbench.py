@@ -98,7 +98,10 @@ class Workbench:
             return own_picture(open_picture(reference), reference)
         if int(scene[1]) >= len(self.scenes):
             raise ValueError(f"{reference!r}: expected scene 0 to scene {len(self.scenes) - 1}")
-        return scene_picture(self.scenes[int(scene[1])], reference)
+        row = self.scenes[int(scene[1])]
+        if "objects" not in row:  # a photograph: its caption is all that is known
+            return own_picture(row["image"].convert("RGB"), reference, row["caption"])
+        return scene_picture(row, reference)
 
     def model(self, name: str) -> BClip:
         """A model by name, in eval mode.

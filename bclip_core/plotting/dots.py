@@ -69,6 +69,8 @@ def method_comparison(
     Raises:
         ValueError: no method has any of the metrics.
     """
+    measured = {name for values in methods.values() for name in values}
+    panels = {title: fitting(series, measured) for title, series in panels.items()}
     order = list(dict.fromkeys(groups[name] for name in methods))
     methods = {n: methods[n] for n in sorted(methods, key=lambda name: order.index(groups[name]))}
     coloured = dict.fromkeys([*GROUPS, *(group for group in order if group != UNTOUCHED)])

@@ -31,6 +31,7 @@ from bclip_core.reproduce.notebooks import (
     runs_on_request,
 )
 
+_PATHS = ("root", "weights", "picture")  # parameters that may name a file or folder
 EXECUTED: Path | None = None  # executed copies; None: `notebooks` in the runs folder
 
 
@@ -62,7 +63,7 @@ def run_collection(
         ValueError: an unknown profile.
         OSError: the folder for executed copies cannot be written.
     """
-    given: dict[str, Parameter] = {"profile": profile, **(parameters or {})}
+    given: dict[str, Parameter] = {"profile": profile, **_from_here(parameters or {})}
     profile = str(given["profile"])
     get_profile(profile)
     paths = find_notebooks(only, notebooks)
@@ -92,6 +93,16 @@ def run_collection(
         copies[copy] = time.perf_counter() - start
         print(_duration(copies[copy]), flush=True)
     return copies
+
+
+def _from_here(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+    """Paths as absolute ones: a notebook runs in its own folder, not where the command was typed."""
+    return {
+        name: str(Path(value).absolute())
+        if name in _PATHS and isinstance(value, str) and value and Path(value).exists()
+        else value
+        for name, value in parameters.items()
+    }
 
 
 def _duration(seconds: float) -> str:

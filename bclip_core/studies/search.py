@@ -46,7 +46,8 @@ def scaled(config: RunConfig, factors: Factors) -> RunConfig:
 def trial(profile: Profile, method: str, factors: Factors) -> RunConfig:
     """A short run of the search."""
     config = scaled(profile.run(method), factors)
-    return config.replace(train=config.train.replace(steps=STEPS[profile.name], checkpoint_every=0))
+    steps = STEPS.get(profile.name, config.train.steps)
+    return config.replace(train=config.train.replace(steps=steps, checkpoint_every=0))
 
 
 def second_round(method: str, rate: float) -> list[Factors]:
@@ -90,7 +91,7 @@ def search(profile: Profile, methods: Sequence[str], workers: int) -> dict[str, 
             several["chosen"] = max(several["trials"], key=lambda entry: entry["score"])
 
     measure({method: [(rate, 1.0) for rate in RATES] for method in methods})
-    if ROUNDS[profile.name] == 1:
+    if ROUNDS.get(profile.name) == 1:
         return found
     measure({method: second_round(method, found[method]["chosen"]["rate"]) for method in methods})
     return found
@@ -114,9 +115,17 @@ def chosen(profile: str, *, reference: bool = False) -> Callable[[str], Factors]
     return factors
 
 
+def settled(profile: Profile) -> Callable[[str], Factors]:
+    """`chosen`; no change where nothing was searched on such data, as on photographs."""
+    if profile.base.data.name == "scenes":
+        with contextlib.suppress(FileNotFoundError):
+            return chosen(profile.name)
+    return lambda method: (1.0, 1.0)
+
+
 def comparison_configs(profile: Profile, methods: Sequence[str]) -> dict[str, list[RunConfig]]:
     """Each method with its chosen settings, one configuration per seed of the profile."""
-    factors = chosen(profile.name)
+    factors = settled(profile) if profile.base.data.name != "scenes" else chosen(profile.name)
     return {
         method: [scaled(profile.run(method, seed=seed), factors(method)) for seed in profile.seeds]
         for method in methods

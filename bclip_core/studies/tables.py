@@ -10,6 +10,7 @@ from bclip_core.evaluation import (
     REGION_LEVELS,
     Estimate,
     Metrics,
+    fitting,
     grounding_metric,
     plus_minus,
     region_metric,
@@ -97,12 +98,13 @@ def summaries(values: Mapping[str, Entry]) -> dict[str, Metrics]:
     for name, entry in values.items():
         metrics = dict(summarise(entry["metrics"])) if entry["metrics"] else {}
         for kind in ("conditioned", "late"):
-            start, own = (retrieval_metric(k).rpartition("/")[0] for k in (kind, OWN_WAY))
-            metrics |= {
-                own + key.removeprefix(start): value
-                for key, value in metrics.items()
-                if key.startswith(f"{start}/")
-            }
+            for texts in ("long", "captions"):
+                start, own = (f"retrieval/{k}/{texts}/" for k in (kind, OWN_WAY))
+                metrics |= {
+                    own + key.removeprefix(start): value
+                    for key, value in metrics.items()
+                    if key.startswith(start)
+                }
         found[name] = metrics | _leak(entry.get("leak", ()))
     return found
 
@@ -130,7 +132,7 @@ def comparison_rows(
         summary: of `summaries`.
         columns: metrics by title; those that no method has are left out.
     """
-    used = {t: n for t, n in columns.items() if any(n in values for values in summary.values())}
+    used = fitting(columns, {name for values in summary.values() for name in values})
     chances = []
     for name in used.values():
         first = next(values[name] for values in summary.values() if name in values)
@@ -205,6 +207,8 @@ def gain_rows(
     Raises:
         ValueError: `against` is not among the methods.
     """
+    measured = {name for entry in values.values() for one in _with_leak(entry) for name in one}
+    columns = fitting(columns, measured)
     found = gains(values, against, list(columns.values()))
     used = {t: m for t, m in columns.items() if any(m in gaps for gaps in found.values())}
     rows = [[f"points against {against}", *used]]

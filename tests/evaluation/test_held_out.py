@@ -152,6 +152,8 @@ def test_other_test_data_are_measured_again_and_other_training_data_refused(
     assert "measured on other data before, and so measured again" in capsys.readouterr().out
     assert run.measured_on()["data"] != first["data"]
     *rest, last = table.read_text("utf-8").splitlines()
-    table.write_text("\n".join([*rest, last.replace("description\": \"", "description\": \"Look. ", 1)]), "utf-8")
+    table.write_text(
+        "\n".join([*rest, last.replace('description": "', 'description": "Look. ', 1)]), "utf-8"
+    )
     with pytest.raises(ConfigError, match="begun with other data"):
         obtain([config], progress=False)

@@ -161,7 +161,7 @@ def test_a_batch_of_scenes_has_the_first_texts_of_each(mulclip, held_out_scenes)
 def test_sentences_outline_what_they_name(held_out_scenes):
     row = held_out_scenes[0]
     instances = np.array(row["instances"])
-    found = sentence_masks(row)
+    found = sentence_masks(row, 64)
     assert found
     for sentence, mask in found.items():
         objects = row["sentence_objects"][row["sentences"].index(sentence)]

@@ -109,9 +109,7 @@ def _docci(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path
     _lines(folder / "docci_descriptions.jsonlines", rows)
 
 
-def _sharegpt4v(
-    folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]
-) -> None:
+def _sharegpt4v(folder: Path, known: Sequence[dict[str, Any]], sources: Sequence[Path]) -> None:
     """The first `HELD_OUT` rows are never trained on, so that the photographs stand there again."""
     _copy(sources, folder / "images")
     once = [

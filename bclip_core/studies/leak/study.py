@@ -8,7 +8,6 @@ the record, so that they can be done one at a time; runs that the comparison mad
 from __future__ import annotations
 
 import argparse
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from bclip_core.config import ConfigError, PoolerConfig, Profile, RunConfig, get
 from bclip_core.data.sources import load_split
 from bclip_core.records.results import save_result
 from bclip_core.studies.leak.measure import measure_leak, obtain_leaks
-from bclip_core.studies.search import chosen
+from bclip_core.studies.search import settled
 from bclip_core.studies.step_time import step_times
 from bclip_core.studies.tables import find_record, in_order
 from bclip_core.studies.variants import Variant, choose, entry, obtain_variants
@@ -66,9 +65,8 @@ def variant_configs(profile: Profile, name: str, seeds: int = 0, steps: int = 0)
     Raises:
         ConfigError: an unknown variant, or no steps for one that needs them.
     """
-    variant, factors = choose(VARIANTS, name), (1.0, 1.0)
-    with contextlib.suppress(FileNotFoundError):
-        factors = chosen(profile.name)(variant.like or variant.method)
+    variant = choose(VARIANTS, name)
+    factors = settled(profile)(variant.like or variant.method)
     return variant.configs(profile, factors, seeds, steps)
 
 
@@ -86,7 +84,8 @@ def equal_time_steps(steps: int, seconds: dict[str, float]) -> int:
 def measured_seconds(profile: Profile) -> dict[str, float]:
     """Seconds per update of the two forms: from the record of `step_time`, else timed now."""
     methods = [VARIANTS[name].method for name in (OWN, TIMED_AGAINST)]
-    record = find_record("step_times", profile.name)
+    scenes = profile.base.data.name == "scenes"
+    record = find_record("step_times", profile.name) if scenes else None
     seconds: dict[str, float] = record["values"]["seconds"] if record else {}
     if set(methods) <= set(seconds):
         return {method: seconds[method] for method in methods}

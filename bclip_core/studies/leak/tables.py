@@ -59,8 +59,9 @@ def leak_rows(summary: Summary) -> list[list[str]]:
 
 
 def _inflation(values: Metrics, way: str) -> str:
+    texts = "long" if retrieval_metric("conditioned", way=way) in values else "captions"
     own, honest = (
-        values.get(retrieval_metric(kind, way=way)) for kind in ("own_caption", "conditioned")
+        values.get(retrieval_metric(kind, texts, way)) for kind in ("own_caption", "conditioned")
     )
     return f"{100 * (own['mean'] - honest['mean']):+.1f}" if own and honest else "–"
 

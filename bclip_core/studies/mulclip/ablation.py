@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bclip_core.config import ConfigError, Profile, RunConfig
-from bclip_core.evaluation import HEADLINES, Metrics, percent
+from bclip_core.evaluation import HEADLINES, Metrics, fitting, percent
 from bclip_core.studies.search import Factors, chosen
 from bclip_core.studies.tables import differences, summarise, verdict
 from bclip_core.studies.variants import Variant, choose
@@ -74,7 +74,8 @@ def configurations(
         raise ConfigError(f"variants={list(variants)}: expected 'full', which gaps are counted to")
     if not 1 <= seeds <= len(profile.seeds):
         raise ConfigError(f"seeds={seeds}: expected 1 to {len(profile.seeds)}")
-    factors = settled_factors(profile.name)
+    scenes = profile.base.data.name == "scenes"  # what the search was made on
+    factors = settled_factors(profile.name) if scenes else (1.0, 1.0)
     return {name: variant.configs(profile, factors, seeds) for name, variant in asked.items()}
 
 
@@ -89,18 +90,18 @@ def gaps(measured: Mapping[str, Sequence[Metrics]]) -> Gaps:
         measured: for each variant, "full" among them, the metrics of its runs, seeds in order.
 
     Returns:
-        For each other variant and each of `METRICS`, by title: mean, low, high (fractions).
+        For each other variant and each of `METRICS` that was measured, by title: mean, low, high (fractions).
     """
     full = measured["full"]
-    several = len(full) > 1
+    several, metrics = len(full) > 1, fitting(METRICS, full[0])
     found: Gaps = {}
     for variant, runs in measured.items():
         if variant == "full":
             continue
-        by_name = differences(runs, full, list(METRICS.values())) if several else None
+        by_name = differences(runs, full, list(metrics.values())) if several else None
         found[variant] = {
             title: by_name[name] if by_name else _gap(runs[0][name], full[0][name])
-            for title, name in METRICS.items()
+            for title, name in metrics.items()
         }
     return found
 
@@ -159,5 +160,8 @@ def in_order(record: Mapping[str, Any]) -> dict[str, Any]:
         part: {name: record[part][name] for name in VARIANTS if name in record[part]}
         for part in ("configs", "variants", "gaps", "word_loss")
     }
-    gaps = {name: {t: by_title[t] for t in METRICS} for name, by_title in parts["gaps"].items()}
+    gaps = {
+        name: {t: by_title[t] for t in (*METRICS, *by_title) if t in by_title}
+        for name, by_title in parts["gaps"].items()
+    }
     return {**record, **parts, "gaps": gaps}

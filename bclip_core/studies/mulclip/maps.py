@@ -16,7 +16,7 @@ from torch import Tensor
 from bclip_core.backbone import Tokenizer
 from bclip_core.config import RunConfig
 from bclip_core.data.batches import collate_texts, draw_texts
-from bclip_core.data.images import normalise_images
+from bclip_core.data.images import image_to_pixels, normalise_images
 from bclip_core.data.scenes import object_masks
 from bclip_core.evaluation import similarity_matrix
 from bclip_core.evaluation.encoding import device_of, encode_images, encode_texts
@@ -75,23 +75,40 @@ def attention_weights(queries: Tensor, tokens: Tensor, temperature: float = TEMP
 def scene_batch(
     scenes: Sequence[Mapping[str, Any]], config: RunConfig
 ) -> tuple[Tensor, TextBatch, list[list[str | None]]]:
-    """A training batch of these scenes, with the first texts of each instead of drawn ones.
+    """A training batch of these rows of any data set, with the first texts of each instead of drawn ones.
 
     Returns:
         Normalised pixels [B, 3, H, W], the texts, and the same texts as they are written.
     """
-    pixels = np.stack([np.array(scene["image"]) for scene in scenes])
+    pixels = _pixels(scenes, config.data.image_size)
     reads = get_method(config.method).texts(config.texts)
     texts = [draw_texts(dict(scene), reads, None) for scene in scenes]
     batch = collate_texts(texts, Tokenizer(config.backbone.context_length))
-    return normalise_images(torch.from_numpy(pixels).permute(0, 3, 1, 2)), batch, texts
+    return normalise_images(pixels), batch, texts
 
 
-def sentence_masks(scene: Mapping[str, Any]) -> dict[str, Tensor]:
-    """For each sentence that names some of a scene's objects, but not all: bool pixels [H, W]."""
+def _pixels(rows: Sequence[Mapping[str, Any]], size: int) -> Tensor:
+    """uint8 [n, 3, size, size], as training crops them."""
+    return torch.stack([image_to_pixels(row["image"], size) for row in rows])
+
+
+def sentence_masks(scene: Mapping[str, Any], size: int) -> dict[str, Tensor] | None:
+    """For each sentence that names some of a scene's objects, but not all: bool [size, size].
+
+    None for photographs, whose objects nobody has outlined.
+    """
+    if "sentence_objects" not in scene:
+        return None
     links = zip(scene["sentences"], scene["sentence_objects"], strict=True)
     some = {text: named for text, named in links if 0 < len(named) < len(scene["objects"])}
-    return object_masks(scene, some)
+    masks = object_masks(scene, some)
+    return {text: _scaled(mask, size) for text, mask in masks.items()}
+
+
+def _scaled(mask: Tensor, size: int) -> Tensor:
+    if tuple(mask.shape) == (size, size):
+        return mask
+    return torch.nn.functional.interpolate(mask[None, None].float(), (size, size))[0, 0].bool()
 
 
 @torch.inference_mode()
@@ -107,9 +124,9 @@ def scene_levels(
 
     Args:
         model: of a method that calibrates tokens.
-        scenes: at least one row of the scenes.
+        scenes: at least one row, of the scenes or of photographs.
         number: which of them is looked at.
-        sentences: at most so many, of those that name some of the objects.
+        sentences: at most so many; of scenes those that name some of the objects.
         temperature: τ of the attention inside a sample.
 
     Raises:
@@ -118,19 +135,21 @@ def scene_levels(
     heads, scene = model.heads, scenes[number]
     if heads is None or heads.calibrate_patches is None or heads.calibrate_words is None:
         raise ValueError("model without token calibration: expected one of MulCLIP's")
-    masks = dict(list(sentence_masks(scene).items())[:sentences])
-    if not masks:
+    size = model.backbone.image_size[0]
+    masks = sentence_masks(scene, size)
+    shown = list(scene["sentences"] if masks is None else masks)[:sentences]
+    if not shown:
         raise ValueError(f"scene {scene['id']!r}: no sentence names some of its objects, not all")
-    pixels = torch.from_numpy(np.stack([np.array(row["image"]) for row in scenes]))
-    image, dense = encode_images(model.eval(), pixels.permute(0, 3, 1, 2))
+    pixels = _pixels(scenes, size)
+    image, dense = encode_images(model.eval(), pixels)
     long, short = (
         similarity_matrix(image, encode_texts(model, captions)).double().numpy()
         for captions in (
             [row["caption"] for row in scenes], [row["short_captions"][0] for row in scenes]
         )
     )  # fmt: skip
-    patches, size = dense[number], (pixels.shape[1], pixels.shape[2])
-    gathered = attention_weights(encode_texts(model, list(masks)), patches, temperature)
+    patches, square = dense[number], (size, size)
+    gathered = attention_weights(encode_texts(model, shown), patches, temperature)
     device = device_of(model)
     slots = heads.calibrate_patches.shares(patches.to(device)[None])[0].cpu()
     words, pieces = _words(model, scene["caption"])
@@ -138,11 +157,11 @@ def scene_levels(
     grid = model.backbone.grid
     seen, said = slots @ patches, spoken @ words
     return Levels(
-        pixels[number].numpy(),
+        pixels[number].permute(1, 2, 0).numpy(),
         long,
         short,
-        _maps(list(masks), gathered, grid, size, list(masks.values())),
-        _maps([f"token {n + 1}" for n in range(len(slots))], slots, grid, size),
+        _maps(shown, gathered, grid, square, None if masks is None else [masks[t] for t in shown]),
+        _maps([f"token {n + 1}" for n in range(len(slots))], slots, grid, square),
         [_top(pieces, weights) for weights in spoken],
         (spoken.amax(1) * len(pieces)).tolist(),
         attention_weights(seen, said, temperature).double().numpy(),

@@ -6,6 +6,7 @@ token-wise similarity, as methods with a pooler add conditioned embeddings.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import datasets
@@ -31,7 +32,7 @@ TEXTS_AT_A_TIME = 64
 
 
 @torch.inference_mode()
-def late_retrieval(model: BClip, dataset: datasets.Dataset) -> Metrics:
+def late_retrieval(model: BClip, dataset: datasets.Dataset, texts: str = "long") -> Metrics:
     """R@1, 5 and 10 of long captions by late interaction, every text against every picture.
 
     Texts are ranked for a picture by the mean over its patches of the best word, pictures for a
@@ -39,10 +40,11 @@ def late_retrieval(model: BClip, dataset: datasets.Dataset) -> Metrics:
 
     Args:
         model: any; its patches and words are compared as they are.
-        dataset: scenes.
+        dataset: scenes or photographs, with one caption each.
+        texts: what the captions are called in names.
 
     Returns:
-        `retrieval/late/long/<t2i|i2t>_R@k`, as `protocols.scenes.evaluate` gives its metrics.
+        `retrieval/late/TEXTS/<t2i|i2t>_R@k`, as `protocols.scenes.evaluate` gives its metrics.
     """
     model = model.eval()
     pixels, _ = decode_images(dataset, model.backbone.image_size[0])
@@ -62,18 +64,20 @@ def late_retrieval(model: BClip, dataset: datasets.Dataset) -> Metrics:
         "i2t": ranks(to_text, relevant, query="image"),
     }
     return summarise_retrieval(
-        f"retrieval/{KIND}/long", retrieval_from_ranks(found, (1, 5, 10)), relevant
+        f"retrieval/{KIND}/{texts}", retrieval_from_ranks(found, (1, 5, 10)), relevant
     )
 
 
 def obtain_late(runs: Sequence[Run]) -> list[Metrics]:
     """`late_retrieval` of each run on its test scenes, kept beside its metrics.
 
-    Empty for methods that don't learn by late interaction.
+    Empty for methods that don't learn by late interaction, and for pictures with several captions.
     """
-    return [
-        run.kept("late", late_retrieval, retrieval_metric(KIND))
-        if TERM in get_method(run.config.method).terms
-        else {}
-        for run in runs
-    ]
+    found = []
+    for run in runs:
+        texts = "long" if run.config.data.name == "scenes" else "captions"
+        single = retrieval_metric("global", "summary") in run.metrics() or texts == "long"
+        late = single and TERM in get_method(run.config.method).terms
+        measure = functools.partial(late_retrieval, texts=texts)
+        found.append(run.kept("late", measure, retrieval_metric(KIND, texts)) if late else {})
+    return found
