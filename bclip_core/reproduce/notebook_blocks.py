@@ -111,7 +111,8 @@ def profiles_block() -> str:
     for name, profile in PROFILES.items():
         train, texts = profile.base.train, profile.base.texts
         count = f"1 + {texts.sentences} + {texts.phrases}"
-        sizes = [f"{train.steps:,}", str(train.batch_size), count, f"{profile.base.data.train:,}"]
+        updates, count_of = profile.base.planned_updates, f"{profile.base.data.train:,}"
+        sizes = [f"{updates:,}", str(train.batch_size), count, count_of]
         rows.append([f"`{name}`", *sizes, str(len(profile.seeds)), USES[name]])
     return aligned_markdown(rows)
 

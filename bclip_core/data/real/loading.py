@@ -117,6 +117,8 @@ def _opened(name: str, task: str, root: Folder | None, split: str, links: str) -
     if record.task != task:
         raise ValueError(f"data set {name!r} has the task {record.task!r}: expected {task!r}")
     choose(dict(record.splits), split, f"{name}: split")
+    if root is None and record.supply is not None:
+        root = record.supply()
     if root is None and DATA_VARIABLE not in os.environ:
         raise layout_error(record, f"expected its folder, or ${DATA_VARIABLE} above it")
     folder = Path(root or Path(os.environ[DATA_VARIABLE]) / record.folder)
