@@ -118,9 +118,6 @@ class TextConfig(Config):
     sentences: int = 5  # S: how many of the caption's sentences a step samples
     phrases: int = 30  # N: at most so many phrases of those sentences
     sentence_texts: bool = True  # whether the sampled sentences are texts of their own
-    phrase_tokens: int = (
-        0  # a phrase is cut to so many ids, its start and end counted; 0: it is not
-    )
     summary: str = "none"  # a short caption beside the long one, see `SUMMARIES`
     phrase_tokens: int = 0  # a phrase is cut to so many ids, start and end counted; 0: it is not
 
