@@ -83,20 +83,22 @@ class Tokenizer:
         """What each id of a text between start and end stands for; a rare word has several."""
         return [self._bpe.decode([number]).strip() for number in self.encode(text)[1:-1]]
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of one text from start to end token, at most `context_length`.
+    def encode(self, text: str, limit: int = 0) -> list[int]:
+        """Ids of one text from start to end token, at most `context_length`, and `limit` if any.
 
         Raises:
             ValueError: the text is empty or white space.
         """
-        return [self.start_id, *self._ids(text)[: self.context_length - 2], self.end_id]
+        longest = min(limit or self.context_length, self.context_length)
+        return [self.start_id, *self._ids(text)[: longest - 2], self.end_id]
 
-    def __call__(self, texts: Sequence[str], width: int = 0) -> Tensor:
+    def __call__(self, texts: Sequence[str], width: int = 0, limits: Sequence[int] = ()) -> Tensor:
         """Ids of many texts, zero-padded to the longest.
 
         Args:
             texts: U texts.
             width: pad to at least so many columns.
+            limits: of each text, to how many ids it is cut, 0 for the context alone; (): all 0.
 
         Returns:
             Long tensor [U, L]; L is the number of ids of the longest text, or `width`.
@@ -106,7 +108,10 @@ class Tokenizer:
         """
         if isinstance(texts, str):
             raise ValueError(f"texts={texts!r}: expected a sequence of texts, not one string")
-        rows = [self.encode(text) for text in texts]
+        rows = [
+            self.encode(text, limit)
+            for text, limit in zip(texts, limits or [0] * len(texts), strict=True)
+        ]
         columns = max(map(len, rows), default=0)
         tokens = torch.zeros(len(rows), max(columns, width), dtype=torch.long)
         for row, ids in zip(tokens, rows, strict=True):

@@ -9,7 +9,8 @@ import difflib
 from collections.abc import Collection, Sequence
 from typing import Any, get_type_hints
 
-from bclip_core.config.run import Config, ConfigError, RunConfig
+from bclip_core.config.base import Config, ConfigError
+from bclip_core.config.run import RunConfig
 
 
 def did_you_mean(given: str, known: Collection[str], prefix: str = "") -> str:

@@ -1,4 +1,8 @@
-"""Three sizes of the same work: smoke (a minute's look), cpu (the main job), gpu (larger)."""
+"""Whole experiments by name.
+
+On scenes three sizes of the same work: smoke (a minute's look), cpu (the main job), gpu (larger).
+On photographs the papers' own, see `photographs`, and photos-smoke, a look at whether they run.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,18 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from bclip_core.config import photographs
+from bclip_core.config.base import ConfigError
 from bclip_core.config.flags import check_name, did_you_mean, setting_types
 from bclip_core.config.run import (
     BackboneConfig,
-    ConfigError,
     DataConfig,
     LossConfig,
+    PoolerConfig,
     RunConfig,
     TextConfig,
-    TrainConfig,
 )
+from bclip_core.config.training import TrainConfig, settle
 
 
 @dataclass(frozen=True)
@@ -28,22 +34,29 @@ class Profile:
         base: the fine-tuning run that methods, β and seeds are varied on.
         seeds: of the method comparison.
         betas: of the β ablation; its runs use the first seed.
-        pretraining: the run that makes the shipped model's counterpart of this size.
+        pretraining: the run that makes the shipped model's counterpart of this size; None where
+            the weights come from elsewhere.
         workers: how many runs train side by side, one thread each; 0 trains in this process.
+        evaluation: names of the data sets that its source reports results on.
+        about: what it reproduces, and what its source leaves open.
     """
 
     name: str
     base: RunConfig
     seeds: tuple[int, ...]
     betas: tuple[float, ...]
-    pretraining: RunConfig
+    pretraining: RunConfig | None = None
     workers: int = 0
+    evaluation: tuple[str, ...] = ()
+    about: str = ""
 
     def run(self, method: str, *, seed: int | None = None, beta: float | None = None) -> RunConfig:
         """The configuration of one method, with the profile's first seed and β = 0.5 by default."""
         train = self.base.train.replace(seed=self.seeds[0] if seed is None else seed)
         loss = self.base.loss if beta is None else LossConfig(beta=beta)
-        return self.base.replace(method=method, train=train, loss=loss)
+        # the start of β-CLIP's pooler is of its methods alone; others refuse what they don't read
+        own = self.base.pooler if method.startswith("beta-clip") else PoolerConfig()
+        return self.base.replace(method=method, train=train, loss=loss, pooler=own)
 
 
 def _fine_tuning(data: DataConfig, texts: TextConfig, train: TrainConfig) -> RunConfig:
@@ -100,6 +113,38 @@ _PROFILES = (
             DataConfig(train=200_000), _PRETRAIN.replace(steps=20_000, batch_size=512)
         ),
     ),
+    Profile(
+        "photos-smoke",
+        photographs.PHOTOS_SMOKE,
+        seeds=(0,),
+        betas=(0.0, 0.5, 1.0),
+        evaluation=("photographs",),
+        about=photographs.SMOKE_NOTE,
+    ),
+    Profile(
+        "paper-b16",
+        photographs.PAPER_B16,
+        seeds=(0,),
+        betas=(0.0, 0.25, 0.5, 1.0),
+        evaluation=("urban1k", "sv1k", "dci", "fgovd"),
+        about=photographs.BETA_CLIP_OPEN,
+    ),
+    Profile(
+        "paper-l14",
+        photographs.PAPER_L14,
+        seeds=(0,),
+        betas=(0.0, 0.25, 0.5, 1.0),
+        evaluation=("urban1k", "sv1k", "dci", "fgovd"),
+        about=photographs.L14_OPEN,
+    ),
+    Profile(
+        "mulclip-docci",
+        photographs.MULCLIP_DOCCI,
+        seeds=(0,),
+        betas=(0.5,),
+        evaluation=("docci", "dci", "flickr30k", "coco", "imagenet-v2"),
+        about=photographs.MULCLIP_OPEN,
+    ),
 )
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _PROFILES}
 
@@ -147,12 +192,15 @@ def configure(profile: str, method: str, settings: list[str]) -> RunConfig:
 
 def change(config: RunConfig, settings: list[str]) -> RunConfig:
     """A configuration with single settings changed, checked again; see `configure`."""
-    values = config.to_dict()
+    values, given = config.to_dict(), set[str]()
     for setting in settings:
         name, value = _parse_setting(setting)
+        given.add(name)
         *parts, last = name.split(".")
         inner = values
         for part in parts:
             inner = inner[part]
         inner[last] = value
+    asked = {name.removeprefix("train.") for name in given if name.startswith("train.")}
+    values["train"] = settle(values["train"], asked)
     return RunConfig.from_dict(values)

@@ -7,10 +7,11 @@ with the field's name, the value and what is allowed.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass, field
-from typing import Any, Self, get_type_hints
+from typing import Self, get_type_hints
+
+from bclip_core.config.base import Config, ConfigError, check_type, numbers, require, require_choice
+from bclip_core.config.training import TrainConfig
 
 __all__ = [
     "PATCHES",
@@ -27,87 +28,6 @@ __all__ = [
     "TextConfig",
     "TrainConfig",
 ]
-
-
-class ConfigError(ValueError):
-    """A configuration value is not allowed; the message names field, value and what is."""
-
-
-def require(condition: bool, name: str, value: object, expected: str) -> None:
-    """Refuse a value, saying what was expected."""
-    if not condition:
-        raise ConfigError(f"{name}={value!r}: expected {expected}")
-
-
-def require_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Refuse a value that is not one of the known."""
-    require(value in known, name, value, "one of " + ", ".join(known))
-
-
-def _check_type(name: str, value: object, kind: type) -> None:
-    if kind in (int, float):  # a bool is an int to Python, but no number to a reader
-        numeric = isinstance(value, int | kind) and not isinstance(value, bool)
-        expected = "a whole number" if kind is int else "a finite number"
-        require(numeric and math.isfinite(value), name, value, expected)  # type: ignore[arg-type]
-    else:
-        require(isinstance(value, kind), name, value, f"a value of type {kind.__name__}")
-
-
-def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    changed = {}
-    for name, value in values.items():
-        default = defaults.get(name)  # there is none of a setting that a term brings
-        if isinstance(value, dict):
-            value = _changed(value, default or {}) or default
-        if value != default:
-            changed[name] = value
-    return changed
-
-
-def _listed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A dictionary whose tuples are lists, as JSON would give them back."""
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in pairs}
-
-
-class Config:
-    """Types checked, and the dictionary round trip; shared by all configurations."""
-
-    def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            if isinstance(kind, type):
-                _check_type(name, getattr(self, name), kind)
-            if kind is float:  # 1 and 1.0 are one configuration, also in its JSON
-                object.__setattr__(self, name, float(getattr(self, name)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain nested dictionary, ready for JSON."""
-        values: dict[str, Any] = dataclasses.asdict(self, dict_factory=_listed)  # type: ignore
-        return values
-
-    def changes(self) -> dict[str, Any]:
-        """The fields that differ from the defaults, nested; a new field adds none."""
-        return _changed(self.to_dict(), type(self)().to_dict())
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Inverse of `to_dict`.
-
-        Raises:
-            ConfigError: an unknown field (the message lists the known ones) or a bad value.
-        """
-        fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - set(fields))
-        require(not unknown, f"{cls.__name__} field", unknown, "one of " + ", ".join(fields))
-        built = {}
-        for name, value in values.items():
-            default = fields[name].default_factory
-            nested = default if isinstance(default, type) and issubclass(default, Config) else None
-            built[name] = nested.from_dict(value) if nested and isinstance(value, dict) else value
-        return cls(**built)
-
-    def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, checked again."""
-        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
 
 TEXT_KINDS = ("caption", "summary", "sentence", "phrase")
@@ -156,19 +76,9 @@ class BackboneConfig(Config):
         frozen = self.frozen_positions
         require(0 <= frozen <= length, "frozen_positions", frozen, f"0 <= positions <= {length}")
         for name in ("mean", "std"):
-            object.__setattr__(self, name, _channels(name, getattr(self, name)))
+            object.__setattr__(self, name, numbers(name, getattr(self, name), 3))
         require(all(self.std) and bool(self.std) == bool(self.mean), "std", self.std,
                 "as many numbers as `mean`, none of them 0")  # fmt: skip
-
-
-def _channels(name: str, values: object) -> tuple[float, ...]:
-    """Three numbers or none; JSON gives a list."""
-    given = tuple(values) if isinstance(values, list | tuple) else (None,)
-    numbers = all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in given
-    )
-    require(numbers and len(given) in (0, 3), name, values, "three finite numbers, or none")
-    return tuple(float(value) for value in given)
 
 
 @dataclass(frozen=True)
@@ -209,6 +119,7 @@ class TextConfig(Config):
     phrases: int = 30  # N: at most so many phrases of those sentences
     sentence_texts: bool = True  # whether the sampled sentences are texts of their own
     summary: str = "none"  # a short caption beside the long one, see `SUMMARIES`
+    phrase_tokens: int = 0  # a phrase is cut to so many ids, start and end counted; 0: it is not
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -216,6 +127,8 @@ class TextConfig(Config):
         require_choice("summary", self.summary, SUMMARIES)
         require(self.sentences >= 1, "sentences", self.sentences, ">= 1")
         require(self.phrases >= 0, "phrases", self.phrases, ">= 0")
+        cut = self.phrase_tokens
+        require(cut == 0 or cut >= 3, "phrase_tokens", cut, "0, or >= 3 (start, word, end)")
 
     @property
     def texts_per_image(self) -> int:
@@ -231,6 +144,11 @@ class TextConfig(Config):
             *(("sentence",) * self.sentences if self.sentence_texts else ()),
             *(("phrase",) * self.phrases),
         )
+
+    @property
+    def limits(self) -> tuple[int, ...]:
+        """To how many ids the text of each slot is cut; 0: to the context alone."""
+        return tuple(self.phrase_tokens if kind == "phrase" else 0 for kind in self.kinds)
 
     @classmethod
     def from_counts(cls, texts_per_image: int, sentences: int, phrases: int) -> Self:
@@ -287,7 +205,7 @@ class LossConfig(Config):
         require(components >= 1, "principal_components", components, ">= 1")
         require(isinstance(self.extra, dict), "extra", self.extra, "numbers by name")
         for name, value in self.extra.items():
-            _check_type(f"extra.{name}", value, float)
+            check_type(f"extra.{name}", value, float)
         object.__setattr__(self, "extra", {name: float(v) for name, v in self.extra.items()})
 
 
@@ -310,6 +228,7 @@ class DataConfig(Config):
     images: str = ""  # its pictures, where they are not in the folder's usual place
     bad_rows: str = "raise"  # "skip" leaves them out, named and counted
     links: str = "inside"  # "follow": also links that lead out of the folder
+    crop: tuple[float, ...] = ()  # shares of a picture that a training crop keeps; (): its centre
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -319,52 +238,10 @@ class DataConfig(Config):
             require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         require(self.image_size >= 16, "image_size", self.image_size, ">= 16 pixels")
         require(self.seed >= 0, "seed", self.seed, ">= 0")
-
-
-@dataclass(frozen=True)
-class TrainConfig(Config):
-    """The loop: AdamW with two learning-rate groups, warm-up and cosine."""
-
-    steps: int = 140  # updates
-    batch_size: int = 64  # images of a micro-batch, over all processes
-    lr: float = 7e-4  # backbone
-    pooler_lr: float = 2e-3  # pooler and learnt scales of the loss
-    final_lr_fraction: float = 0.01  # cosine ends at lr times this
-    warmup_steps: int = 10  # updates of linear warm-up
-    weight_decay: float = 0.01  # matrices only
-    adam_betas: tuple[float, float] = (0.9, 0.98)  # decay of AdamW's two moments
-    clip_norm: float = 1.0  # 0 switches clipping off
-    accumulation: int = 1  # micro-batches per update; adds no negatives to a contrastive loss
-    precision: str = "fp32"  # "fp32" | "bf16" | "fp16"
-    seed: int = 0  # of fresh weights and of the order and texts of batches
-    checkpoint_every: int = 50  # updates between checkpoints; 0: only at the end
-    log_every: int = 1  # updates between records of the history
-    gradient_cache: int = 0  # images encoded at a time, exact whole-batch gradient; 0: all at once
-    loader_workers: int = 0  # processes that decode and tokenise; 0: ahead and in this process
-    activation_checkpointing: bool = False  # recompute blocks in backward: less memory, slower
-    compile: bool = False  # torch.compile of the image tower
-    channels_last: bool = False  # memory order of pictures and of the patch convolution
-    fused_optimizer: bool = True  # AdamW as one kernel per group
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        betas = self.adam_betas
-        pair = isinstance(betas, list | tuple) and len(betas) == 2
-        if not pair or not all(isinstance(b, int | float) and 0 <= b < 1 for b in betas):
-            raise ConfigError(f"adam_betas={betas!r}: expected two numbers in [0, 1)")
-        object.__setattr__(self, "adam_betas", tuple(map(float, betas)))  # JSON gives a list
-        for name in ("steps", "batch_size", "accumulation", "log_every"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        for name in (
-            "warmup_steps", "checkpoint_every", "weight_decay", "clip_norm", "seed",
-            "gradient_cache", "loader_workers",
-        ):  # fmt: skip
-            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
-        fraction = self.final_lr_fraction
-        require(0 <= fraction <= 1, "final_lr_fraction", fraction, "a number in [0, 1]")
-        require(self.lr > 0, "lr", self.lr, "> 0")
-        require(self.pooler_lr > 0, "pooler_lr", self.pooler_lr, "> 0")
-        require_choice("precision", self.precision, ("fp32", "bf16", "fp16"))
+        crop = numbers("crop", self.crop, 2)
+        within = not crop or 0 < crop[0] <= crop[1] <= 1
+        require(within, "crop", self.crop, "two shares, 0 < least <= largest <= 1, or none")
+        object.__setattr__(self, "crop", crop)
 
 
 @dataclass(frozen=True)
@@ -379,3 +256,8 @@ class RunConfig(Config):
     loss: LossConfig = field(default_factory=LossConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def planned_updates(self) -> int:
+        """How many updates a run takes where the data set has all the rows that are asked for."""
+        return self.train.updates(self.data.train)

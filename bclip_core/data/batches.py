@@ -20,11 +20,18 @@ from torch import Tensor
 from bclip_core.backbone import Tokenizer
 from bclip_core.captions import SampledTexts, sample_texts, text_key
 from bclip_core.config import TextConfig
-from bclip_core.data.images import BrokenImageError, decode_images, decode_row, undecoded
+from bclip_core.data.images import (
+    BrokenImageError,
+    decode_images,
+    decode_row,
+    random_crop,
+    undecoded,
+)
 from bclip_core.model import TextBatch
 from bclip_core.records.processes import end_with
 from bclip_core.records.texts import is_blank
 
+_CROPS = 1  # what a generator is for, beside the texts
 REQUIRED_COLUMNS = ("id", "image", "caption", "short_captions", "sentences", "phrases")
 
 
@@ -57,9 +64,9 @@ class Item(NamedTuple):
     skipped: tuple[str, ...] = ()
 
 
-def item_generator(seed: int, step: int, row: int) -> torch.Generator:
-    """The random generator of one item of one step, independent of every other."""
-    mixed = np.random.SeedSequence([seed, step, row]).generate_state(2, np.uint32)
+def item_generator(seed: int, step: int, row: int, *use: int) -> torch.Generator:
+    """The random generator of one item of one step, and of one use, independent of every other."""
+    mixed = np.random.SeedSequence([seed, step, row, *use]).generate_state(2, np.uint32)
     return torch.Generator().manual_seed(int(mixed[0]) << 32 | int(mixed[1]))
 
 
@@ -78,6 +85,9 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         on_error: "raise" or "skip": what a broken picture or a row without texts does.
         ahead: decode every picture now and keep its pixels; False decodes a picture when a step
             asks for it (in a loader's worker processes), for data that memory cannot hold.
+        whole: squash a picture to the square; else crop its centre.
+        crop: least and largest share of a picture's area that a random crop keeps, drawn per step
+            and row, in place of both; such pictures are never decoded ahead. (): none.
 
     Raises:
         ValueError: a column is missing, or a row has no caption or a blank one (both are named).
@@ -93,6 +103,7 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         on_error: str = "raise",
         ahead: bool = True,
         whole: bool = False,
+        crop: tuple[float, ...] = (),
     ) -> None:
         missing = [name for name in REQUIRED_COLUMNS if name not in dataset.column_names]
         if missing:
@@ -100,7 +111,7 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
         self.texts, self.seed, self.image_size, self.whole = texts, seed, image_size, whole
-        self.on_error = on_error
+        self.on_error, self.crop = on_error, crop
         text_columns = dataset.select_columns(["id", "short_captions", "sentences", "phrases"])
         self.rows: list[dict[str, Any]] = text_columns.to_list()
         kept = self._with_texts()
@@ -109,7 +120,7 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         self.stored = undecoded(dataset.select_columns(["id", "image"]))
         self.pixels: Tensor | None = None
         self._place: dict[int, int] = {}  # row -> place in `pixels`
-        if ahead:
+        if ahead and not crop:
             self.pixels, decoded = decode_images(
                 dataset, image_size, on_error=on_error, whole=whole
             )
@@ -145,7 +156,7 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
 
     def __getitem__(self, address: tuple[int, int]) -> Item:
         step, number = address
-        image = self._pixels_of(number)
+        image = self._pixels_of(number, step)
         generator = item_generator(self.seed, step, number)
         texts = draw_texts(self.rows[number], self.texts, generator)
         return Item(self.rows[number]["id"], image, texts)
@@ -155,7 +166,11 @@ class ImageTextDataset(torch.utils.data.Dataset[Item]):
         items = [self._item_or_stand_in(address, addresses.batch) for address in addresses]
         return [item for item in items if item is not None]
 
-    def _pixels_of(self, row: int) -> Tensor:
+    def _pixels_of(self, row: int, step: int) -> Tensor:
+        if self.crop:
+            generator = item_generator(self.seed, step, row, _CROPS)
+            cropped = functools.partial(random_crop, share=self.crop, generator=generator)
+            return decode_row(self.stored, row, self.image_size, take=cropped)
         if self.pixels is None:
             return decode_row(self.stored, row, self.image_size, whole=self.whole)
         if row not in self._place:
@@ -226,10 +241,17 @@ def _summary(row: dict[str, Any], source: str, generator: torch.Generator | None
     return first
 
 
-def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) -> TextBatch:
+def collate_texts(
+    rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer, limits: Sequence[int] = ()
+) -> TextBatch:
     """Texts in slots, [B][K] with None for padding, to a `TextBatch` of distinct texts.
 
     Two texts are the same when the tokenizer sees the same, see `captions.text_key`.
+
+    Args:
+        rows: the texts.
+        tokenizer: makes ids of them.
+        limits: of each slot, to how many ids its texts are cut, 0 for not; (): none is.
 
     Raises:
         ValueError: rows of different length, or no text at all.
@@ -237,14 +259,16 @@ def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) ->
     widths = {len(row) for row in rows}
     if len(widths) != 1:
         raise ValueError(f"rows have {sorted(widths)} texts: expected one width K (None pads)")
-    distinct = dict[str, int]()  # key to number
+    distinct = dict[tuple[str, int], int]()  # key and cut to number
     first = list[str]()  # the tokenizer gets each text as it is written
     index = torch.zeros(len(rows), widths.pop(), dtype=torch.int64)
     mask = torch.zeros(index.shape, dtype=torch.bool)
     for b, row in enumerate(rows):
         for k, text in enumerate(row):
             if text is not None:
-                key = text_key(text)
+                limit = limits[k] if limits else 0
+                cut = limit if limit and tokenizer.count(text) > limit else 0
+                key = text_key(text), cut
                 if key not in distinct:
                     distinct[key] = len(first)
                     first.append(text)
@@ -252,7 +276,7 @@ def collate_texts(rows: Sequence[Sequence[str | None]], tokenizer: Tokenizer) ->
                 mask[b, k] = True
     if not distinct:
         raise ValueError("the batch has no text: expected at least one text that is not padding")
-    return TextBatch(tokenizer(first), index, mask)
+    return TextBatch(tokenizer(first, limits=[cut for _, cut in distinct]), index, mask)
 
 
 class StepSampler(torch.utils.data.Sampler[Addresses]):
@@ -308,7 +332,9 @@ class StepSampler(torch.utils.data.Sampler[Addresses]):
                 yield Addresses(((step, row) for row in batch[self.rank :: self.world]), batch)
 
 
-def _collate(tokenizer: Tokenizer, items: list[Item | BrokenImageError]) -> Batch | Exception:
+def _collate(
+    tokenizer: Tokenizer, limits: Sequence[int], items: list[Item | BrokenImageError]
+) -> Batch | Exception:
     """A batch, or the error that the loader's reader raises: in a worker it would lose its form."""
     for item in items:
         if isinstance(item, BrokenImageError):
@@ -317,7 +343,7 @@ def _collate(tokenizer: Tokenizer, items: list[Item | BrokenImageError]) -> Batc
     if not good:
         return BrokenImageError("no picture of a batch, nor of any other row, can be decoded")
     ids, images, texts, skipped = zip(*good, strict=True)
-    batch = Batch(list(ids), torch.stack(images), collate_texts(texts, tokenizer))
+    batch = Batch(list(ids), torch.stack(images), collate_texts(texts, tokenizer, limits))
     return batch._replace(skipped=tuple(name for names in skipped for name in names))
 
 
@@ -348,7 +374,7 @@ def make_loader(
     loader = torch.utils.data.DataLoader(
         untyped,
         batch_sampler=sampler,
-        collate_fn=functools.partial(_collate, tokenizer),
+        collate_fn=functools.partial(_collate, tokenizer, dataset.texts.limits),
         num_workers=workers,
         multiprocessing_context=started if workers else None,
         pin_memory=torch.cuda.is_available(),

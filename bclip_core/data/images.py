@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,10 +139,49 @@ def undecoded(dataset: datasets.Dataset) -> datasets.Dataset:
     return dataset.cast_column("image", datasets.Image(decode=False))
 
 
+def random_crop(
+    image: Image.Image, image_size: int, share: tuple[float, ...], generator: torch.Generator
+) -> Tensor:
+    """A random part of a picture, resized to uint8 [3, S, S], as torchvision's RandomResizedCrop.
+
+    The β-CLIP authors train so, with shares from 0.5 to 1, bilinear, without a flip.
+
+    Args:
+        image: of any kind.
+        image_size: S.
+        share: least and largest share of the picture's area; sides are within 3 : 4 of each other.
+        generator: of the draws.
+    """
+    upright = upright_rgb(image)
+    width, height = upright.size
+    for _ in range(10):  # a part may not fit: then another is drawn
+        first, second = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+        area = width * height * (share[0] + (share[1] - share[0]) * first)
+        ratio = math.exp((2 * second - 1) * math.log(4 / 3))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            first, second = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+            left, top = int((width - w + 1) * first), int((height - h + 1) * second)
+            break
+    else:  # the largest part in the middle whose sides are as they have to be
+        w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+        left, top = (width - w) // 2, (height - h) // 2
+    box = (left, top, left + w, top + h)
+    square = upright.crop(box).resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+
+
 def decode_row(
-    stored: datasets.Dataset, row: int, image_size: int, *, whole: bool = False
+    stored: datasets.Dataset,
+    row: int,
+    image_size: int,
+    *,
+    whole: bool = False,
+    take: Callable[[Image.Image, int], Tensor] | None = None,
 ) -> Tensor:
     """One picture of an `undecoded` data set as uint8 [3, S, S]; `whole` as `decode_images`.
+
+    `take` makes pixels of a picture in another way.
 
     Raises:
         BrokenImageError: it cannot be decoded.
@@ -149,7 +190,8 @@ def decode_row(
     try:
         image = stored[row]["image"]
         with _opened(image) as picture:
-            return (resize_whole if whole else image_to_pixels)(picture, image_size)
+            usual = resize_whole if whole else image_to_pixels
+            return (take or usual)(picture, image_size)
     except Exception as error:  # damaged files raise many kinds: zlib, struct, OSError, ...
         name = f"row {row}, id {stored[row]['id']!r}, file {(image or {}).get('path')!r}"
         raise BrokenImageError(f"image cannot be decoded: {name}: {error}") from error

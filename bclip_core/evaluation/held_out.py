@@ -52,7 +52,8 @@ class HeldOut:
         """Read the texts of everything that can be measured; pictures are looked for, not decoded.
 
         Boxes with expressions are FG-OVD's files: for COCO in the folder `fgovd` beside it, for any
-        other data set in its own folder, whose pictures they then name.
+        other data set in its own folder, whose pictures they then name, or in `fgovd` and `coco`
+        below it.
 
         Raises:
             ConfigError: the data set, the split or a row is not as it should be.
@@ -134,13 +135,16 @@ def _regions(config: DataConfig) -> tuple[dict[str, real.RegionSet], str]:
     """The levels that are there, or why there is none."""
     own = data_folder(config.name, config.folder or None)
     own = own.parent if own.is_file() else own  # a table of one's own
-    folder = own.parent / "fgovd" if config.name == "coco" else own
+    folder, images = own, config.images or str(own)
+    if config.name == "coco":
+        folder = own.parent / "fgovd"
+    elif (own / "fgovd").is_dir():  # the sample photographs, laid out in every way
+        folder, images = own / "fgovd", str(own / "coco")
     there = [
         level for level, names in FILES.items() if any((folder / name).is_file() for name in names)
     ]
     if not there:
         return {}, f"no boxes with expressions, {FILES['hard'][0]} and so on, in {folder.name}/"
-    images = config.images or str(own)
     try:
         # A companion of the captions: what it has beyond their pictures is left out and counted.
         return {

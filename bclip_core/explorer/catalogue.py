@@ -99,7 +99,7 @@ def _run_entry(folder: Path) -> tuple[tuple[object, ...], ModelEntry]:
         )
     order = list(METHODS).index(config.method) if config.method in METHODS else len(METHODS)
     train = config.train
-    return (0, order, config.loss.beta, train.seed, train.steps, folder.name), entry
+    return (0, order, config.loss.beta, train.seed, config.planned_updates, folder.name), entry
 
 
 def _failing(folder: Path, error: Exception) -> Callable[[], BClip]:
@@ -114,7 +114,7 @@ def _label(config: RunConfig) -> str:
     if method is not None and not method.terms:
         return f"{config.method}, {config.backbone.context_length} positions"
     beta = f" β={config.loss.beta:g}" if method is not None and method.pooler else ""
-    return f"{config.method}{beta}, {config.train.steps} updates, seed {config.train.seed}"
+    return f"{config.method}{beta}, {config.planned_updates} updates, seed {config.train.seed}"
 
 
 def _with_distinct_labels(entries: list[ModelEntry]) -> list[ModelEntry]:

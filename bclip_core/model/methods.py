@@ -171,7 +171,7 @@ class Method:
             "loss": (*(name for name in _FIELDS if name in loss), *own),
             "pooler": ("heads", "init") if self.pooler else (),
             "heads": ("token_ratio", "calibration_scale") if self.calibrate else (),
-            "texts": ("sentences", "phrases", "sentence_texts")
+            "texts": ("sentences", "phrases", "sentence_texts", "phrase_tokens")
             + (("summary",) if "summary" in self._all("texts") else ()),
         }
 

@@ -19,6 +19,10 @@ USES = {
     "smoke": "see that everything runs; the committed notebooks' outputs",
     "cpu": "the committed results",
     "gpu": "longer and wider, K as in the paper; not run by us yet",
+    "photos-smoke": "see that everything runs on photographs: a ViT-B/16 on the sample pictures",
+    "paper-b16": "β-CLIP as its authors trained it, on ShareGPT4V; not run by us yet",
+    "paper-l14": "the same with ViT-L/14; not run by us yet",
+    "mulclip-docci": "MulCLIP as far as its page tells; not run by us yet",
 }
 
 
@@ -95,12 +99,13 @@ def _time(path: Path, seconds: dict[str, float]) -> str:
 
 
 def profiles_block() -> str:
-    """The three sizes: how much one training is, and what it is for."""
-    rows = [["profile", "updates", "pictures each", "K", "training scenes", "seeds", "what for"]]
+    """The profiles: how much one training is, and what it is for."""
+    rows = [["profile", "updates", "pictures each", "K", "training rows", "seeds", "what for"]]
     for name, profile in PROFILES.items():
         train, texts = profile.base.train, profile.base.texts
         count = f"1 + {texts.sentences} + {texts.phrases}"
-        sizes = [f"{train.steps:,}", str(train.batch_size), count, f"{profile.base.data.train:,}"]
+        updates, count_of = profile.base.planned_updates, f"{profile.base.data.train:,}"
+        sizes = [f"{updates:,}", str(train.batch_size), count, count_of]
         rows.append([f"`{name}`", *sizes, str(len(profile.seeds)), USES[name]])
     return aligned_markdown(rows)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,9 @@ from bclip_core.checkpoints import CheckpointError, open_model
 from bclip_core.config import ConfigError, DataConfig, RunConfig
 from bclip_core.config.flags import did_you_mean
 from bclip_core.config.profiles import change
-from bclip_core.data.real import photographs
-from bclip_core.data.scenes.build import CACHE_VARIABLE
 from bclip_core.data.sources import NAMES, load_split
 from bclip_core.model import METHODS, get_method
 
-PHOTOGRAPHS = "photographs"
-"""A data set that every installation with the extra `photos` has, see `data.real.photographs`."""
 _DATA = {"data_set": "", "root": "", "weights": "", "settings": []}
 _TRAINING = {**_DATA, "sentences": 0, "phrases": 0, "steps": 0, "seeds": []}
 USUAL: dict[str, dict[str, Any]] = {
@@ -75,7 +70,7 @@ def _count(least: int) -> Callable[[str, Any], None]:
 
 
 def _data_set(name: str, value: str) -> None:
-    known = ("", PHOTOGRAPHS, *NAMES)
+    known = ("", *NAMES)
     near = did_you_mean(value, known)
     _require(value in known, name, value, f"one of {', '.join(known[1:])}{near}, or none")
 
@@ -125,8 +120,6 @@ def check(asked: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
     given, methods = asked.get("repeated", []), asked.get("methods", [])
     if given and given != usual["repeated"]:
         _require(set(given) <= set(methods), "repeated", given, f"some of {', '.join(methods)}")
-    _require(not asked["root"] or asked["data_set"] != PHOTOGRAPHS, "root", asked["root"],
-             f"none, data_set={PHOTOGRAPHS!r} finds its own")  # fmt: skip
     _require(usual.get("methods") in (None, []) or bool(methods), "methods", methods,
              "at least one")  # fmt: skip
 
@@ -161,12 +154,10 @@ def data_of(base: RunConfig, asked: Mapping[str, Any]) -> DataConfig:
     """The data set that is asked for, at the profile's counts and the model's picture size.
 
     Raises:
-        ConfigError: a folder without a data set of photographs, or no sample photographs.
+        ConfigError: a folder without a data set of photographs.
     """
     name, root = asked["data_set"], asked["root"]
     chosen = name or base.data.name
-    if chosen == PHOTOGRAPHS:
-        chosen, root = "pairs", str(sample_photographs() / "pairs")
     _require(not root or chosen != "scenes", "root", root, "none, scenes are made and not read")
     if chosen == base.data.name:
         folder = str(Path(root).expanduser().absolute()) if root else base.data.folder
@@ -175,19 +166,6 @@ def data_of(base: RunConfig, asked: Mapping[str, Any]) -> DataConfig:
     size = base.data.image_size
     return DataConfig(chosen, image_size=size, train=base.data.train, test=base.data.test,
                       validation=base.data.validation, folder=folder)  # fmt: skip
-
-
-def sample_photographs() -> Path:
-    """The folder with the sample photographs, laid out in the cache when it is first asked for.
-
-    Raises:
-        ConfigError: the packages that hold them are not installed.
-    """
-    root = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "bclip") / PHOTOGRAPHS
-    try:
-        return root if (root / "pairs").is_dir() else photographs.write_photographs(root)
-    except photographs.MissingPhotographsError as error:
-        raise ConfigError(f"data_set={PHOTOGRAPHS!r}: {error}") from error
 
 
 _OWN_PARAMETER = {"train.seed": "seeds", "loss.beta": "betas", "data.name": "data_set"}

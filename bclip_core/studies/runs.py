@@ -144,7 +144,7 @@ def obtain(
 
 def _complete_in_workers(runs: list[Run], workers: int, progress: bool, split: str) -> None:
     waiting, active = list(runs), dict[Path, subprocess.Popen[bytes]]()
-    total = sum(run.config.train.steps for run in runs)
+    total = sum(run.config.planned_updates for run in runs)
     bar = progress_bar(total=total, desc=f"{len(runs)} runs", progress=progress and bool(runs))
     try:
         while waiting or active:

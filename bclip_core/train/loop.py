@@ -20,7 +20,7 @@ from bclip_core.records.files import write_json
 from bclip_core.records.progress import progress_bar
 from bclip_core.train.distributed import alone
 from bclip_core.train.meters import Meter
-from bclip_core.train.optimization import learning_rate_factor, tensor_float32
+from bclip_core.train.optimization import tensor_float32
 from bclip_core.train.resume import (
     append_line,
     list_checkpoints,
@@ -96,13 +96,13 @@ def _train(
     if not plan.method.terms:
         return _finish(model, config, folder)
     run = prepare(plan, model, dataset, folder, device)
-    steps = config.train.steps
+    steps = run.updates
     _run(run, steps if stop_after is None else min(stop_after, steps), progress, callback)
     run.accelerator.wait_for_everyone()
     model = cast(BClip, run.accelerator.unwrap_model(run.parallel, keep_fp32_wrapper=False))
     if run.update < steps:
         return model.cpu().eval()
-    return _finish(model, config, folder, run.main)
+    return _finish(model, config, folder, run.main, steps)
 
 
 def _run(
@@ -111,7 +111,7 @@ def _run(
     """Updates until `last`: history, checkpoints and the callback after each."""
     settings, device = run.config.train, run.accelerator.device
     bar = progress_bar(
-        total=settings.steps, initial=run.update, desc=run.config.method,
+        total=run.updates, initial=run.update, desc=run.config.method,
         progress=progress and run.main,
     )  # fmt: skip
     run.parallel.train()
@@ -129,25 +129,35 @@ def _run(
             run.update += 1
             bar.update()
             if run.main and run.update % settings.log_every == 0:
-                factor = learning_rate_factor(run.update - 1, settings)
-                record = meter.record(run.update, features, factor)
+                record = meter.record(run.update, features, run.factors())
                 append_line(run.folder / "history.jsonl", record)
                 if "model_flops_utilisation" in record:
                     bar.set_postfix_str(f"{record['model_flops_utilisation']:.0%} of peak FLOP/s")
             meter.restart()
-            every = settings.checkpoint_every
-            if run.update == last or (every and run.update % every == 0):
-                require_finite_weights(run.model, run.update, run.folder)
-                save_checkpoint(run.folder, run.update, run.accelerator)
+            _store(run, last)
             if callback is not None:
                 callback(run.update, run.model)
 
 
-def _finish(model: BClip, config: RunConfig, folder: Path, main: bool = True) -> BClip:
+def _store(run: Training, last: int) -> None:
+    """What an update leaves on disk: the model of an epoch, a checkpoint."""
+    every, epochs = run.config.train.checkpoint_every, run.kept_epochs()
+    saves = run.update == last or bool(every and run.update % every == 0)
+    if saves or epochs:
+        require_finite_weights(run.model, run.update, run.folder)
+    for epoch in epochs if run.main else ():  # before the checkpoint: a resumed run begins there
+        checkpoints.save(run.model, run.folder / f"epoch-{epoch:02d}.safetensors")
+    if saves:
+        save_checkpoint(run.folder, run.update, run.accelerator)
+
+
+def _finish(
+    model: BClip, config: RunConfig, folder: Path, main: bool = True, updates: int = 0
+) -> BClip:
     model = model.cpu().eval()
     model.backbone.set_checkpointing(False)
     model.backbone.__dict__.pop("encode_image", None)  # the compiled one
-    require_finite_weights(model, config.train.steps, folder)
+    require_finite_weights(model, updates, folder)
     if main:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", config.to_dict())

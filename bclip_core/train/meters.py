@@ -125,17 +125,17 @@ class Meter:
         for name, value in values.items():
             self._means[name] = self._means.get(name, 0.0) + value / accumulation
 
-    def record(self, update: int, features: Features, factor: float) -> dict[str, Any]:
+    def record(self, update: int, features: Features, factors: dict[str, float]) -> dict[str, Any]:
         """The line of history of an update.
 
         Args:
             update: how many are done.
             features: of its last micro-batch, for the learnt scales.
-            factor: of the learning rates.
+            factors: of the learning rates.
         """
         seconds = time.perf_counter() - self._began
         line: dict[str, Any] = {"update": update, "loss": sum(self._means.values()), **self._means}
-        line |= {"lr_factor": factor}
+        line |= factors
         line |= {"gradient_norm": self.norm} if math.isfinite(self.norm) else {}
         line |= {"logit_scale": float(features.logit_scale.detach())}
         if features.pooler_logit_scale is not None:

@@ -14,31 +14,59 @@ from bclip_core.config import TrainConfig
 from bclip_core.model import BClip
 
 
-def learning_rate_factor(update: int, config: TrainConfig) -> float:
-    """Linear warm-up to 1, then a cosine to `final_lr_fraction` at the last update."""
-    if update < config.warmup_steps:
-        return (update + 1) / config.warmup_steps
-    span = max(1, config.steps - 1 - config.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (update - config.warmup_steps) / span)))
-    return config.final_lr_fraction + (1 - config.final_lr_fraction) * cosine
+def learning_rate_factor(
+    update: int, config: TrainConfig, rows: int = 0, *, pooler: bool = False
+) -> float:
+    """Linear warm-up to 1, then a cosine to `final_lr_fraction` at the last update.
+
+    Args:
+        update: how many are done.
+        config: of the loop.
+        rows: of the data set, where the configuration counts in epochs.
+        pooler: of the pooler's rate, where it has a course of its own.
+    """
+    warmup = 0 if pooler and not config.pooler_warmup else config.warmup_updates(rows)
+    if update < warmup:
+        if not config.warmup_lr:
+            return (update + 1) / warmup
+        start = config.warmup_lr / (config.pooler_lr if pooler else config.lr)
+        return start + (1 - start) * update / max(1, warmup - 1)
+    own = pooler and config.pooler_final_lr_fraction != -1
+    final = config.pooler_final_lr_fraction if own else config.final_lr_fraction
+    span = max(1, config.updates(rows) - 1 - warmup)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warmup) / span)))
+    return final + (1 - final) * cosine
 
 
 def make_optimizer(model: BClip, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW with a rate for the backbone and one for the pooler; only matrices decay.
 
     A table of positions whose first rows are frozen does not decay: those rows would move by it.
+    Groups of the pooler say so, for `set_learning_rates`, where its rate takes another course.
     """
     frozen = {"backbone.clip.positional_embedding"} if model.backbone.frozen_positions else set()
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        rate = config.pooler_lr if name.startswith(("pooler.", "heads.")) else config.lr
+        pooler = name.startswith(("pooler.", "heads."))
+        rate = config.pooler_lr if pooler else config.lr
         decay = config.weight_decay if parameter.ndim >= 2 and name not in frozen else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
+        own = pooler and config.pooler_differs
+        groups.setdefault((rate, decay, own), []).append(parameter)
     parameters = [
-        {"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay}
-        for (rate, decay), members in groups.items()
+        {"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay, "pooler": own}
+        for (rate, decay, own), members in groups.items()
     ]
     return torch.optim.AdamW(parameters, betas=config.adam_betas, fused=config.fused_optimizer)
+
+
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, update: int, config: TrainConfig, rows: int
+) -> None:
+    """The rates of the next update, see `learning_rate_factor`."""
+    for group in optimizer.param_groups:
+        own = group.get("pooler", False)  # groups of earlier checkpoints do not say it
+        factor = learning_rate_factor(update, config, rows, pooler=own)
+        group["lr"] = group["base_lr"] * factor
 
 
 def apply_settings(model: BClip, config: TrainConfig) -> None:

@@ -23,8 +23,8 @@ from bclip_core.records.files import read_json, sha256, write_atomically, write_
 CHECKPOINTS = "checkpoints"  # the folder of a run that holds them
 KEPT_CHECKPOINTS = 2  # the latest, and the one before in case the latest is damaged
 FREE = frozenset(  # what a resumed run may change: where things are, and what no weight depends on
-    {"train.loader_workers", "train.checkpoint_every", "train.gradient_cache", "data.folder",
-     "data.images"}
+    {"train.loader_workers", "train.checkpoint_every", "train.keep_epochs", "train.gradient_cache",
+     "data.folder", "data.images"}
 )  # fmt: skip
 
 

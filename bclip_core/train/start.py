@@ -24,7 +24,7 @@ from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_l
 from bclip_core.model import BClip, Method, Plan, resolve
 from bclip_core.records.files import write_json
 from bclip_core.train.distributed import make_accelerator
-from bclip_core.train.optimization import apply_settings, make_optimizer
+from bclip_core.train.optimization import apply_settings, learning_rate_factor, make_optimizer
 from bclip_core.train.resume import resume, truncate_history
 from bclip_core.train.run import keep_data
 
@@ -42,6 +42,7 @@ class Training:
         accelerator: devices, precision, processes.
         batches: of the steps to come, in order.
         update: how many updates are done.
+        rows: of the data set that can be used; epochs are counted in them.
         skipped: ids of the pictures that other rows had to stand in for.
     """
 
@@ -53,6 +54,7 @@ class Training:
     accelerator: Accelerator
     batches: Iterator[Batch]
     update: int
+    rows: int
     skipped: set[str] = field(default_factory=set)
 
     @property
@@ -64,6 +66,29 @@ class Training:
     def method(self) -> Method:
         """Its entry of the catalogue."""
         return self.plan.method
+
+    def factors(self) -> dict[str, float]:
+        """What the history says of the learning rates of the update that is done."""
+        settings, done = self.config.train, self.update - 1
+        factors = {"lr_factor": learning_rate_factor(done, settings, self.rows)}
+        if settings.pooler_differs:
+            own = learning_rate_factor(done, settings, self.rows, pooler=True)
+            factors["pooler_lr_factor"] = own
+        return factors
+
+    @property
+    def updates(self) -> int:
+        """How many updates the whole run takes."""
+        return self.config.train.updates(self.rows)
+
+    def kept_epochs(self) -> list[int]:
+        """The epochs to keep that the update that is done ends."""
+        settings = self.config.train
+        return [
+            epoch
+            for epoch in settings.keep_epochs
+            if settings.updates_of(epoch, self.rows) == self.update
+        ]
 
     @property
     def main(self) -> bool:
@@ -155,15 +180,16 @@ def prepare(
     size = config.data.image_size
     bad_rows, whole = config.data.bad_rows, model.backbone.config.resize == "squash"
     data = ImageTextDataset(
-        dataset, plan.texts, size, settings.seed, bad_rows, ahead=ahead, whole=whole
-    )
+        dataset, plan.texts, size, settings.seed, bad_rows, ahead=ahead, whole=whole,
+        crop=config.data.crop,
+    )  # fmt: skip
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
     sampler = StepSampler(
         len(data),
         settings.batch_size,
-        settings.steps * settings.accumulation,
+        settings.updates(len(data)) * settings.accumulation,
         settings.seed,
         start * settings.accumulation,
         accelerator.process_index,
@@ -174,7 +200,9 @@ def prepare(
         keep_data(folder, config, dataset)
     tokenizer = Tokenizer(config.backbone.context_length)
     batches = make_loader(data, sampler, tokenizer, settings.loader_workers)
-    return Training(plan, folder, model, parallel, optimizer, accelerator, batches, start)
+    return Training(
+        plan, folder, model, parallel, optimizer, accelerator, batches, start, len(data)
+    )
 
 
 def begin_folder(folder: Path, config: RunConfig, update: int) -> None:

@@ -14,7 +14,7 @@ from bclip_core.model import Features
 from bclip_core.train.distributed import gather_features
 from bclip_core.train.gradient_cache import backward_in_chunks, encode_in_chunks
 from bclip_core.train.meters import Meter
-from bclip_core.train.optimization import clip_gradients, learning_rate_factor
+from bclip_core.train.optimization import clip_gradients, set_learning_rates
 from bclip_core.train.resume import last_good_checkpoint, not_finite
 from bclip_core.train.start import Training
 
@@ -77,8 +77,7 @@ def micro_step(run: Training, batch: Batch, meter: Meter) -> Features:
         values = {name: float(term.detach()) for name, term in terms.items()}
         require_finite(values, run.update, batch.ids, run.folder)
         meter.add_terms(values, settings.accumulation)
-        for group in run.optimizer.param_groups:
-            group["lr"] = group["base_lr"] * learning_rate_factor(run.update, settings)
+        set_learning_rates(run.optimizer, run.update, settings, run.rows)
         accelerator.backward(total)
         if settings.gradient_cache:
             backward_in_chunks(run.parallel, images, texts, settings.gradient_cache, local)

@@ -7,7 +7,9 @@ from bclip_core.model import METHODS
 
 
 def test_an_unknown_profile_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="profile='tpu': expected one of smoke, cpu, gpu"):
+    with pytest.raises(
+        ConfigError, match="profile='tpu': expected one of smoke, cpu, gpu, photo"
+    ):
         get_profile("tpu")
 
 
@@ -15,14 +17,17 @@ def test_an_unknown_profile_lists_the_known_ones():
 def test_every_profile_can_run_every_method(name):
     profile = get_profile(name)
     assert profile.name == name
-    for config in [profile.pretraining, *(profile.run(method) for method in METHODS)]:
-        settings = config.train
+    pretraining = [profile.pretraining] if profile.pretraining else []
+    for config in [*pretraining, *(profile.run(method) for method in METHODS)]:
+        settings, rows = config.train, config.data.train
         assert RunConfig.from_dict(config.to_dict()) == config
-        assert settings.batch_size <= config.data.train
-        assert settings.warmup_steps < settings.steps
+        assert settings.batch_size <= rows
+        assert settings.warmup_updates(rows) < settings.updates(rows)
     assert 0.5 in profile.betas
-    assert profile.pretraining.method == "clip-pretrain"
-    assert profile.pretraining.backbone.pretrained == ""
+    assert bool(pretraining) == (profile.base.data.name == "scenes")
+    for config in pretraining:
+        assert config.method == "clip-pretrain"
+        assert config.backbone.pretrained == ""
 
 
 def test_a_run_of_a_profile_varies_method_seed_and_beta_only():

@@ -33,6 +33,10 @@ REFUSED = [
     (DataConfig, "train", 0, ">= 1"),
     (DataConfig, "image_size", 8, ">= 16 pixels"),
     (DataConfig, "seed", -1, ">= 0"),
+    (DataConfig, "crop", (0.5,), "two finite numbers, or none"),
+    (DataConfig, "crop", (0.5, 1.5), "two shares, 0 < least <= largest <= 1, or none"),
+    (DataConfig, "crop", (0.9, 0.5), "two shares, 0 < least <= largest <= 1, or none"),
+    (TextConfig, "phrase_tokens", 2, "0, or >= 3 (start, word, end)"),
     (TrainConfig, "steps", 0, ">= 1"),
     (TrainConfig, "steps", 2.5, "a whole number"),
     (TrainConfig, "steps", "many", "a whole number"),
@@ -41,6 +45,11 @@ REFUSED = [
     (TrainConfig, "lr", float("inf"), "a finite number"),
     (TrainConfig, "pooler_lr", -1e-3, "> 0"),
     (TrainConfig, "final_lr_fraction", 1.1, "a number in [0, 1]"),
+    (TrainConfig, "pooler_final_lr_fraction", -0.5, "a number in [0, 1], or -1"),
+    (TrainConfig, "warmup_epochs", -0.1, ">= 0"),
+    (TrainConfig, "warmup_lr", 1.0, "<= lr and pooler_lr, (0.0007, 0.002)"),
+    (TrainConfig, "keep_epochs", (0,), "whole numbers >= 1"),
+    (TrainConfig, "keep_epochs", 5, "whole numbers >= 1"),
     (TrainConfig, "weight_decay", -0.1, ">= 0"),
     (TrainConfig, "adam_betas", (0.9,), "two numbers in [0, 1)"),
     (TrainConfig, "adam_betas", (0.9, 1.0), "two numbers in [0, 1)"),
@@ -74,9 +83,9 @@ def test_whole_numbers_and_fractions_are_one_configuration():
     assert json.dumps(LossConfig(beta=1).to_dict()) == json.dumps(LossConfig(beta=1.0).to_dict())
 
 
-@pytest.mark.parametrize("part", [{"epochs": 3}, {"train": {"epochs": 3}}])
+@pytest.mark.parametrize("part", [{"rounds": 3}, {"train": {"rounds": 3}}])
 def test_an_unknown_field_lists_the_known_ones(part):
-    with pytest.raises(ConfigError, match=r"field=\['epochs'\]: expected one of .*(steps|method)"):
+    with pytest.raises(ConfigError, match=r"field=\['rounds'\]: expected one of .*(steps|method)"):
         RunConfig.from_dict(part)
 
 

@@ -17,6 +17,7 @@ from bclip_core.data.real import (
     imagenet_o,
     imagenet_v2,
     pairs,
+    photographs,
     sharegpt4v,
     urban1k,
 )
@@ -38,6 +39,7 @@ _ALL = (
     cifar.CIFAR100,
     sharegpt4v.SHAREGPT4V,
     pairs.PAIRS,
+    photographs.PHOTOGRAPHS,
 )
 DATA_SETS: dict[str, DataSet] = {record.name: record for record in _ALL}
 TRAINABLE = tuple(name for name, record in DATA_SETS.items() if "train" in record.splits)

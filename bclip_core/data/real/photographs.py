@@ -2,8 +2,9 @@
 
 `python -m bclip_core.data.real.photographs DIR` lays them out as the official data sets lie: short
 captions as COCO, long ones as DOCCI, boxes with true and false expressions as FG-OVD, and pairs to
-train on. `BCLIP_DATA=DIR` then makes every loader find them. The packages come with the extra
-`photos`; no picture is in this repository, and none is fetched.
+train on. `BCLIP_DATA=DIR` then makes every loader find them. The data set `photographs` is their
+pairs, laid out in the cache where no folder is given. The packages come with the extra `photos`; no
+picture is in this repository, and none is fetched.
 """
 
 from __future__ import annotations
@@ -11,14 +12,22 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import os
 import random
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import MappingProxyType as Fixed
 from typing import Any
 
+from filelock import FileLock
+
+from bclip_core.data.real import pairs
+from bclip_core.data.real.record import DataSet, Place, Source
+from bclip_core.data.real.rows import LayoutError
 from bclip_core.data.real.sharegpt4v import FILE, HELD_OUT
+from bclip_core.data.scenes.build import CACHE_VARIABLE
 from bclip_core.records.files import read_json, sha256, write_atomically, write_json
 
 TEXTS = Path(__file__).parent / "samples" / "photographs.json"
@@ -70,6 +79,48 @@ def write_photographs(folder: Path) -> Path:
     for name, write in _LAYOUTS.items():
         write_atomically(folder / name, lambda place, write=write: write(place, known, sources))  # type: ignore[misc]
     return folder
+
+
+def sample_folder() -> Path:
+    """Where the cache holds the sample photographs; the first call lays them out.
+
+    Raises:
+        LayoutError: see `picture`.
+    """
+    root = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "bclip")
+    folder = root / f"photographs-{sha256(TEXTS)[:16]}"  # other texts, another folder
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # of several processes one writes
+        if not folder.is_dir():
+            try:
+                write_atomically(folder, write_photographs)
+            except MissingPhotographsError as missing:
+                raise LayoutError(f"photographs: {missing}") from missing
+    return folder
+
+
+def read(place: Place) -> Source:
+    """The pairs of the sample photographs."""
+    place.file("pairs/metadata.jsonl")
+    return pairs.read(place._replace(folder=place.folder / "pairs"))
+
+
+PHOTOGRAPHS = DataSet(
+    name="photographs",
+    task="captions",
+    title="sample photographs of installed packages",
+    source="scikit-image, scikit-learn, matplotlib",
+    licence="each picture's own: real/samples/photographs.json",
+    size="none: with the extra `photos`",
+    splits=Fixed({"train": 16, "test": 16}),
+    folder="photographs",
+    read=read,
+    layout="pairs/metadata.jsonl\npairs/images/*",
+    example='{"image": "images/chelsea.png", "caption": "A ...", "summary": "A cat."}',
+    note="Laid out in the cache where no folder is given. Its splits are the same 16 pictures: it\n"
+    "shows that training and evaluation run, and measures nothing.",
+    supply=sample_folder,
+)
 
 
 def _copy(sources: Sequence[Path], folder: Path) -> None:

@@ -99,6 +99,7 @@ class DataSet:
         known: faults of the official files, by picture.
         note: what a reader of its numbers has to know.
         hub: where `load_hub` finds it; None: nowhere that we know of.
+        supply: lays it out where no folder is given, and says where; None: it has to lie there.
     """
 
     name: str
@@ -117,6 +118,7 @@ class DataSet:
     known: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
     note: str = ""
     hub: Hub | None = None
+    supply: Callable[[], Path] | None = None
 
 
 def choose(known: dict[str, Any], name: str, what: str) -> Any:
