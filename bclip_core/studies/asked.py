@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bclip_core.checkpoints import CheckpointError, open_model
+from bclip_core.checkpoints import CheckpointError, is_tag, open_model
 from bclip_core.config import ConfigError, DataConfig, RunConfig
 from bclip_core.config.flags import did_you_mean
 from bclip_core.config.profiles import change
@@ -139,8 +139,10 @@ def weights_of(base: RunConfig, weights: str) -> RunConfig:
         return base
     if weights == "random":
         return base.replace(backbone=base.backbone.replace(pretrained=""))
+    scene = base.backbone.name.startswith("scene-")  # which no tag is of
     try:
-        model = open_model(weights, architecture=base.backbone.name)
+        architecture = "ViT-B-16" if scene else base.backbone.name
+        model = open_model(weights, architecture=architecture if is_tag(weights) else "")
     except (CheckpointError, ConfigError, OSError, ValueError) as error:
         raise ConfigError(f"weights={weights!r}: {error}") from error
     there = model.backbone.config

@@ -7,9 +7,7 @@ from bclip_core.model import METHODS
 
 
 def test_an_unknown_profile_lists_the_known_ones():
-    with pytest.raises(
-        ConfigError, match="profile='tpu': expected one of smoke, cpu, gpu, photo"
-    ):
+    with pytest.raises(ConfigError, match="profile='tpu': expected one of smoke, cpu, gpu, photo"):
         get_profile("tpu")
 
 

@@ -131,6 +131,4 @@ def test_a_folder_is_where_the_command_was_typed(tmp_path, monkeypatch):
 
 def test_an_unknown_profile_is_refused():
     with pytest.raises((ConfigError, ValueError), match="no such"):
-        collection.run_collection(
-            "no such", notebooks=NOTEBOOKS, executed=NOTEBOOKS / "never"
-        )
+        collection.run_collection("no such", notebooks=NOTEBOOKS, executed=NOTEBOOKS / "never")

@@ -64,7 +64,7 @@ def test_usual_parameters_are_the_profile(number, profile):
         ("04", {"seeds": [0, 0]}, r"seeds=\[0, 0\]: expected each number once"),
         ("04", {"seeds": [-1]}, r"seeds=\[-1\]: expected whole numbers >= 0"),
         ("04", {"seeds": ["a"]}, r"seeds=\['a'\]: expected whole numbers >= 0"),
-        ("04", {"data_set": "urban1k"}, r"data_set='urban1k': expected one of scenes, coco, docci"),
+        ("04", {"data_set": "urban1k"}, r"data_set='urban1k': expected one of scenes, docci, coco"),
         ("04", {"root": "/no/such"}, r"root='/no/such': expected a folder or a table"),
         ("04", {"root": "/tmp"}, r"root='/tmp': expected none, scenes are made and not read"),
         ("04", {"weights": "no/such.pt"}, r"weights='no/such.pt': "),
