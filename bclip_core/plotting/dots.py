@@ -14,6 +14,7 @@ from bclip_core.evaluation import (
     REGION_LEVELS,
     Estimate,
     Metrics,
+    fitting,
     grounding_metric,
     percent,
     reach,

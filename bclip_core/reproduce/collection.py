@@ -96,7 +96,7 @@ def run_collection(
 
 
 def _from_here(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
-    """Paths as absolute ones: a notebook runs in its own folder, not where the command was typed."""
+    """Paths as absolute ones: a notebook runs in its own folder, not in the shell's."""
     return {
         name: str(Path(value).absolute())
         if name in _PATHS and isinstance(value, str) and value and Path(value).exists()

@@ -1,4 +1,4 @@
-"""Runs on the sample photographs in every layout to train on: exactly the metrics the data allow."""
+"""Runs on the sample photographs in every layout: exactly the metrics that the data allow."""
 
 import json
 import shutil

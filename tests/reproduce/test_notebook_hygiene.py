@@ -21,8 +21,8 @@ from bclip_core.reproduce.notebooks import (
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 # Error output is never committed, so nbval-raises-exception has no place here: catch and print.
-TAGS = {"parameters", "nbval-check-output", "nbval-ignore-output", "nbval-skip", "remove-input", "scenes-only",
-        "hide-cell"}  # fmt: skip
+TAGS = {"parameters", "nbval-check-output", "nbval-ignore-output", "nbval-skip", "remove-input",
+        "scenes-only", "hide-cell"}  # fmt: skip
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|Users|work|tmp|mnt|opt|usr|var|content)/")
 LARGEST = 600 * 1024  # bytes
 CELL_LINES, FUNCTION_LINES, CHECKED_CELLS = 30, 15, 3

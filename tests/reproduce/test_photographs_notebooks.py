@@ -1,4 +1,4 @@
-"""Notebooks run on the sample photographs as `python -m bclip_core.reproduce` does: none of a scene."""
+"""Notebooks run on the sample photographs as `-m bclip_core.reproduce` does: without scenes."""
 
 import copy
 import json

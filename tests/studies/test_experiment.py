@@ -1,4 +1,4 @@
-"""The notebooks' parameters: what is refused, what is changed, and under which name it is written."""
+"""The notebooks' parameters: what is refused, what is changed, and how its results are called."""
 
 import pytest
 from matplotlib.figure import Figure
@@ -78,7 +78,7 @@ def test_usual_parameters_are_the_profile(number, profile):
         ("05", {"method": "clip-ft"}, r"method='clip-ft': expected a method that reads β: beta-cl"),
         ("05", {"betas": [0.5, 1.5]}, r"betas=\[0.5, 1.5\]: expected numbers in \[0, 1\]"),
         ("06", {"pictures_shown": 0}, r"pictures_shown=0: expected a whole number >= 1"),
-        ("07", {"methods": ["clip"], "repeated": ["flair"]}, r"repeated=\['flair'\]: expected some"),
+        ("07", {"methods": ["clip"], "repeated": ["flair"]}, r"repeated=.*: expected some"),
         ("12", {"row": -1}, r"row=-1: expected a whole number >= 0"),
     ],
 )  # fmt: skip

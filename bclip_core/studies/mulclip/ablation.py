@@ -90,7 +90,8 @@ def gaps(measured: Mapping[str, Sequence[Metrics]]) -> Gaps:
         measured: for each variant, "full" among them, the metrics of its runs, seeds in order.
 
     Returns:
-        For each other variant and each of `METRICS` that was measured, by title: mean, low, high (fractions).
+        For each other variant and each of `METRICS` that was measured, by title: mean, low, high
+        (fractions).
     """
     full = measured["full"]
     several, metrics = len(full) > 1, fitting(METRICS, full[0])

@@ -75,7 +75,9 @@ def attention_weights(queries: Tensor, tokens: Tensor, temperature: float = TEMP
 def scene_batch(
     scenes: Sequence[Mapping[str, Any]], config: RunConfig
 ) -> tuple[Tensor, TextBatch, list[list[str | None]]]:
-    """A training batch of these rows of any data set, with the first texts of each instead of drawn ones.
+    """A training batch of these rows, with the first texts of each instead of drawn ones.
+
+    Rows are of any data set.
 
     Returns:
         Normalised pixels [B, 3, H, W], the texts, and the same texts as they are written.
