@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 NBVAL := $(REPEATABLE) $(OFFLINE) $(PYTEST) --dist loadscope -p no:cacheprovider \
 	--nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval/sanitize.cfg
 
-.PHONY: help env test browser reproduce smoke promote notebooks lock lint benchmark book clean
+.PHONY: help env test browser reproduce smoke promote notebooks lab lock lint benchmark book clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -58,6 +58,9 @@ promote: env  ## take the last results of PROFILE into results/reference and the
 
 notebooks: env  ## execute the committed notebooks in place at the smoke profile and clean them
 	$(REPEATABLE) $(BIN)/python -m bclip_core.reproduce --profile smoke --in-place
+
+lab: env  ## open copies of the notebooks in JupyterLab; they lie in lab/, which git ignores
+	$(BIN)/python -m bclip_core.reproduce.lab
 
 book: env  ## the notebooks as a book in build/book, from their committed outputs; nothing is executed
 	$(BIN)/python -m bclip_core.reproduce.story
