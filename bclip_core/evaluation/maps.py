@@ -178,15 +178,19 @@ def text_maps(
 def choose_phrases(scene: Mapping[str, Any], count: int) -> tuple[list[str], list[Tensor]]:
     """Phrases of a scene that single out one object, each with its mask; the objects take turns.
 
-    A phrase that names only part of what there is to know comes before a longer one.
+    A phrase that names only part of what there is to know comes before a longer one. Of photographs
+    the first phrases of the caption are taken, its sentences where it has none; no mask is known.
 
     Args:
-        scene: a row of the scenes.
+        scene: a row of the scenes, or of photographs.
         count: how many; fewer when the scene has fewer.
 
     Returns:
-        Phrases, and bool masks [H, W] of the object that each names.
+        Phrases, and bool masks [H, W] of the object that each names; none for photographs.
     """
+    if "objects" not in scene:
+        phrases = dict.fromkeys(phrase for several in scene["phrases"] for phrase in several)
+        return (list(phrases) or list(scene["sentences"]))[:count], []
     masks = phrase_masks(scene)
     queues: dict[int, list[str]] = {}
     for phrase, objects in linked_phrases(scene).items():
@@ -207,18 +211,16 @@ def known_phrases(
     """Phrases to look for in a row of any data set, with masks where what they name is known.
 
     Args:
-        row: of the scenes, see `choose_phrases`; or of photographs, of whose caption the first
-            phrases are taken, its sentences where it has none.
+        row: of any data set, see `choose_phrases`.
         count: how many; fewer when the row has fewer.
         size: height and width of the masks.
 
     Returns:
         Phrases; and bool masks [H, W] of what each names, or None for photographs.
     """
-    if "objects" not in row:
-        phrases = dict.fromkeys(phrase for several in row["phrases"] for phrase in several)
-        return (list(phrases) or list(row["sentences"]))[:count], None
     chosen, masks = choose_phrases(row, count)
+    if "objects" not in row:
+        return chosen, None
     if masks and tuple(masks[0].shape) != size:
         scaled = torch.nn.functional.interpolate(torch.stack(masks)[None].float(), size)[0]
         masks = list(scaled.bool())

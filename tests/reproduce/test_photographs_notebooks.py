@@ -36,6 +36,8 @@ def outputs(notebook):
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
+            if "application/vnd.jupyter.widget-view+json" in data:
+                continue  # its text is the names of controls
             found += [output.get("text", ""), *(str(data[k]) for k in data if "image" not in k)]
             figures += "image/png" in data
     return "\n".join(found), figures
