@@ -11,6 +11,8 @@ from bclip_core.config.profiles import (
 from bclip_core.config.run import (
     PATCHES,
     RESIZES,
+    SIGMOID_BIASES,
+    SIGMOID_NORMALISERS,
     SUMMARIES,
     TEXT_KINDS,
     BackboneConfig,
@@ -36,6 +38,8 @@ __all__ = [
     "Profile",
     "RESIZES",
     "RunConfig",
+    "SIGMOID_BIASES",
+    "SIGMOID_NORMALISERS",
     "SUMMARIES",
     "TEXT_KINDS",
     "TextConfig",

@@ -16,6 +16,8 @@ from bclip_core.config.training import TrainConfig
 __all__ = [
     "PATCHES",
     "RESIZES",
+    "SIGMOID_BIASES",
+    "SIGMOID_NORMALISERS",
     "SUMMARIES",
     "TEXT_KINDS",
     "BackboneConfig",
@@ -88,12 +90,14 @@ class PoolerConfig(Config):
     heads: int = 8  # of the attention; the width must be divisible by them
     init: str = "identity"  # "identity": a soft average of patches; "xavier": the authors' start
     kind: str = "beta_clip"  # of `poolers.POOLERS`; a method brings its own
+    scale: float = 1 / 0.07  # at the start, of the local loss; learnt, kept in [1, 100]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.heads >= 1, "heads", self.heads, ">= 1")
         require_choice("init", self.init, ("identity", "xavier"))
         require(bool(self.kind), "kind", self.kind, "a name of `poolers.POOLERS`")
+        require(1 <= self.scale <= 100, "scale", self.scale, "a number in [1, 100]")
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,11 @@ class TextConfig(Config):
         return config
 
 
+SIGMOID_NORMALISERS = ("pairs", "rows", "positives")
+"""What a row of β-CAL's sigmoid form is divided by, see `losses.beta_cal`; "pairs": the paper's."""
+SIGMOID_BIASES = ("none", "fixed", "learnt")
+
+
 @dataclass(frozen=True)
 class LossConfig(Config):
     """Settings of the loss terms; a method reads those that its terms declare.
@@ -176,6 +185,9 @@ class LossConfig(Config):
     beta: float = 0.5  # how far other texts of the same image count as positives (β-CAL)
     beta_cal_weight: float = 1.0  # of β-CAL
     mask_padding: bool = True  # False: the authors' softmax over padded columns
+    sigmoid_normaliser: str = "pairs"  # of β-CAL's sigmoid form, of `SIGMOID_NORMALISERS`
+    sigmoid_bias: str = "none"  # of the same, of `SIGMOID_BIASES`
+    sigmoid_bias_value: float = 0.0  # where it stays or starts; 0: learnt from the log-odds
     duplicates: str = "negatives"  # equal texts of different images: as the paper, or "ignore"
     cross_weight: float = 1.0  # of the leak-free term: other images pooled with the same text
     cross_images: int = 8  # of them drawn per step, from a process's own share; 0: all of it
@@ -195,6 +207,11 @@ class LossConfig(Config):
         super().__post_init__()
         require(0.0 <= self.beta <= 1.0, "beta", self.beta, "a number in [0, 1]")
         require_choice("duplicates", self.duplicates, ("negatives", "ignore"))
+        require_choice("sigmoid_normaliser", self.sigmoid_normaliser, SIGMOID_NORMALISERS)
+        require_choice("sigmoid_bias", self.sigmoid_bias, SIGMOID_BIASES)
+        kind, value, name = self.sigmoid_bias, self.sigmoid_bias_value, "sigmoid_bias_value"
+        fits = kind == "learnt" or (kind == "fixed") == (value != 0)
+        require(fits, name, value, "0 with sigmoid_bias='none', another number with 'fixed'")
         require_choice("word_negatives", self.word_negatives, ("sample", "batch"))
         require_choice("subcaption_tokens", self.subcaption_tokens, ("patches", "calibrated"))
         for name in get_type_hints(type(self)):

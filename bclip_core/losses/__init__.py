@@ -1,6 +1,11 @@
 """The objectives, functions of embeddings: they never see a model."""
 
+from bclip_core.losses.base_rate import (
+    BaseRate,
+    base_rate,
+)
 from bclip_core.losses.beta_cal_loss import (
+    NORMALISERS,
     beta_cal,
 )
 from bclip_core.losses.cross_loss import (
@@ -37,7 +42,10 @@ from bclip_core.losses.tokens import (
 )
 
 __all__ = [
+    "NORMALISERS",
+    "BaseRate",
     "attend",
+    "base_rate",
     "beta_cal",
     "beta_cal_targets",
     "cross_conditioned",

@@ -12,8 +12,11 @@ from torch.autograd.function import once_differentiable
 from bclip_core.losses.blocks import Pairs, binary, cross_entropy, slope_dtype
 from bclip_core.losses.numerics import as_scalar, at_least_float32
 
-_Form = Callable[[Tensor, Tensor, float, Pairs], tuple[Tensor, Tensor, Tensor]]
+_Form = Callable[[Tensor, Tensor, float, Pairs], tuple[Tensor, Tensor, Tensor, Tensor]]
 _FORMS: dict[str, _Form] = {"ce": cross_entropy, "bce": binary}
+NORMALISERS = ("pairs", "rows", "positives")
+"""What the sigmoid form divides each row's sum by, before the mean over rows: its number of pairs
+(the paper's), nothing (SigLIP's), or the weight of its positives (as CE's target)."""
 
 
 def beta_cal(
@@ -28,6 +31,8 @@ def beta_cal(
     mask_padding: bool = True,
     duplicates: Tensor | None = None,
     across_ranks: bool = False,
+    normaliser: str = "pairs",
+    bias: Tensor | float = 0.0,
 ) -> Tensor:
     """The β-CAL loss of β-CLIP (arXiv 2512.12678), streamed.
 
@@ -39,6 +44,14 @@ def beta_cal(
               L = -1/(2N) Σ_ab T_ab (log softmax_b s_ab + log softmax_a s_ab)
         BCE:  y_ab = 1 inside an image, else 0; w_ab = β for two texts of one image, else 1;
               L = 1/N² Σ_ab w_ab [softplus(s_ab) - y_ab s_ab]
+
+    As published, BCE is a mean over all pairs. `normaliser` and `bias` are ours, see
+    `notebooks/18_wake_sigmoid.ipynb`: with z_ab = s_ab + bias in the place of s_ab,
+
+        L = 1/(2N) Σ_ab (1/d_a + 1/d_b) w_ab [softplus(z_ab) - y_ab z_ab]
+
+    where d_a is N ("pairs"), 1 ("rows", SigLIP's division) or 1 + β (n_a - 1), the weight of the
+    row's positives, which CE's targets are divided by too ("positives").
 
     The two forms differ at β = 0: CE then pushes the other texts of an image away as negatives,
     BCE ignores them. No [N, N] tensor exists: T and y differ from zero only in the columns of a
@@ -65,6 +78,10 @@ def beta_cal(
         across_ranks: every process of the default group calls this with the same tensors; each
             computes the rows that fall to it, and the sums are exchanged: value and gradients are
             the same on all, those of one process.
+        normaliser: of BCE, one of `NORMALISERS`; "pairs" is the paper's. `mask_padding=False`
+            counts padded rows as rows, here too.
+        bias: of BCE, added to every logit; a number or scalar tensor. 0 is the paper's. A softmax
+            does not notice one.
 
     Returns:
         The scalar loss, float64 for float64 input, else float32.
@@ -74,8 +91,9 @@ def beta_cal(
             `across_ranks` without a process group.
     """
     _check_options(beta, form, chunk_size, across_ranks)
+    _check_balance(form, normaliser, bias)
     _check_tensors(text, image, mask, duplicates)
-    scale = as_scalar(logit_scale)
+    scale, offset = as_scalar(logit_scale), as_scalar(bias, "bias")
     in_softmax = mask if mask_padding or form == "bce" else torch.ones_like(mask)
     index = in_softmax.flatten().nonzero()[:, 0]
     if len(index) == 0 or not (mask_padding or mask.any()):
@@ -83,19 +101,24 @@ def beta_cal(
     if duplicates is not None:  # padded rows hold any id: give each one of its own
         alone = -1 - torch.arange(mask.numel(), device=mask.device).view_as(mask)
         duplicates = duplicates.where(mask, alone + duplicates.min().clamp(max=0))
+    counted = len(index) if mask_padding else mask.numel()
+    inputs = (text, image, scale, offset)
     pairs = Pairs(
         mask=mask,
         index=index,
         beta=float(beta),
-        normaliser=(len(index) if mask_padding else mask.numel()) ** 2,
+        normaliser=counted**2 if normaliser == "pairs" else counted,
         chunk_size=chunk_size,
         groups=duplicates,
-        with_slopes=torch.is_grad_enabled() and any(x.requires_grad for x in (text, image, scale)),
+        with_slopes=torch.is_grad_enabled() and any(x.requires_grad for x in inputs),
         slope_dtype=slope_dtype(text, image),
         across_ranks=across_ranks,
+        by_positives=normaliser == "positives",
+        bias=float(offset.detach()),
+        with_bias_slope=torch.is_grad_enabled() and offset.requires_grad,
     )
     with torch.autocast(text.device.type, enabled=False):
-        loss: Tensor = _BetaCal.apply(text, image, scale, _FORMS[form], pairs)
+        loss: Tensor = _BetaCal.apply(*inputs, _FORMS[form], pairs)
     return loss
 
 
@@ -108,6 +131,17 @@ def _check_options(beta: float, form: str, chunk_size: int | None, across_ranks:
         raise ValueError(f"chunk_size={chunk_size!r}: expected None or a number of rows >= 1")
     if across_ranks and not (distributed.is_available() and distributed.is_initialized()):
         raise ValueError("across_ranks=True: expected an initialised torch.distributed group")
+
+
+def _check_balance(form: str, normaliser: str, bias: Tensor | float) -> None:
+    if normaliser not in NORMALISERS:
+        raise ValueError(f"normaliser={normaliser!r}: expected one of {', '.join(NORMALISERS)}")
+    if form == "bce":
+        return
+    if normaliser != "pairs":
+        raise ValueError(f"normaliser={normaliser!r}: expected 'pairs' with form={form!r}")
+    if isinstance(bias, Tensor) or bias:
+        raise ValueError(f"bias={bias!r}: expected 0.0 with form={form!r}, which ignores a bias")
 
 
 def _check_tensors(text: Tensor, image: Tensor, mask: Tensor, duplicates: Tensor | None) -> None:
@@ -130,17 +164,23 @@ class _BetaCal(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, text: Tensor, image: Tensor, scale: Tensor, form: _Form, pairs: Pairs
+        ctx: Any,
+        text: Tensor,
+        image: Tensor,
+        scale: Tensor,
+        _: Tensor,
+        form: _Form,
+        pairs: Pairs,
     ) -> Tensor:
         dtype = at_least_float32(text, image)
         text_rows, text_norm = _unit_rows(pairs.compact(text).to(dtype))
         image_rows, image_norm = _unit_rows(pairs.compact(image).to(dtype))
         multiplier = float(scale)
-        loss, text_slope, image_slope = form(text_rows, image_rows, multiplier, pairs)
+        loss, text_slope, image_slope, by_bias = form(text_rows, image_rows, multiplier, pairs)
         if pairs.with_slopes:
             by_scale = _off_sphere(image_slope, image_rows, multiplier / image_norm)
             _off_sphere(text_slope, text_rows, multiplier / text_norm)
-            ctx.save_for_backward(text_slope, image_slope, by_scale)
+            ctx.save_for_backward(text_slope, image_slope, by_scale, by_bias)
             ctx.pairs = pairs
         return loss
 
@@ -148,8 +188,8 @@ class _BetaCal(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         # autograd casts each gradient to the dtype and device of its input
-        by_text, by_image, by_scale = (saved * grad for saved in ctx.saved_tensors)
-        return ctx.pairs.padded(by_text), ctx.pairs.padded(by_image), by_scale, None, None
+        by_text, by_image, *by_scalars = (saved * grad for saved in ctx.saved_tensors)
+        return ctx.pairs.padded(by_text), ctx.pairs.padded(by_image), *by_scalars, None, None
 
 
 def _unit_rows(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,12 +43,15 @@ class Pairs:
     mask: Tensor  # [B, K] bool, the valid ones
     index: Tensor  # [N] flat positions of the rows, ascending
     beta: float
-    normaliser: int  # divides the BCE sum
+    normaliser: int  # divides the BCE sum; of "pairs" and "rows"
     chunk_size: int | None
     groups: Tensor | None  # [B, K] ids of equal texts, all different where padded
     with_slopes: bool
     slope_dtype: torch.dtype | None = None  # of the slopes' matrix products; None: the rows' own
     across_ranks: bool = False  # each process computes its share of the rows
+    by_positives: bool = False  # BCE: each row is also divided by the weight of its positives
+    bias: float = 0.0  # BCE: added to every logit
+    with_bias_slope: bool = False
 
     def compact(self, padded: Tensor) -> Tensor:
         """[B, K, ...] -> [N, ...], the rows."""
@@ -145,7 +148,7 @@ _SLAB = 1024  # columns of a block that are rounded to bfloat16 at a time
 
 def cross_entropy(
     text: Tensor, image: Tensor, scale: float, pairs: Pairs
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The CE form: rows and columns from the same block; a second visit for the gradient."""
     logits = Logits(text, image, scale, pairs, keep=pairs.with_slopes)
     columns, own, share = pairs.own_image(text.dtype)
@@ -173,7 +176,7 @@ def cross_entropy(
             in_window = slope.gather(1, columns[rows]) - target[rows]
             slope.scatter_(1, columns[rows], in_window)
             slopes.add(rows, slope)
-    return loss, *slopes.total()
+    return loss, *slopes.total(), torch.zeros_like(loss)  # a softmax has no use for a bias
 
 
 class _Slopes:
@@ -257,35 +260,66 @@ class _Unshifted:
 
 def binary(
     text: Tensor, image: Tensor, scale: float, pairs: Pairs
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The BCE form: pairs of different images while streaming, those inside an image apart."""
     logits = Logits(text, image, scale, pairs)
     columns, own, share = pairs.own_image(text.dtype)
-    loss = text.new_zeros(())
+    weights = 0.5 / share.sum(1) if pairs.by_positives else None  # of a row; ½, for columns have it
+    loss, by_bias = text.new_zeros(()), text.new_zeros(())
     slopes = _Slopes(text, image, pairs)
     for rows in logits.blocks:
         block, _ = logits[rows]
+        if pairs.bias:
+            block += pairs.bias
         in_window = block.gather(1, columns[rows])
         block.scatter_(1, columns[rows], in_window.masked_fill(own[rows], -math.inf))
         positives = in_window.where(own[rows], math.inf)
         pull = -share[rows] * torch.sigmoid(-positives)
-        loss -= (share[rows] * functional.logsigmoid(positives)).sum() / pairs.normaliser
-        negatives, slope = _softplus_sum(block)
+        pulled = share[rows] * functional.logsigmoid(positives)
+        if weights is None:
+            loss -= pulled.sum() / pairs.normaliser
+            negatives, slope = _softplus_sum(block)
+        else:  # the texts of one image have one weight
+            loss -= (2 * weights[rows, None] * pulled).sum() / pairs.normaliser
+            pull *= 2 * weights[rows, None]
+            negatives, slope = _weighted_softplus_sum(block, weights[rows], weights)
         loss += negatives / pairs.normaliser
         if pairs.with_slopes:
             slope.scatter_(1, columns[rows], slope.gather(1, columns[rows]) + pull)
+            if pairs.with_bias_slope:
+                by_bias += slope.sum()
             slopes.add(rows, slope)
     by_text, by_image = (slope.div_(pairs.normaliser) for slope in slopes.total())
-    return pairs.total(loss), by_text, by_image
+    return pairs.total(loss), by_text, by_image, pairs.total(by_bias / pairs.normaliser)
 
 
 def _softplus_sum(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Σ softplus(s) and sigmoid(s); the logits are overwritten."""
     sigmoid = logits.sigmoid()
     total = logits.clamp_(min=0).sum()
-    # softplus(s) = max(s, 0) - log(1 - q) with q = sigmoid(-|s|), and -log(1 - q) =
-    # 2 atanh(q / (2 - q)): as exact as log1p, which is ten times slower on some CPUs
-    small = torch.sub(1, sigmoid, out=logits)
-    torch.minimum(small, sigmoid, out=small)
-    small.div_(2 - small).atanh_()
+    small = _atanh_part(sigmoid, logits)
     return total + 2 * small.sum(), sigmoid
+
+
+def _weighted_softplus_sum(
+    logits: Tensor, by_row: Tensor, by_column: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Σ_ab (r_a + c_b) softplus(s_ab) and (r_a + c_b) sigmoid(s_ab); the logits are overwritten."""
+    sigmoid = logits.sigmoid()
+    logits.clamp_(min=0)
+    total = (by_row @ logits).sum() + (logits @ by_column).sum()
+    small = _atanh_part(sigmoid, logits)
+    total += 2 * ((by_row @ small).sum() + (small @ by_column).sum())
+    torch.add(by_row[:, None], by_column, out=logits)
+    return total, sigmoid.mul_(logits)
+
+
+def _atanh_part(sigmoid: Tensor, out: Tensor) -> Tensor:
+    """Half of -log(1 - q) with q = sigmoid(-|s|), in `out`.
+
+    softplus(s) = max(s, 0) - log(1 - q), and -log(1 - q) = 2 atanh(q / (2 - q)): as exact as log1p,
+    which is ten times slower on some CPUs.
+    """
+    small = torch.sub(1, sigmoid, out=out)
+    torch.minimum(small, sigmoid, out=small)
+    return small.div_(2 - small).atanh_()

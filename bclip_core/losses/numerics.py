@@ -37,14 +37,14 @@ def at_least_float32(*tensors: Tensor) -> torch.dtype:
     return torch.float64 if precise else torch.float32
 
 
-def as_scalar(logit_scale: Tensor | float) -> Tensor:
-    """The multiplier as a scalar tensor; a number keeps its double precision.
+def as_scalar(value: Tensor | float, name: str = "logit_scale") -> Tensor:
+    """A multiplier or bias as a scalar tensor; a number keeps its double precision.
 
     Raises:
         ValueError: more or less than one element.
     """
-    if not isinstance(logit_scale, Tensor):
-        return torch.tensor(float(logit_scale), dtype=torch.float64)
-    if logit_scale.numel() != 1:
-        raise ValueError(f"logit_scale of shape {list(logit_scale.shape)}: expected one number")
-    return logit_scale.reshape(())
+    if not isinstance(value, Tensor):
+        return torch.tensor(float(value), dtype=torch.float64)
+    if value.numel() != 1:
+        raise ValueError(f"{name} of shape {list(value.shape)}: expected one number")
+    return value.reshape(())

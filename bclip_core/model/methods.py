@@ -41,6 +41,9 @@ __all__ = [
 _FIELDS = tuple(f.name for f in dataclasses.fields(LossConfig) if f.name != "extra")
 
 
+_POOLER_READS = {"beta_clip": ("heads", "init", "scale")}  # others have no scale of their own
+
+
 class Parts(NamedTuple):
     """What a model is made of: the arguments of `checkpoints.build_model`."""
 
@@ -85,15 +88,15 @@ class Method:
                     self._refuse(f"{field}={value!r}: expected one of {', '.join(known)}")
         for name in self.terms:
             self._check_declaration(name, TERMS[name])
-        for field in ("learns", "settings"):
-            self._collected(field)
+        self._starts(RunConfig())
+        self._settings()
         self.needs()
 
     def _check_declaration(self, name: str, term: Term) -> None:
         """Refuse a term that declares what there is not."""
         for field in ("learns", "settings"):
             value = getattr(term, field)
-            if not isinstance(value, Mapping):
+            if not isinstance(value, Mapping) and not (field == "learns" and callable(value)):
                 self._refuse(f"{field} of its term {name!r} {value!r}: expected numbers by name")
         known = (*_FIELDS, *term.settings)
         for setting in (*term.reads, *((term.weight,) if term.weight else ())):
@@ -109,11 +112,20 @@ class Method:
         values = [getattr(TERMS[name], field) for name in self.terms]
         return {v for value in values for v in ((value,) if isinstance(value, str) else value)}
 
-    def _collected(self, field: str) -> dict[str, float]:
+    def _starts(self, config: RunConfig) -> dict[str, float]:
+        """The scalars that its terms learn in such a run, with their starts."""
+        return self._collected("learns", {name: TERMS[name].learnt(config) for name in self.terms})
+
+    def _settings(self) -> dict[str, float]:
+        return self._collected("settings", {name: TERMS[name].settings for name in self.terms})
+
+    def _collected(
+        self, field: str, declared: Mapping[str, Mapping[str, float]]
+    ) -> dict[str, float]:
         """Numbers that its terms declare, by name; two terms may share one."""
         found: dict[str, float] = {}
         for name in self.terms:
-            for number, value in getattr(TERMS[name], field).items():
+            for number, value in declared[name].items():
                 if found.setdefault(number, value) != value:
                     self._refuse(
                         f"{field} of its terms, {number!r} is {found[number]} and {value}: "
@@ -150,12 +162,12 @@ class Method:
 
     @property
     def learns(self) -> tuple[str, ...]:
-        """The scalars that its terms learn."""
-        return tuple(sorted(self._all("learns")))
+        """The scalars that its terms learn, unless settings add some."""
+        return tuple(sorted(self._starts(RunConfig())))
 
     def weighed(self, config: LossConfig, factor: float) -> LossConfig:
         """`config` with every weight of its terms multiplied."""
-        own = self._collected("settings")
+        own = self._settings()
         extra = {n: config.extra.get(n, own[n]) * factor for n in self.weights if n in own}
         extra = {n: value for n, value in {**config.extra, **extra}.items() if value != own.get(n)}
         fields = {n: getattr(config, n) * factor for n in self.weights if n not in own}
@@ -166,10 +178,10 @@ class Method:
         needs = self.needs(config.loss)
         loss = {*self._all("reads"), *self.weights}
         loss |= {"cross_images"} if needs & {"crossed", "reference"} else set()
-        own = tuple(f"extra.{name}" for name in self._collected("settings"))
+        own = tuple(f"extra.{name}" for name in self._settings())
         return {
             "loss": (*(name for name in _FIELDS if name in loss), *own),
-            "pooler": ("heads", "init") if self.pooler else (),
+            "pooler": _POOLER_READS.get(self.pooler, ("heads", "init")) if self.pooler else (),
             "heads": ("token_ratio", "calibration_scale") if self.calibrate else (),
             "texts": ("sentences", "phrases", "sentence_texts", "phrase_tokens")
             + (("summary",) if "summary" in self._all("texts") else ()),
@@ -204,7 +216,7 @@ class Method:
     def parts(self, config: RunConfig) -> Parts:
         """What the models of its runs are made of."""
         pooler = config.pooler.replace(kind=self.pooler) if self.pooler else None
-        heads = HeadsSpec(self._collected("learns"), self.calibrate, config.heads)
+        heads = HeadsSpec(self._starts(config), self.calibrate, config.heads)
         has_heads = heads.scalars or self.calibrate
         return Parts(config.backbone, pooler, heads if has_heads else None)
 
@@ -287,6 +299,8 @@ _ENTRIES = (
            ("global", "beta_cal_ce"), "beta_clip"),
     Method("beta-clip-bce", "global loss + β-CAL, sigmoid form (arXiv 2512.12678)",
            ("global", "beta_cal_bce"), "beta_clip"),
+    Method("beta-clip-bce-balanced", "the same by positives' weight, bias from the log-odds",
+           ("global", "beta_cal_bce_balanced"), "beta_clip"),
     Method("beta-clip-ce-cross", "β-CLIP, and other images pooled with each text as negatives",
            ("global", "beta_cal_ce", "cross_ce"), "beta_clip"),
     Method("beta-clip-bce-cross", "the same in sigmoid form",

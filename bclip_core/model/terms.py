@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from bclip_core.config import LossConfig
+from bclip_core.config import LossConfig, RunConfig
 from bclip_core.losses import (
+    base_rate,
     beta_cal,
     cross_conditioned,
     global_contrastive,
@@ -32,6 +34,7 @@ from bclip_core.poolers import sparse_average
 
 LossTerm = Callable[[Features, LossConfig], Tensor]
 Needs = tuple[str, ...] | Callable[[LossConfig], tuple[str, ...]]
+Learns = Mapping[str, float] | Callable[[RunConfig], Mapping[str, float]]
 SUMMARY_SLOT = 1  # of the text axis, where a method reads a summary
 POOLED = (
     "conditioned",
@@ -55,7 +58,8 @@ class Term:
             of them. "reference" is the mean of other images' embeddings, "crossed" their cosines,
             "crossed_alike" which of them have the text themselves.
         learns: scalars that it learns, with their starts, for its loss to read as
-            `features.learnt`; a `..._scale` is a logarithm here and kept in [1, 100].
+            `features.learnt`; a `..._scale` is a logarithm here and kept in [1, 100]. A function
+            of the run's configuration where that decides them.
         label: its name in histories; empty: the one in `TERMS`.
         weight: the setting that it is multiplied by; empty: 1.
         reads: the other fields of `LossConfig` that its loss reads.
@@ -67,7 +71,7 @@ class Term:
     texts: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     needs: Needs = ()
-    learns: Mapping[str, float] = field(default_factory=dict)
+    learns: Learns = field(default_factory=dict)
     label: str = ""
     weight: str = ""
     reads: tuple[str, ...] = ()
@@ -76,6 +80,10 @@ class Term:
     def needed(self, config: LossConfig) -> tuple[str, ...]:
         """What has to be computed for it under these settings, of `READABLE`."""
         return self.needs(config) if callable(self.needs) else self.needs
+
+    def learnt(self, config: RunConfig) -> Mapping[str, float]:
+        """The scalars that it learns in such a run, with their starts."""
+        return self.learns(config) if callable(self.learns) else self.learns
 
     def weighted(self, features: Features, config: LossConfig) -> Tensor:
         """Its scalar, times its weight."""
@@ -101,7 +109,28 @@ def _global(features: Features, _: LossConfig) -> Tensor:
     return global_contrastive(features.image, features.text[:, 0], features.logit_scale)
 
 
-def _beta_cal(form: str) -> LossTerm:
+Balance = Callable[[Features, LossConfig], dict[str, Any]]
+_BETA_KINDS = ("caption", "sentence", "phrase")
+_BETA_BIAS = "beta_cal_bias"
+
+
+def _as_published(_: Features, __: LossConfig) -> dict[str, Any]:
+    return {}
+
+
+def _as_set(features: Features, config: LossConfig) -> dict[str, Any]:
+    """Normaliser and bias of the sigmoid form, by its settings."""
+    bias: Tensor | float = config.sigmoid_bias_value
+    if config.sigmoid_bias == "learnt":
+        bias = features.learnt[_BETA_BIAS]
+    return {"normaliser": config.sigmoid_normaliser, "bias": bias}
+
+
+def _balanced(features: Features, _: LossConfig) -> dict[str, Any]:
+    return {"normaliser": "positives", "bias": features.learnt[_BETA_BIAS]}
+
+
+def _beta_cal(form: str, balance: Balance = _as_published) -> LossTerm:
     """β-CAL of the given form over caption, sentences and phrases."""
 
     def term(features: Features, config: LossConfig) -> Tensor:
@@ -111,13 +140,14 @@ def _beta_cal(form: str) -> LossTerm:
         return beta_cal(
             features.text,
             image,
-            features.where("caption", "sentence", "phrase"),
+            features.where(*_BETA_KINDS),
             _given(features.pooler_logit_scale),
             beta=config.beta,
             form=form,
             mask_padding=config.mask_padding,
             duplicates=features.identity if config.duplicates == "ignore" else None,
             across_ranks=features.ranks > 1,
+            **balance(features, config),
         )
 
     return term
@@ -239,6 +269,18 @@ def _cross_needs(config: LossConfig) -> tuple[str, ...]:
     return ("conditioned", "crossed", *alike)
 
 
+def _beta_learns(config: RunConfig) -> dict[str, float]:
+    return _balanced_learns(config) if config.loss.sigmoid_bias == "learnt" else {}
+
+
+def _balanced_learns(config: RunConfig) -> dict[str, float]:
+    """The bias starts at a positive's log-odds in a batch whose images have all their texts."""
+    texts = sum(kind in _BETA_KINDS for kind in config.texts.kinds)
+    full = torch.ones(max(config.train.batch_size, 2), texts, dtype=torch.bool)
+    start = config.loss.sigmoid_bias_value or base_rate(full, config.loss.beta).log_odds
+    return {_BETA_BIAS: start}
+
+
 def _subcaption_needs(config: LossConfig) -> tuple[str, ...]:
     return ("tokens",) if config.subcaption_tokens == "calibrated" else ("patches",)
 
@@ -251,6 +293,8 @@ _BETA: dict[str, Any] = {
     "texts": _PARTS, "needs": _beta_needs, "label": "beta_cal", "weight": "beta_cal_weight",
     "reads": ("beta", "mask_padding", "duplicates", "conditioning_centre"),
 }  # fmt: skip
+_BALANCE = (*_BETA["reads"], "sigmoid_normaliser", "sigmoid_bias", "sigmoid_bias_value")
+_BETA_BCE = {**_BETA, "reads": _BALANCE, "learns": _beta_learns}
 _CROSS: dict[str, Any] = {
     "texts": _PARTS, "needs": _cross_needs, "label": "cross", "weight": "cross_weight",
     "reads": ("duplicates",),
@@ -258,7 +302,10 @@ _CROSS: dict[str, Any] = {
 TERMS: dict[str, Term] = {
     "global": Term(_global),
     "beta_cal_ce": Term(_beta_cal("ce"), **_BETA),
-    "beta_cal_bce": Term(_beta_cal("bce"), **_BETA),
+    "beta_cal_bce": Term(_beta_cal("bce", _as_set), **_BETA_BCE),
+    "beta_cal_bce_balanced": Term(
+        _beta_cal("bce", _balanced), learns=_balanced_learns, **_BETA
+    ),
     "cross_ce": Term(_cross("ce", True), learns={"cross_scale": _START}, **_CROSS),
     "cross_bce": Term(_cross("bce", True), learns={"cross_scale": _START, **_CROSS_BIAS}, **_CROSS),
     "cross_only_ce": Term(_cross("ce", False), **_CROSS),

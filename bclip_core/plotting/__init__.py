@@ -34,6 +34,9 @@ from bclip_core.plotting.maps import (
     attention_grid,
     scene_gallery,
 )
+from bclip_core.plotting.sigmoid import (
+    sigmoid_balance,
+)
 from bclip_core.plotting.targets import (
     beta_cal_targets,
     targets_on_a_circle,
@@ -58,6 +61,7 @@ __all__ = [
     "scene_gallery",
     "show",
     "show_table",
+    "sigmoid_balance",
     "table_markdown",
     "table_rows",
     "targets_on_a_circle",

@@ -16,7 +16,9 @@ from bclip_core.poolers.sparc import SimilarityPooler, sparse_average
 from bclip_core.poolers.text_conditioned import TextConditionedPooler
 
 POOLERS: dict[str, Callable[[int, PoolerConfig], Pooler]] = {
-    "beta_clip": lambda dim, config: TextConditionedPooler(dim, config.heads, config.init),
+    "beta_clip": lambda dim, config: TextConditionedPooler(
+        dim, config.heads, config.init, config.scale
+    ),
     "flair": AttentionPooler,
     "similarity": lambda dim, config: SimilarityPooler(config),
 }

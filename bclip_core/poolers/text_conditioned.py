@@ -44,19 +44,23 @@ class TextConditionedPooler(nn.Module):
             normalised patches weighted by their similarity to the text. "xavier" keeps torch's
             default start, as the authors do.
 
+        scale: of the local loss, at the start; the paper's is 1 / 0.07.
+
     Attributes:
-        config: heads and init, as a `PoolerConfig`.
-        logit_scale: scalar parameter, the logarithm of the local loss's scale; starts at
-            ln(1 / 0.07). Not used in `forward`.
+        config: heads, init and scale, as a `PoolerConfig`.
+        logit_scale: scalar parameter, the logarithm of the local loss's scale. Not used in
+            `forward`.
 
     Raises:
         ValueError: `dim` is not divisible by `heads`.
-        ConfigError: `heads` or `init` is not allowed.
+        ConfigError: `heads`, `init` or `scale` is not allowed.
     """
 
-    def __init__(self, dim: int, heads: int = 8, init: str = "identity") -> None:
+    def __init__(
+        self, dim: int, heads: int = 8, init: str = "identity", scale: float = 1 / 0.07
+    ) -> None:
         super().__init__()
-        self.config = PoolerConfig(heads, init)
+        self.config = PoolerConfig(heads, init, scale=scale)
         if dim % heads:
             raise ValueError(f"dim={dim}, heads={heads}: expected dim divisible by heads")
         self.attn = nn.MultiheadAttention(dim, heads, batch_first=True)
@@ -66,7 +70,7 @@ class TextConditionedPooler(nn.Module):
                 c_fc=nn.Linear(dim, 4 * dim), gelu=QuickGELU(), c_proj=nn.Linear(4 * dim, dim)
             )
         )
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(scale)))
         if init == "identity":
             start_attention_at_identity(self.attn, IDENTITY_GAIN)
             last = self.mlp.get_submodule("c_proj")

@@ -14,6 +14,7 @@ from bclip_core.model import METHODS
 from bclip_core.records.files import read_json
 from bclip_core.records.markdown import aligned_markdown
 from bclip_core.records.results import load_result
+from bclip_core.studies import sigmoid
 from bclip_core.studies.claims import claim_rows, judge
 from bclip_core.studies.curves import SERIES, table_rows
 from bclip_core.studies.leak.study import ORDER, OWN
@@ -263,7 +264,19 @@ def claims_block() -> str:
     return aligned_markdown(claim_rows(judge(_committed("curves")["values"])))
 
 
+def sigmoid_block() -> str:
+    """Ways to divide and to bias the sigmoid form, of the reference."""
+    return aligned_markdown(sigmoid.table_rows(_committed("sigmoid")["values"]))
+
+
+def sigmoid_plateau_block() -> str:
+    """Where the published form comes to rest, as derived and as measured."""
+    return sigmoid.plateau_sentence(_committed("sigmoid")["values"])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
+    "sigmoid": sigmoid_block,
+    "sigmoid_plateau": sigmoid_plateau_block,
     "curves": curves_block,
     "claims": claims_block,
     "front": front_block,

@@ -20,7 +20,7 @@ from bclip_core.reproduce.notebooks import NOTEBOOKS, find_notebooks, read_noteb
 PARTS = {
     "Learn": ("00", "01", "02", "03", "12", "06", "11"),
     "Measure": ("04", "05", "07"),
-    "Research": ("14", "15", "13"),
+    "Research": ("14", "18", "15", "13"),
     "Appendix": ("08", "09", "10", "16", "17"),
 }
 """The notebooks' numbers by part, in reading order."""
@@ -28,7 +28,7 @@ PARTS = {
 ABOUT = {
     "Learn": "how it works, from a scene to a loss to a map; nothing has to be trained",
     "Measure": "train the methods, choose β, compare",
-    "Research": "relatives, the leak and its cure, ablations",
+    "Research": "relatives, the sigmoid form, the leak and its cure, ablations",
     "Appendix": "what it stands on: pretraining, captions, published tables, speed, weights",
 }
 

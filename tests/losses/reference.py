@@ -25,6 +25,8 @@ def slow_beta_cal(
     form: str,
     mask_padding: bool = True,
     duplicates: Tensor | None = None,
+    normaliser: str = "pairs",
+    bias: Tensor | float = 0.0,
 ) -> Tensor:
     images, texts = mask.shape
     every = [(i, k) for i in range(images) for k in range(texts)]
@@ -42,14 +44,18 @@ def slow_beta_cal(
 
     total = torch.zeros((), dtype=torch.float64)
     if form == "bce":
+        counted = len(valid) if mask_padding else len(every)
+        divisors = {a: {"pairs": counted, "rows": 1.0}.get(normaliser) for a in valid}
+        if normaliser == "positives":
+            divisors = {a: 1 + beta * (sum(b[0] == a[0] for b in valid) - 1) for a in valid}
         for a in valid:
             for b in valid:
-                s = logit(a, b)
+                s, share = logit(a, b) + bias, (1 / divisors[a] + 1 / divisors[b]) / 2
                 if a[0] == b[0]:
-                    total = total + (1.0 if a == b else beta) * softplus(-s)
+                    total = total + share * (1.0 if a == b else beta) * softplus(-s)
                 elif not is_ignored(a, b):
-                    total = total + softplus(s)
-        return total / (len(valid) if mask_padding else len(every)) ** 2
+                    total = total + share * softplus(s)
+        return total / counted
     for a in valid:
         others = [b for b in in_softmax if not is_ignored(a, b)]
         positives = [b for b in valid if b[0] == a[0]]

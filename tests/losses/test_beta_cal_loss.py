@@ -449,6 +449,16 @@ def test_no_matrix_of_all_pairs_is_ever_built(form, monkeypatch):
             r"mask of shape \[3, 4\] is False everywhere",
         ),
         ({"logit_scale": torch.ones(2)}, r"logit_scale of shape \[2\]: expected one number"),
+        ({"normaliser": "rows"}, "normaliser='rows': expected 'pairs' with form='ce'"),
+        ({"bias": -5.0}, r"bias=-5.0: expected 0.0 with form='ce'"),
+        (
+            {"form": "bce", "normaliser": "texts"},
+            "normaliser='texts': expected one of pairs, rows, positives",
+        ),
+        (
+            {"form": "bce", "bias": torch.ones(2)},
+            r"bias of shape \[2\]: expected one number",
+        ),
         ({"duplicates": torch.ones(3, 5).long()}, r"duplicates of shape \[3, 5\]"),
         ({"duplicates": torch.ones(3, 4)}, "duplicates of dtype torch.float32"),
     ],

@@ -1,11 +1,13 @@
 """The catalogue of methods, on real features of a tiny model."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 
 from bclip_core.backbone import Tokenizer
+from bclip_core.checkpoints import build_model
 from bclip_core.config import (
     PROFILES,
     BackboneConfig,
@@ -15,6 +17,7 @@ from bclip_core.config import (
     RunConfig,
     TextConfig,
     configure,
+    get_profile,
 )
 from bclip_core.data.batches import ImageTextDataset, collate_texts, draw_texts
 from bclip_core.losses import beta_cal, global_contrastive, multi_positive
@@ -252,6 +255,9 @@ def test_conditioning_on_the_centre_takes_the_others_mean_away(tiny_scenes):
         ("filip", {"local_weight": 2.0}),
         ("sparc", {"local_weight": 2.0}),
         ("beta-clip-ce-cross", {"cross_weight": 2.0}),
+        ("beta-clip-bce", {"sigmoid_normaliser": "rows"}),
+        ("beta-clip-bce", {"sigmoid_normaliser": "positives"}),
+        ("beta-clip-bce", {"sigmoid_bias": "fixed", "sigmoid_bias_value": -4.8}),
     ],
 )
 def test_an_open_choice_is_a_setting_that_changes_the_loss(name, setting, tiny_scenes):
@@ -319,6 +325,11 @@ UNREAD = [
      "word_negatives, subcaption_tokens"),
     ("beta-clip-ce", "loss.cross_images=4",
      "of loss, one of beta, beta_cal_weight, mask_padding, duplicates, conditioning_centre"),
+    ("beta-clip-ce", "loss.sigmoid_normaliser=rows",
+     "of loss, one of beta, beta_cal_weight, mask_padding, duplicates, conditioning_centre"),
+    ("beta-clip-bce-balanced", "loss.sigmoid_normaliser=rows",
+     "of loss, one of beta, beta_cal_weight, mask_padding, duplicates, conditioning_centre"),
+    ("flair", "pooler.scale=20", "of pooler, one of heads, init"),
     ("flair", "loss.cross_images=4", "of loss, one of local_weight"),
     ("clip-ft", "loss.extra.margin=1", "of loss, none, it reads no such setting"),
     ("clip-ft", "pooler.heads=4", "of pooler, none, it reads no such setting"),
@@ -344,7 +355,8 @@ READ = [
     ("mulclip", "heads.token_ratio=0.5"), ("sparc", "loss.local_weight=2"),
     ("flair", "pooler.kind=flair"), ("clip-pretrain", "texts.caption=short"),
     ("long-clip", "texts.summary=given"), ("clip-ft", "texts.phrases=3"),
-    ("siglip", "loss.beta=0.5"),
+    ("siglip", "loss.beta=0.5"), ("beta-clip-bce", "loss.sigmoid_normaliser=rows"),
+    ("beta-clip-bce", "loss.sigmoid_bias=learnt"), ("beta-clip-ce", "pooler.scale=20"),
 ]  # fmt: skip
 
 
@@ -407,3 +419,49 @@ def test_weights_are_multiplied_and_nothing_else():
         "beta": 0.1, "summary_weight": 1.5, "word_weight": 6.0, "subcaption_weight": 3.0
     }  # fmt: skip
     assert get_method("siglip").weighed(loss, 3.0) == loss
+
+
+def test_a_learnt_bias_starts_at_the_log_odds_and_is_what_the_loss_reads(tiny_scenes):
+    config = get_profile("cpu").run("beta-clip-bce-balanced")  # 64 images, 1 + 5 + 10 texts
+    start = math.log((1 + 0.5 * 15) / (63 * 16))
+    assert resolve(config).parts.heads.scalars == {"beta_cal_bias": pytest.approx(start)}
+    published = config.replace(method="beta-clip-bce")
+    assert resolve(published).parts.heads is None
+    learnt = LossConfig(sigmoid_normaliser="positives", sigmoid_bias="learnt")
+    same = resolve(published.replace(loss=learnt)).parts.heads
+    assert same == resolve(config).parts.heads
+    told = learnt.replace(sigmoid_bias_value=-3.0)
+    assert resolve(published.replace(loss=told)).parts.heads.scalars == {"beta_cal_bias": -3.0}
+
+    _, features = features_of(get_method("beta-clip-bce-balanced"), tiny_scenes)
+    balanced = get_method("beta-clip-bce-balanced").loss_terms(features, LossConfig())["beta_cal"]
+    by_settings = get_method("beta-clip-bce").loss_terms(features, learnt)["beta_cal"]
+    assert torch.equal(balanced, by_settings)
+    fixed = LossConfig(
+        sigmoid_normaliser="positives", sigmoid_bias="fixed",
+        sigmoid_bias_value=float(features.learnt["beta_cal_bias"]),
+    )  # fmt: skip
+    found = get_method("beta-clip-bce").loss_terms(features, fixed)["beta_cal"]
+    torch.testing.assert_close(found, balanced)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sigmoid_normaliser": "texts"}, "sigmoid_normaliser='texts': expected one of pairs, "),
+        ({"sigmoid_bias": "free"}, "sigmoid_bias='free': expected one of none, fixed, learnt"),
+        ({"sigmoid_bias_value": -4.0}, "sigmoid_bias_value=-4.0: expected 0 with sigmoid_bias='n"),
+        ({"sigmoid_bias": "fixed"}, "sigmoid_bias_value=0.0: expected 0 with sigmoid_bias='none'"),
+    ],
+)
+def test_settings_of_the_sigmoid_form_that_do_not_fit_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        LossConfig(**settings)
+
+
+def test_the_poolers_scale_starts_where_it_is_told():
+    config = RunConfig("beta-clip-ce", BackboneConfig("scene-tiny"), PoolerConfig(scale=20.0))
+    model = build_model(*get_method("beta-clip-ce").parts(config))
+    assert float(model.pooler.logit_scale.exp()) == pytest.approx(20.0)
+    with pytest.raises(ConfigError, match="scale=0.5: expected a number in"):
+        PoolerConfig(scale=0.5)

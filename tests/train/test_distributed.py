@@ -37,6 +37,8 @@ SHARES = {  # which images each rank holds
 SHARED = {  # β-CAL alone, its rows shared: images, scale (at 14 one exponential serves both ways)
     "ce": (5, 14.0),
     "bce": (5, 14.0),
+    "bce, rows": (5, 14.0),
+    "bce, positives": (5, 14.0),
     "ce, shifted": (5, 100.0),
     "ce, padding kept": (5, 14.0),
     "ce, fewer rows than ranks": (1, 14.0),
@@ -71,13 +73,16 @@ def shared_loss(case: str, across_ranks: bool) -> dict[str, torch.Tensor]:
     )
     mask = torch.rand(images, 3, generator=generator) < (0.7 if images > 1 else 0.3)
     multiplier = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
+    form, _, what = case.partition(", ")
+    bias = torch.tensor(-2.0, dtype=torch.float64, requires_grad=True)
+    balance = {"normaliser": what, "bias": bias} if form == "bce" and what else {}
     loss = beta_cal(
-        text, image, mask, multiplier, form=case.split(",")[0], chunk_size=3,
-        mask_padding="padding kept" not in case, across_ranks=across_ranks,
+        text, image, mask, multiplier, form=form, chunk_size=3,
+        mask_padding="padding kept" not in case, across_ranks=across_ranks, **balance,
     )  # fmt: skip
     loss.backward()
     return {"loss": loss.detach(), "rows": mask.sum(), "text": text.grad, "image": image.grad,
-            "scale": multiplier.grad}  # fmt: skip
+            "scale": multiplier.grad, **({"bias": bias.grad} if balance else {})}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,15 @@ from bclip_core.model import Reading, get_method
 from bclip_core.train.distributed import gather_features
 from bclip_core.train.gradient_cache import backward_in_chunks, encode_in_chunks
 
-METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce", "filip", "sparc", "siglip")
+METHODS = (
+    "clip-ft",
+    "beta-clip-ce",
+    "beta-clip-bce",
+    "beta-clip-bce-balanced",
+    "filip",
+    "sparc",
+    "siglip",
+)
 ROWS = (  # one to four texts per image; one text is repeated across images and ranks
     ("A red circle and a blue square.", "a red circle", "a blue square", "next to"),
     ("Two shapes.", None, None, None),
