@@ -214,6 +214,7 @@ def two_stage_retrieval(
     top_k: int,
     *,
     ks: Sequence[int] = (1, 5, 10),
+    lists: str = "each way",
     progress: bool = False,
 ) -> Retrieval:
     """Recall of short lists from one similarity, ordered by another.
@@ -230,16 +231,21 @@ def two_stage_retrieval(
         relevant: bool [Q, M].
         top_k: length of the lists.
         ks: as `retrieval_metrics`; none may exceed `top_k`.
+        lists: "each way" as above; "per image" as FLAIR's code: the images' lists serve both
+            directions, and a text finds no image that does not list it.
         progress: show a bar over the images for each direction.
 
     Raises:
-        ValueError: k beyond the list, or shapes that do not fit.
+        ValueError: k beyond the list, unknown `lists`, or shapes that do not fit.
     """
     if top_k < max(ks):
         raise ValueError(f"top_k={top_k}: expected at least {max(ks)}, the largest k asked for")
-    lists = {"t2i": _shortlist(similarity, top_k), "i2t": _shortlist(similarity.T, top_k).T}
+    if lists not in ("each way", "per image"):
+        raise ValueError(f"lists={lists!r}: expected 'each way' or 'per image'")
+    per_image = _shortlist(similarity.T, top_k).T
+    per_text = per_image if lists == "per image" else _shortlist(similarity, top_k)
     found = {}
-    for way, listed in lists.items():
+    for way, listed in (("t2i", per_text), ("i2t", per_image)):
         scores = listed_similarity(model, patches, text, listed, progress=progress)
         scores = scores.to(similarity.device)
         transposed = way == "i2t"

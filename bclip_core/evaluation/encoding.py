@@ -38,12 +38,12 @@ def encode_images(
     Raises:
         ValueError: an embedding is not finite; the model is named.
     """
-    device = device_of(model)
+    device, dtype = device_of(model), next(model.parameters()).dtype
     parts = []
     for start in progress_bar(
         range(0, len(pixels), batch_size), desc="encode images", progress=progress
     ):
-        images = normalise_images(pixels[start : start + batch_size].to(device))
+        images = normalise_images(pixels[start : start + batch_size].to(device)).to(dtype)
         parts.append([part.cpu() for part in model.backbone.encode_image(images)])
     image, patches = (torch.cat(part) for part in zip(*parts, strict=True))
     _require_finite(model, image, "pictures")
@@ -52,18 +52,33 @@ def encode_images(
 
 @torch.inference_mode()
 def encode_texts(
-    model: BClip, texts: Sequence[str], *, batch_size: int = 512, progress: bool = False
+    model: BClip,
+    texts: Sequence[str],
+    *,
+    path: str = "auto",
+    batch_size: int = 512,
+    progress: bool = False,
 ) -> Tensor:
     """Embeddings of texts [T, D], on the CPU, not normalised; equal texts are encoded once.
 
-    A model with two text paths sends all of them one way, as its authors do for a data set: the
-    short one if every text fits it.
+    A model with two text paths sends all of them one way, as its authors do for a data set.
+
+    Args:
+        model: any model of the collection.
+        texts: T of them.
+        path: of two: "auto", the short one if every text fits it; "short", which cuts texts that
+            do not; or "long".
+        batch_size: texts at a time.
+        progress: show a progress bar.
 
     Raises:
         ValueError: the model's vocabulary is not CLIP's, so that no text has ids in it; or an
             embedding is not finite.
     """
-    tokenizer = Tokenizer(model.backbone.config.context_length)
+    config = model.backbone.config
+    forced = path if path != "auto" and config.short_context else ""
+    length = config.short_context if forced == "short" else config.context_length
+    tokenizer = Tokenizer(length)
     clip = getattr(model.backbone, "clip", None)
     known = tokenizer.vocab_size if clip is None else clip.token_embedding.num_embeddings
     if known < tokenizer.vocab_size:
@@ -71,11 +86,11 @@ def encode_texts(
     device = device_of(model)
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
-    width, parts = _common_width(model, tokenizer, unique), []
+    width, parts = 0 if forced else _common_width(model, tokenizer, unique), []
     batches = range(0, len(unique), batch_size)
     for start in progress_bar(batches, desc="encode texts", progress=progress):
         tokens = tokenizer(unique[start : start + batch_size], width).to(device)
-        parts.append(model.backbone.encode_text(tokens).cpu())
+        parts.append(model.backbone.encode_text(tokens, forced).cpu())
     embedded = torch.cat(parts)
     _require_finite(model, embedded, "texts")
     return embedded[[distinct[text] for text in texts]]
@@ -104,6 +119,7 @@ def encode_dataset(
     dataset: datasets.Dataset,
     *,
     whole: bool = False,
+    resize: str = "",
     patches: bool = True,
     batch_size: int = 64,
     progress: bool = False,
@@ -115,6 +131,7 @@ def encode_dataset(
         dataset: with columns `id` and `image`.
         whole: squash each picture to the square, as for regions; else as the model was trained,
             which for most is to crop the centre.
+        resize: "crop" or "squash", whatever the model was trained on; "": as `whole` says.
         patches: whether dense embeddings are wanted; they are P times as large as the others.
         batch_size: pictures at a time.
         progress: show a progress bar.
@@ -127,12 +144,12 @@ def encode_dataset(
         BrokenImageError: a picture cannot be decoded.
     """
     stored, size = undecoded(dataset.select_columns(["id", "image"])), model.backbone.image_size[0]
+    squash = whole or (resize or model.backbone.config.resize) == "squash"
     parts = []
     for start in progress_bar(
         range(0, len(stored), batch_size), desc="encode images", progress=progress
     ):
         rows = range(start, min(start + batch_size, len(stored)))
-        squash = whole or model.backbone.config.resize == "squash"
         pixels = torch.stack([decode_row(stored, row, size, whole=squash) for row in rows])
         image, dense = encode_images(model, pixels, batch_size=batch_size)
         parts.append((image, dense if patches else dense[:0]))

@@ -2,7 +2,8 @@
 
 The result is a JSON in the runs folder: metrics with intervals, chance and counts, what exactly the
 data were (split or levels, folder, counts and SHA-256), how it was measured, the checkpoint, and
-the usual provenance. Its name ends in `full` when the data set is complete and in `mini` when
+the usual provenance. Its name tells the protocol where that is not ours (`protocols.named`), and
+ends in `full` when the data set is complete and in `mini` when
 pictures were left out; the two never share a table. Another split than the test split is part of
 the name, and so is a digest of the data where another folder's other data have that name already.
 
@@ -12,6 +13,7 @@ which notebook 10 fills the papers' tables.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import re
@@ -21,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from bclip_core.backbone import CheckpointError
 from bclip_core.checkpoints import open_model
 from bclip_core.config import ConfigError
@@ -29,6 +33,7 @@ from bclip_core.data import real
 from bclip_core.data.real.identity import identity
 from bclip_core.data.real.loading import DATA_VARIABLE
 from bclip_core.data.real.sets import AnySet
+from bclip_core.evaluation.protocols.named import OURS, Protocol, get_protocol
 from bclip_core.evaluation.protocols.regions import measure_regions
 from bclip_core.evaluation.protocols.retrieval import (
     Measured,
@@ -57,6 +62,7 @@ def measure(
     links: str = "inside",
     split: str = "",
     conditioned: str = "all",
+    protocol: Protocol = OURS,
     progress: bool = False,
 ) -> tuple[Measured, list[dict[str, Any]], bool]:
     """A model on a data set by the protocol of its task.
@@ -73,6 +79,8 @@ def measure(
         links: "inside", or "follow" links that lead out of the folder.
         split: which split; "" takes "test", and all levels for regions.
         conditioned: as `protocols.retrieval.measure_retrieval`.
+        protocol: whose choices, see `protocols.named`; the data set is the named one, whatever
+            `Protocol.reads` says.
         progress: show bars.
 
     Returns:
@@ -87,6 +95,8 @@ def measure(
     if bad_rows not in BAD_ROWS:
         raise ValueError(f"bad_rows={bad_rows!r}: expected one of {', '.join(BAD_ROWS)}")
     record = real.get(data_set)
+    if protocol.precision == "bfloat16":
+        model = copy.deepcopy(model).to(torch.bfloat16)
     bad_rows = "skip" if allow_missing else bad_rows
     given: Any = {"on_error": bad_rows, "links": links}
     pictured: Any = given | {"images": images, "missing": bad_rows}
@@ -100,12 +110,17 @@ def measure(
             level: usable(real.load_regions(data_set, root, level, **pictured))
             for level in ([split] if split else LEVELS)
         }
-        return _result(measure_regions(model, levels, progress=progress), list(levels.values()))
+        found = measure_regions(model, levels, protocol=protocol, progress=progress)
+        return _result(found, list(levels.values()))
     if record.task == "classes":
         labelled = usable(real.load_labelled(data_set, root, split or "test", **given))
-        return _result(measure_classes(model, labelled, progress=progress), [labelled])
+        found = measure_classes(model, labelled, protocol=protocol, progress=progress)
+        return _result(found, [labelled])
+    pictured |= {"lines": protocol.lines}
     captions = usable(real.load_captions(data_set, root, split or "test", **pictured))
-    found = measure_retrieval(model, captions, conditioned=conditioned, progress=progress)
+    found = measure_retrieval(
+        model, captions, conditioned=conditioned, protocol=protocol, progress=progress
+    )
     return _result(found, [captions])
 
 
@@ -167,6 +182,7 @@ class Options:
     bad_rows: Literal["raise", "skip"] = "raise"  # skip: left out and named; the result is `mini`
     links: Literal["inside", "follow"] = "inside"  # follow: also links that lead out of the folder
     conditioned: Literal["all", "two-stage", "none"] = "all"  # pooled retrieval
+    protocol: str = "ours"  # whose choices: beta-clip, long-clip, flair, fg-clip, goal, mulclip
     device: str = ""  # "": cuda where there is one
 
 
@@ -175,25 +191,29 @@ def run(options: Options) -> Path:
     code_version()  # before the work, so that it tells which code did it
     if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", options.label):
         raise ConfigError(f"label={options.label!r}: expected lower-case words joined by hyphens")
+    protocol = get_protocol(options.protocol)
+    data_set, split = protocol.data_set(options.data_set)
+    split = options.split or split
     model = open_model(
         options.checkpoint, architecture=options.architecture, quick_gelu=options.quick_gelu
     )
     device = options.device or default_device()
-    root = options.root or _default_root(options.data_set)
+    root = options.root or _default_root(data_set)
     measured, data, complete = measure(
         model.to(device),
-        options.data_set,
+        data_set,
         root,
         images=options.images,
         allow_missing=options.allow_missing,
         bad_rows=options.bad_rows,
         links=options.links,
-        split=options.split,
+        split=split,
         conditioned=options.conditioned,
+        protocol=protocol,
         progress=True,
     )
     values = {
-        "data_set": options.data_set,
+        "data_set": data_set,
         "label": options.label,
         "splits": [one["split"] for one in data],
         "folder": str(Path(root).absolute()) if root else "",
@@ -205,7 +225,7 @@ def run(options: Options) -> Path:
         **measured._asdict(),
     }
     size = "full" if complete else "mini"
-    return save_result(_result_name(values, options.split, size), size, values)
+    return save_result(_result_name(values, split, size), size, values)
 
 
 def _default_root(data_set: str) -> Path | None:
@@ -214,13 +234,15 @@ def _default_root(data_set: str) -> Path | None:
 
 
 def _result_name(values: Mapping[str, Any], split: str, size: str) -> str:
-    """Data set and label, the split where it is not the usual one, and a digest where it is taken.
+    """Data set and label, protocol and split where not the usual ones, a digest where it is taken.
 
     A result is replaced by one of the same data, or of the same folder; never by another folder's
     other data.
     """
     usual = split in ("", "test")
+    protocol = values["protocol"]["name"]
     name = f"{values['data_set']}__{values['label']}" + ("" if usual else f"__{split}")
+    name += "" if protocol == OURS.name else f"__{protocol}"
     path = runs_folder() / "tables" / f"{name}__{size}.json"
     if not path.is_file():
         return name

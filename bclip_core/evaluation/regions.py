@@ -23,7 +23,7 @@ class RegionHits(NamedTuple):
 
     Attributes:
         hits: bool [R], the true caption scored above every other one.
-        ties: how many regions were missed by an exact tie alone.
+        ties: how many regions an exact tie decides.
     """
 
     hits: Tensor
@@ -119,15 +119,20 @@ def region_scores(region: Tensor, captions: Sequence[Tensor]) -> list[Tensor]:
     return scores
 
 
-def hits_from_scores(scores: Sequence[Tensor]) -> RegionHits:
+def hits_from_scores(scores: Sequence[Tensor], ties: str = "miss") -> RegionHits:
     """Which regions prefer their true caption.
 
     Args:
         scores: R tensors [1 + N], larger is better, the true caption first.
+        ties: a true caption that is as similar as the best wrong one is a "miss" or, as in the
+            authors' code of β-CLIP and FG-CLIP, a "hit".
 
     Raises:
-        ValueError: no region, a region without a wrong caption, or a NaN (the message names it).
+        ValueError: another value of `ties`, no region, a region without a wrong caption, or a NaN
+            (the message names it).
     """
+    if ties not in ("miss", "hit"):
+        raise ValueError(f"ties={ties!r}: expected miss or hit")
     if not scores:
         raise ValueError("scores=[]: expected at least one region")
     margins = []
@@ -141,12 +146,13 @@ def hits_from_scores(scores: Sequence[Tensor]) -> RegionHits:
             raise ValueError(f"scores of region {index} contain NaN: expected numbers")
         margins.append(row[0] - row[1:].max())
     margin = torch.stack(margins)
-    return RegionHits(margin > 0, int((margin == 0).sum()))
+    hits = margin >= 0 if ties == "hit" else margin > 0
+    return RegionHits(hits, int((margin == 0).sum()))
 
 
-def region_hits(region: Tensor, captions: Sequence[Tensor]) -> RegionHits:
+def region_hits(region: Tensor, captions: Sequence[Tensor], ties: str = "miss") -> RegionHits:
     """`hits_from_scores` of the cosines of regions [R, D] with their captions, R x [1 + N, D]."""
-    return hits_from_scores(region_scores(region, captions))
+    return hits_from_scores(region_scores(region, captions), ties)
 
 
 def region_accuracy(region: Tensor, captions: Sequence[Tensor]) -> float:

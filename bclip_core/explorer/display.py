@@ -126,8 +126,7 @@ def _panel_state(panel: Panel, shown: Shown, side: int) -> dict[str, Any]:
 def spoken_bytes(shown: Shown) -> dict[str, list[str]]:
     """Words and phrases with their map in every panel: a byte per patch, its share of the scale."""
     ends = [
-        shown.limits_of(panel) or (float(panel.item.heat.min()), float(panel.item.heat.max()))
-        for panel in shown.panels
+        shown.limits_of(panel) or (min(panel.values), max(panel.values)) for panel in shown.panels
     ]
     return {
         text: [

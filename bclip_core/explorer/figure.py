@@ -142,7 +142,8 @@ def _draw_answers(panel: Axes, shown: Shown, number: int) -> None:
     )
     _texts(panel, places, [(text, "normal") for text, _ in answers.ranking], 24)
     panel.axvline(answers.average, color="black", linewidth=0.8)
-    panel.set_xlabel(f"{answers.unit}; line: mean of all {answers.asked}", fontsize=7.5)
+    panel.set_xlabel(f"{answers.unit}\nline: mean of all {answers.asked}", fontsize=7.5)
+    panel.locator_params(axis="x", nbins=3)
     item = shown.panels[number]
     row, column = item.patch
     lines = [f"patch {row + 1}, {column + 1} answers to", f"({item.kind_in_words})"]

@@ -48,7 +48,7 @@ def unknown_words(text: str) -> tuple[str, ...]:
     """Words of a text that no scene's caption has, in order and without repeats."""
     found = dict.fromkeys(word.lower() for word in WORD.findall(text))
     known = scene_vocabulary()
-    return tuple(word for word in found if any(map(str.isalpha, word)) and word not in known)
+    return tuple(word for word in found if word[0].isalpha() and word not in known)
 
 
 def naming(scene: Mapping[str, Any]) -> Callable[[str], Tensor | None]:

@@ -87,4 +87,4 @@ def _own_maps(shown: Shown, number: int, scales: list[tuple[float, float]]) -> l
 
 
 def _range(panel: Panel) -> tuple[float, float]:
-    return float(panel.item.heat.min()), float(panel.item.heat.max())
+    return min(panel.values), max(panel.values)

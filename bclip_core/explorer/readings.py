@@ -82,7 +82,7 @@ def common_limits(rows: Sequence[Sequence[Panel]]) -> dict[str, tuple[float, flo
     """Coldest and hottest value of all maps of a unit, by unit."""
     found: dict[str, tuple[float, float]] = {}
     for panel in (panel for row in rows for panel in row):
-        ends = float(panel.item.heat.min()), float(panel.item.heat.max())
+        ends = min(panel.values), max(panel.values)
         low, high = found.get(panel.unit, ends)
         found[panel.unit] = (min(low, ends[0]), max(high, ends[1]))
     return found

@@ -1,12 +1,12 @@
 """The objectives, functions of embeddings: they never see a model."""
 
-from bclip_core.losses.base_rate import (
-    BaseRate,
-    base_rate,
-)
 from bclip_core.losses.beta_cal_loss import (
     NORMALISERS,
     beta_cal,
+)
+from bclip_core.losses.constant_predictor import (
+    BaseRate,
+    base_rate,
 )
 from bclip_core.losses.cross_loss import (
     cross_conditioned,

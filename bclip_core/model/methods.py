@@ -13,6 +13,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from bclip_core.config import (
+    PATCHES,
     BackboneConfig,
     ConfigError,
     LossConfig,
@@ -63,6 +64,8 @@ class Method:
         pooler: which pooler patches are pooled by text with, of `POOLERS`; empty: none.
         caption: "long" or "short", which caption is text 0.
         calibrate: whether patch and word tokens are calibrated to fewer (MulCLIP).
+        patches: which patches it trains on, of `config.PATCHES`, whatever the weights that it
+            starts from had; empty: those of the configuration, which are the weights' own.
 
     Raises:
         ConfigError: unknown terms or poolers, terms that declare what there is not or two starts
@@ -75,6 +78,7 @@ class Method:
     pooler: str = ""
     caption: str = "long"
     calibrate: bool = False
+    patches: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "terms", tuple(self.terms))
@@ -82,6 +86,7 @@ class Method:
             ("terms", self.terms, tuple(TERMS)),
             ("pooler", (self.pooler,) if self.pooler else (), POOLERS),
             ("caption", (self.caption,), ("long", "short")),
+            ("patches", (self.patches,) if self.patches else (), PATCHES),
         ):
             for value in given:
                 if value not in known:
@@ -218,7 +223,10 @@ class Method:
         pooler = config.pooler.replace(kind=self.pooler) if self.pooler else None
         heads = HeadsSpec(self._starts(config), self.calibrate, config.heads)
         has_heads = heads.scalars or self.calibrate
-        return Parts(config.backbone, pooler, heads if has_heads else None)
+        backbone = config.backbone
+        if self.patches:
+            backbone = backbone.replace(patches=self.patches)
+        return Parts(backbone, pooler, heads if has_heads else None)
 
     def texts(self, config: TextConfig) -> TextConfig:
         """`config` cut to what this method reads; the sampled caption stays the same.
@@ -320,7 +328,9 @@ _ENTRIES = (
     Method("long-clip", "long caption; short caption with principal components (arXiv 2403.15378)",
            ("global", "principal")),
     Method("flair", "text-conditioned attention pooling, sigmoid losses (arXiv 2412.03561)",
-           ("flair_global", "flair_local"), "flair"),
+           ("flair_global", "flair_local"), "flair", patches="attention"),
+    Method("flair-value", "FLAIR on β-CLIP's patches, which keep their own value alone",
+           ("flair_global", "flair_local"), "flair", patches="value"),
     Method("filip", "global loss + token-wise late interaction (arXiv 2111.07783)",
            ("global", "late_interaction")),
     Method("siglip", "sigmoid global loss on long captions (arXiv 2303.15343)", ("sigmoid",)),

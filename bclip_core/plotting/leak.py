@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from bclip_core.evaluation import Metrics, grounding_metric, reach
+from bclip_core.evaluation import Estimate, Metrics, grounding_metric, reach
 from bclip_core.plotting.style import COLOURS, GUIDE, MARKERS, style
 
 LEAK = "leak/identical/t2i_R@1"
@@ -62,7 +62,7 @@ def leak_scatter(variants: Mapping[str, Metrics], groups: Mapping[str, str]) -> 
             for name in (name for name in variants if groups[name] == group):
                 handles.append(Line2D([], [], ls=""))
                 labels.append(f"{numbers[name]}  {name}")
-        figure.legend(handles, labels, loc="outside center right", frameon=False, fontsize=7.5,
+        figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=7.5,
                       handletextpad=0.3)  # fmt: skip
         figure.supxlabel("leak: one picture for all texts, text → image, R@1, % (dotted: chance)",
                          fontsize=9)  # fmt: skip
@@ -72,8 +72,8 @@ def leak_scatter(variants: Mapping[str, Metrics], groups: Mapping[str, str]) -> 
 
 def _mark(
     panel: Axes,
-    leak: Mapping[str, float],
-    honest: Mapping[str, float],
+    leak: Estimate,
+    honest: Estimate,
     number: int,
     look: tuple[str, str],
 ) -> None:

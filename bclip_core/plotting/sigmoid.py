@@ -63,7 +63,7 @@ def sigmoid_balance(
 
 
 def _draw_arm(losses: Axes, ratios: Axes, number: int, name: str, run: Mapping[str, Any]) -> None:
-    look = {"color": COLOURS[number % 6], "linestyle": LINES[number % 6]}
+    look: dict[str, Any] = {"color": COLOURS[number % 6], "linestyle": LINES[number % 6]}
     history, gradients = run["history"], run["gradients"]
     losses.plot(history["update"], history["beta_cal"], linewidth=1.3, label=name, **look)
     updates = sorted(gradients, key=int)

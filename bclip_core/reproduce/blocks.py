@@ -10,6 +10,7 @@ from typing import Any
 
 from bclip_core.checkpoints.own import SHIPPED
 from bclip_core.evaluation import HEADLINES, OWN_CAPTION, percent
+from bclip_core.evaluation.protocols.named import protocol_rows
 from bclip_core.model import METHODS
 from bclip_core.records.files import read_json
 from bclip_core.records.markdown import aligned_markdown
@@ -163,6 +164,33 @@ def costs_table(record: Record, timed: Record | None = None) -> str:
     return aligned_markdown(catalogue_rows(in_order(record["values"]), seconds), left=3)
 
 
+def patches_block() -> str:
+    """FLAIR on either kind of patches: the same seeds, learning rates and number of updates.
+
+    The value-only runs are those of the record, or of the comparison of methods, whose machine was
+    another one. Without a record it says how to make one.
+    """
+    record = find_record("flair_patches", reference=True)
+    if record is None:
+        command = "python -m bclip_core.studies.search --profile cpu --compare"
+        return f"Not measured yet: `{command} --methods flair flair-value --name flair_patches`."
+    found, other = record["values"], record
+    if "flair-value" not in found:
+        other = _committed("methods")
+    entries = {"flair": found["flair"], "flair-value": other["values"]["flair-value"]}
+    seeds = min(len(entry["metrics"]) for entry in entries.values())
+    shown = {
+        name: {**entry, "metrics": entry["metrics"][:seeds], "leak": entry["leak"][:seeds]}
+        for name, entry in entries.items()
+    }
+    made = {
+        name: f"`{name}` on {one['machine']['processor']}, code {one['code']['commit'][:7]}"
+        for name, one in zip(entries, (record, other), strict=True)
+    }
+    tables = (methods_table({"values": shown}, columns) for columns in (RETRIEVAL, DETAILS))
+    return "\n\n".join((*tables, f"Seeds: {seeds}. Made: {'; '.join(made.values())}."))
+
+
 def search_table(record: Record) -> str:
     """Scores by trial and the choice, from a record `search`; a column for each pair of factors."""
     found = in_order(record["values"]["methods"])
@@ -279,6 +307,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sigmoid": sigmoid_block,
     "sigmoid_plateau": sigmoid_plateau_block,
     "curves": curves_block,
+    "flair_patches": patches_block,
+    "protocols": lambda: aligned_markdown(protocol_rows(), left=6),
     "claims": claims_block,
     "front": front_block,
     "shipped": shipped_block,

@@ -1,8 +1,9 @@
 """The papers' headline rows beside ours, from committed results only; subsets in their own table.
 
 A result of `measure` fills a published row when its label is the row's model, its data set the
-row's (one of its lists counts: dci-1999 for dci), its split the test split (for regions the row's
-level), and the data were complete.
+row's (one of its lists counts: dci-1999 for dci), its split the test split, for regions the row's
+level, or the one that its protocol reads, and the data were complete. Its cell says by which
+protocol it was measured (`evaluation.protocols.named`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from bclip_core.evaluation import REGION_LEVELS, percent, region_metric, retrieval_metric
+from bclip_core.evaluation.protocols.named import OURS, PROTOCOLS, get_protocol
 from bclip_core.records.files import read_record
 from bclip_core.records.results import REFERENCE_FOLDER
 
 _CARD = "github.com/fzohra/B-CLIP, README.md"
+_ZOO = "github.com/beichenzbc/Long-CLIP, checkpoints/model_zoo.md"
+_FLAIR = "github.com/ExplainableML/flair 4feb3675, README.md"
 _BETA = "arXiv 2512.12678"
 _MUL = "arXiv 2512.07128"
 
@@ -32,6 +36,7 @@ class Published:
         title: what the paper calls the quantity.
         value: percent.
         source: where it is printed.
+        protocol: whose choices stand behind it, of `protocols.named`.
         note: what has to be known to compare.
     """
 
@@ -41,48 +46,69 @@ class Published:
     title: str
     value: float
     source: str
+    protocol: str
     note: str = ""
 
 
 def _pair(
     model: str, data_set: str, title: str, i2t: float, t2i: float, source: str,
-    *, k: int = 1, note: str = "",
+    *, protocol: str, k: int = 1, note: str = "",
 ) -> tuple[Published, Published]:  # fmt: skip
     """Both directions of one retrieval result."""
     ways = (("i2t", "image → text", i2t), ("t2i", "text → image", t2i))
+    score = get_protocol(protocol).score
     first, second = (
-        Published(model, data_set, retrieval_metric("global", "captions", way, k),
-                  f"{title}, {arrow}, R@{k}", value, source, note)
+        Published(model, data_set, retrieval_metric(score, "captions", way, k),
+                  f"{title}, {arrow}, R@{k}", value, source, protocol, note)
         for way, arrow, value in ways
     )  # fmt: skip
     return first, second
 
 
 def _regions(model: str, *values: float) -> tuple[Published, ...]:
-    note = "squashed pictures; the authors count a tie as a hit, we as a miss"
     return tuple(
-        Published(model, "fgovd", region_metric(level), f"FG-OVD {level}", value, _CARD, note)
+        Published(
+            model, "fgovd", region_metric(level), f"FG-OVD {level}", value, _CARD, "beta-clip"
+        )
         for level, value in zip(REGION_LEVELS, values, strict=True)
     )
 
 
 _UNSTATED = "which of the two models is not stated; which of DCI's lists neither"
 _TUNED = "after fine-tuning on DOCCI"
+
+
+def _relative(
+    model: str, coco: tuple[float, float], flickr: tuple[float, float], source: str, protocol: str,
+    whole: str,
+) -> tuple[Published, ...]:  # fmt: skip
+    """COCO 5K and Flickr30k, each as image to text and text to image."""
+    return (
+        *_pair(model, "flickr30k", f"Flickr30k {whole}", *flickr, source, protocol=protocol),
+        *_pair(model, "coco", "COCO 5K", *coco, source, protocol=protocol),
+    )
+
+
 PUBLISHED: tuple[Published, ...] = (
-    *_pair("beta-clip-bce", "urban1k", "Urban-1K", 92.3, 91.8, f"{_BETA}; {_CARD}"),
-    *_pair("beta-clip-bce", "sv1k", "SV-1k", 94.1, 94.4, _CARD),
+    *_pair("beta-clip-bce", "urban1k", "Urban-1K", 92.3, 91.8, f"{_BETA}; {_CARD}",
+           protocol="beta-clip"),
+    *_pair("beta-clip-bce", "sv1k", "SV-1k", 94.1, 94.4, _CARD, protocol="beta-clip"),
     *_regions("beta-clip-bce", 20.1, 38.5, 34.2, 71.3),
-    *_pair("beta-clip-ce", "urban1k", "Urban-1K", 88.6, 89.0, _CARD),
-    *_pair("beta-clip-ce", "sv1k", "SV-1k", 94.0, 93.7, _CARD),
+    *_pair("beta-clip-ce", "urban1k", "Urban-1K", 88.6, 89.0, _CARD, protocol="beta-clip"),
+    *_pair("beta-clip-ce", "sv1k", "SV-1k", 94.0, 93.7, _CARD, protocol="beta-clip"),
     *_regions("beta-clip-ce", 30.9, 55.4, 60.4, 80.3),
-    *_pair("beta-clip", "dci", "DCI", 63.6, 65.1, _BETA, note=_UNSTATED),
-    *_pair("mulclip", "dci", "DCI", 76.83, 78.83, _MUL, note=_TUNED),
-    *_pair("mulclip", "docci", "DOCCI", 97.88, 98.1, _MUL, k=5, note=_TUNED),
-    *_pair("mulclip", "flickr30k", "Flickr30k 1K", 89.6, 74.68, _MUL),
-    *_pair("mulclip", "coco", "COCO 5K", 62.86, 44.25, _MUL),
-    Published(
-        "mulclip", "imagenet-v2", "classification/top1", "ImageNet-V2, top 1", 63.37, _MUL
-    ),
+    *_pair("beta-clip", "dci", "DCI", 63.6, 65.1, _BETA, protocol="beta-clip", note=_UNSTATED),
+    *_pair("mulclip", "dci", "DCI", 76.83, 78.83, _MUL, protocol="mulclip", note=_TUNED),
+    *_pair("mulclip", "docci", "DOCCI", 97.88, 98.1, _MUL, protocol="mulclip", k=5, note=_TUNED),
+    *_relative("mulclip", (62.86, 44.25), (89.6, 74.68), _MUL, "mulclip", "1K"),
+    Published("mulclip", "imagenet-v2", "classification/top1", "ImageNet-V2, top 1", 63.37, _MUL,
+              "mulclip"),
+    *_relative("longclip-b", (57.2, 40.4), (47.2, 33.1), _ZOO, "long-clip", "whole"),
+    *_relative("longclip-l", (58.3, 45.1), (48.8, 39.4), _ZOO, "long-clip", "whole"),
+    *_relative("flair-cc3m-recap", (51.6, 37.7), (78.7, 65.7), _FLAIR, "flair", "1K"),
+    *_relative("flair-cc12m-recap", (64.1, 47.8), (90.8, 75.4), _FLAIR, "flair", "1K"),
+    *_relative("flair-yfcc15m-recap", (67.3, 51.2), (93.3, 79.2), _FLAIR, "flair", "1K"),
+    *_relative("flair-merged30m", (68.0, 53.3), (94.7, 81.1), _FLAIR, "flair", "1K"),
 )  # fmt: skip
 
 
@@ -144,15 +170,28 @@ def measured(size: str, folder: Path = REFERENCE_FOLDER) -> list[dict[str, Any]]
 def paper_rows(
     results: Sequence[Record], published: Sequence[Published] = PUBLISHED
 ) -> list[list[str]]:
-    """Header and rows: model, quantity, published, ours (empty until measured), items, source."""
-    rows = [["model", "quantity", "published", "ours [95 % interval]", "items", "source"]]
+    """Header and rows: model, quantity, published and by whose protocol, ours and by which, source.
+
+    Ours, with their 95 % interval, are empty until measured. What is not known of a published
+    number's protocol stands in `protocols.named.protocol_rows`.
+    """
+    ours = "ours (protocol)"
+    rows = [["model", "quantity", "published", "protocol", ours, "items", "source"]]
     for row in published:
         fitting = [result for result in results if _fits(row, result)]
-        ours = "; ".join(percent(result["metrics"][row.metric]) for result in fitting)
+        ours = "; ".join(
+            f"{percent(result['metrics'][row.metric])} ({_protocol(result)})" for result in fitting
+        )
         items = "; ".join(f"{result['metrics'][row.metric]['count']:,}" for result in fitting)
         source = f"{row.source} ({row.note})" if row.note else row.source
-        rows.append([row.model, row.title, f"{row.value:g}", ours, items, source])
+        published = [row.model, row.title, f"{row.value:g}", row.protocol]
+        rows.append([*published, ours, items, source])
     return rows
+
+
+def _protocol(result: Record) -> str:
+    """By which protocol a result was measured; those from before there were any are ours."""
+    return str(result.get("protocol", {}).get("name", OURS.name))
 
 
 def subset_rows(results: Sequence[Record]) -> list[list[str]]:
@@ -175,13 +214,16 @@ def other_splits(results: Sequence[Record]) -> list[Record]:
 def _other_split(result: Record) -> str:
     """The split of a result where it is not one that papers report; "" where it is."""
     levels = ("hard", "medium", "easy", "trivial")
-    splits = [one["split"] for one in result.get("data", ())]
+    protocol = PROTOCOLS.get(_protocol(result), OURS)
+    read = [name.partition(":")[2] for name in protocol.reads.values()]
+    splits = [one["split"] for one in result.get("data", ()) if one["split"] not in read]
     return ", ".join(split for split in splits if split not in ("test", *levels))
 
 
 def _titled(result: Record) -> str:
-    split = _other_split(result)
-    return f"{result['data_set']} {split}" if split else str(result["data_set"])
+    split, protocol = _other_split(result), _protocol(result)
+    title = f"{result['data_set']} {split}" if split else str(result["data_set"])
+    return title if protocol == OURS.name else f"{title} ({protocol})"
 
 
 def at_chance(value: Mapping[str, Any]) -> bool:

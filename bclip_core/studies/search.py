@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -197,8 +198,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, help="runs side by side (default: the profile's)")
     parser.add_argument("--compare", action="store_true", help="train over the seeds, with them")
     parser.add_argument("--name", default="methods", help="of the comparison's result")
+    parser.add_argument("--seeds", type=int, default=0, help="the first so many (default: all)")
     given = parser.parse_args(arguments)
     profile = get_profile(given.profile)
+    profile = dataclasses.replace(profile, seeds=profile.seeds[: given.seeds or None])
     workers = profile.workers if given.workers is None else given.workers
     if given.compare:
         values = compare(profile, given.methods, workers)

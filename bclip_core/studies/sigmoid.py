@@ -88,7 +88,7 @@ class Arm:
             ConfigError: a normaliser or bias that there is not.
         """
         config = profile.run(METHOD, seed=seed)
-        loss = {"sigmoid_normaliser": self.normaliser, "sigmoid_bias": self.bias}
+        loss: dict[str, Any] = {"sigmoid_normaliser": self.normaliser, "sigmoid_bias": self.bias}
         if self.bias == "fixed":
             loss["sigmoid_bias_value"] = log_odds(config)
         settings = config.train
@@ -105,8 +105,8 @@ PUBLISHED = Arm()
 GRID = tuple(Arm(*both) for both in product(SIGMOID_NORMALISERS, SIGMOID_BIASES))
 LONGER = (PUBLISHED, Arm("positives"), Arm("positives", "learnt"))
 OTHER_STARTS = tuple(
-    Arm(normaliser, bias, **other)
-    for other in ({"scale": 5.0}, {"scale": 50.0}, {"rate": 3.0})
+    Arm(normaliser, bias, scale=scale, rate=rate)
+    for scale, rate in ((5.0, 1.0), (50.0, 1.0), (0.0, 3.0))
     for normaliser, bias in (("pairs", "none"), ("positives", "learnt"))
 )
 

@@ -16,7 +16,7 @@ from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.real.identity import rows_digest
 from bclip_core.data.scenes import SCENES_VERSION
 from bclip_core.data.sources import load_split
-from bclip_core.model import BClip
+from bclip_core.model import METHODS, BClip
 from bclip_core.records.files import read_json, read_record, sha256, write_json
 from bclip_core.records.machine import default_device
 from bclip_core.records.results import runs_folder
@@ -149,5 +149,8 @@ def find(config: RunConfig) -> Run:
         "scenes": SCENES_VERSION,
         "pretrained": sha256(weights) if weights else "",
     }
+    method = METHODS.get(config.method)  # a reader's own one may be gone
+    if method is not None and method.patches not in ("", config.backbone.patches):
+        inputs["patches"] = method.patches
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:10]
     return Run(config, runs_folder() / f"{config.method}-s{config.train.seed}-{digest}")

@@ -110,7 +110,9 @@ def create_model(config: RunConfig | Plan) -> BClip:
     """The model that a run starts from: pretrained weights, positions stretched, fresh pooler.
 
     What sets the weights apart (kind of patches, text paths, frozen positions, preprocessing) stays
-    with them; the configuration has to name it, so that it is the record of what was trained.
+    with them; the configuration has to name it, so that it is the record of what was trained. Only
+    the kind of patches may be the method's, see `Method.patches`: they are the same weights, and
+    the trained ones carry the method's kind.
 
     The draw of the fresh weights depends on `config.train.seed` alone.
 
@@ -127,7 +129,9 @@ def create_model(config: RunConfig | Plan) -> BClip:
         model.reading = plan.reading
         return model
     backbone = _open_at_size(source, asked)
-    refuse_mismatch(backbone.config, asked, source, but=("context_length",))
+    decided = ("patches",) if plan.method.patches else ()
+    refuse_mismatch(backbone.config, asked, source, but=("context_length", *decided))
+    backbone.config = backbone.config.replace(patches=asked.patches)
     backbone.stretch_context(asked.context_length)
     if own_weights(source) is None:  # ours remember what they once started from
         backbone.config = backbone.config.replace(pretrained=source)

@@ -61,8 +61,9 @@ def _element(widget, names: dict[int, str], scripts: list[str]) -> str:
     classes = html.escape(" ".join(getattr(widget, "_dom_classes", ())))
     if isinstance(widget, Field | Stage):
         name = names[id(widget)]
-        state = {key: getattr(widget, key) for key in widget.trait_names(sync=True)
-                 if not key.startswith("_") and key not in ("layout", "tabbable", "tooltip")}  # fmt: skip
+        others = ("layout", "tabbable", "tooltip")
+        keys = [key for key in widget.trait_names(sync=True) if not key.startswith("_")]
+        state = {key: getattr(widget, key) for key in keys if key not in others}
         kind = "stage" if isinstance(widget, Stage) else "field"
         stored = json.dumps(state).replace("<", "\\u003c")
         scripts.append(
@@ -76,8 +77,8 @@ def _element(widget, names: dict[int, str], scripts: list[str]) -> str:
     if isinstance(widget, widgets.HTML):
         return f'<div class="{classes}">{widget.value}</div>'
     words = html.escape(widget.description)
+    checked = " checked" if getattr(widget, "value", None) is True else ""
     if isinstance(widget, widgets.Checkbox):
-        return (
-            f'<label class="{classes}" style="display:block"><input type=checkbox>{words}</label>'
-        )
+        box = f"<input type=checkbox{checked}>"
+        return f'<label class="{classes}" style="display:block">{box}{words}</label>'
     return f'<button class="{classes}">{words}</button>'

@@ -71,15 +71,15 @@ class ExplorerPage:
     def choose(self, name: str, label: str) -> None:
         self.part(name).locator("select").select_option(label=label)
 
-    def press(self, name: str, key: str, readout: str) -> None:
+    def press(self, name: str, key: str, readout: str | re.Pattern[str]) -> None:
         """A key on a slider, until it reads as expected."""
-        handle = self.part(name).locator(".noUi-handle")
+        handle = self.part(name).locator("input")
         handle.focus()
         handle.press(key)
-        expect(self.part(name).locator(".widget-readout")).to_have_text(readout, timeout=SLOW)
+        expect(self.part(name).locator(".bclip-readout")).to_have_text(readout, timeout=SLOW)
 
     def caption(self, number: int) -> Locator:
-        return self.part("panel").nth(number).locator(".widget-html-content").last
+        return self.part("panel").nth(number).locator("figcaption")
 
     def drawn(self, number: int) -> np.ndarray:
         """The pixels of a map on the page."""

@@ -174,8 +174,8 @@ def test_several_phrases_are_drawn_below_one_another_on_one_scale(explorer):
     assert (explorer.view.text, explorer.view.also) == (first, (second,))
     assert explorer.controls.also.value == second
     assert len(state(explorer)["panels"]) == 2 * state(explorer)["columns"]
-    heats = [row[0].item.heat for row in explorer.shown.rows]
-    ends = (min(heat.min() for heat in heats), max(heat.max() for heat in heats))
+    values = [value for row in explorer.shown.rows for value in row[0].values]
+    ends = (min(values), max(values))
     assert explorer.shown.limits["× even"] == ends
     assert [bar["unit"] for bar in state(explorer)["bars"]] == ["× even", "cosine"]
     explorer.controls.shared.value = False

@@ -81,8 +81,8 @@ def test_heads_are_saved_loaded_and_checked(tmp_path):
 
 
 def test_a_pooler_of_another_kind_is_refused(tmp_path):
-    path = checkpoints.save(create_model(asked("flair")), tmp_path / "m.safetensors")
-    assert checkpoints.load(path, asked("flair")).pooler.config.kind == "flair"
+    path = checkpoints.save(create_model(asked("flair-value")), tmp_path / "m.safetensors")
+    assert checkpoints.load(path, asked("flair-value")).pooler.config.kind == "flair"
     with pytest.raises(CheckpointError, match="pooler is .*'flair'.*asked for is .*'beta_clip'"):
         checkpoints.load(path, asked("beta-clip-ce"))
 

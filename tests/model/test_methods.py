@@ -465,3 +465,32 @@ def test_the_poolers_scale_starts_where_it_is_told():
     assert float(model.pooler.logit_scale.exp()) == pytest.approx(20.0)
     with pytest.raises(ConfigError, match="scale=0.5: expected a number in"):
         PoolerConfig(scale=0.5)
+
+
+# ---- which patches ----
+
+
+def test_flair_trains_on_its_authors_patches_and_the_others_remain_a_choice(tiny_scenes):
+    config = RunConfig("flair", BackboneConfig("scene-tiny", pretrained="scenes"))
+    kinds = {name: get_method(name).parts(config).backbone.patches for name in METHODS}
+    assert kinds.pop("flair") == "attention"
+    assert set(kinds.values()) == {"value"}
+    assert METHODS["flair-value"] == dataclasses.replace(
+        METHODS["flair"],
+        name="flair-value",
+        summary=METHODS["flair-value"].summary,
+        patches="value",
+    )
+
+
+def test_the_kind_of_patches_changes_what_flair_learns_from(tiny_scenes):
+    losses = {}
+    for name in ("flair", "flair-value"):
+        torch.manual_seed(0)
+        _, features = features_of(get_method(name), tiny_scenes)
+        losses[name] = sum(get_method(name).loss_terms(features, LossConfig()).values())
+    assert (losses["flair"] - losses["flair-value"]).abs() > 1e-4
+
+
+def test_an_unknown_kind_of_patches_is_refused():
+    refused("patches='all': expected one of value, attention", patches="all")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bclip_core.data.real import DATA_SETS
+from bclip_core.evaluation.protocols.named import PROTOCOLS
 from bclip_core.records.files import write_json
 from bclip_core.records.results import REFERENCE_FOLDER
 from bclip_core.studies.papers import (
@@ -35,6 +36,19 @@ STATED = {
     ("mulclip", "flickr30k"): [89.6, 74.68],
     ("mulclip", "coco"): [62.86, 44.25],
     ("mulclip", "imagenet-v2"): [63.37],
+    # github.com/beichenzbc/Long-CLIP, checkpoints/model_zoo.md; ExplainableML/flair, README.md
+    ("longclip-b", "coco"): [57.2, 40.4],
+    ("longclip-b", "flickr30k"): [47.2, 33.1],
+    ("longclip-l", "coco"): [58.3, 45.1],
+    ("longclip-l", "flickr30k"): [48.8, 39.4],
+    ("flair-cc3m-recap", "coco"): [51.6, 37.7],
+    ("flair-cc3m-recap", "flickr30k"): [78.7, 65.7],
+    ("flair-cc12m-recap", "coco"): [64.1, 47.8],
+    ("flair-cc12m-recap", "flickr30k"): [90.8, 75.4],
+    ("flair-yfcc15m-recap", "coco"): [67.3, 51.2],
+    ("flair-yfcc15m-recap", "flickr30k"): [93.3, 79.2],
+    ("flair-merged30m", "coco"): [68.0, 53.3],
+    ("flair-merged30m", "flickr30k"): [94.7, 81.1],
 }
 
 
@@ -50,6 +64,7 @@ def test_the_published_numbers_are_the_stated_ones() -> None:
         found.setdefault((row.model, row.data_set), []).append(row.value)
         assert row.source
         assert row.data_set in DATA_SETS
+        assert row.protocol in PROTOCOLS
     assert found == STATED
 
 
@@ -64,14 +79,34 @@ def test_directions_and_levels_are_not_swapped() -> None:
 
 def test_ours_are_empty_until_measured_and_then_fill_one_cell() -> None:
     header, *rows = paper_rows([])
-    assert header[2:4] == ["published", "ours [95 % interval]"]
+    assert header[2:5] == ["published", "protocol", "ours (protocol)"]
     assert len(rows) == len(PUBLISHED)
-    assert {row[3] for row in rows} == {""}
+    assert {row[4] for row in rows} == {""}
     ours = result("beta-clip-bce", "urban1k", "retrieval/global/captions/i2t_R@1", 0.9)
-    filled = [row for row in paper_rows([ours])[1:] if row[3]]
-    assert [row[:5] for row in filled] == [
-        ["beta-clip-bce", "Urban-1K, image → text, R@1", "92.3", "90.0 [89.0, 91.0]", "1,000"]
-    ]
+    filled = [row for row in paper_rows([ours])[1:] if row[4]]
+    assert [row[:6] for row in filled] == [[
+        "beta-clip-bce", "Urban-1K, image → text, R@1", "92.3", "beta-clip",
+        "90.0 [89.0, 91.0] (ours)", "1,000",
+    ]]  # fmt: skip
+
+
+def test_a_cell_says_by_which_protocol_it_was_measured() -> None:
+    metric = "retrieval/global/captions/i2t_R@1"
+    named = {"protocol": {"name": "long-clip"}, "data": [{"split": "all"}]}
+    whole = result("longclip-b", "flickr30k", metric, 0.47) | named
+    small = result("longclip-b", "flickr30k", metric, 0.9) | {"data": [{"split": "test"}]}
+    other = result("longclip-b", "flickr30k", metric, 0.5) | {"data": [{"split": "all"}]}
+    (row,) = [row for row in paper_rows([whole, small, other])[1:] if row[4]]
+    assert (row[2], row[3]) == ("47.2", "long-clip")
+    assert row[4] == "47.0 [46.0, 48.0] (long-clip); 90.0 [89.0, 91.0] (ours)"
+    assert subset_rows([whole])[1][0] == "flickr30k (long-clip)"
+    assert other_splits([whole, small, other]) == [other]
+
+
+def test_a_relatives_row_is_filled_by_the_score_that_its_authors_print() -> None:
+    metrics = {row.model: row.metric for row in PUBLISHED if row.data_set == "coco"}
+    assert metrics["flair-merged30m"].startswith("retrieval/conditioned/captions/")
+    assert metrics["longclip-b"].startswith("retrieval/global/captions/")
 
 
 def test_either_list_of_dci_counts_and_other_models_do_not() -> None:
@@ -81,9 +116,9 @@ def test_either_list_of_dci_counts_and_other_models_do_not() -> None:
         result("mulclip", "dci", metric, 0.6, count=7805),
         result("mine", "dci", metric, 0.5),
     ]
-    (row,) = [row for row in paper_rows(several)[1:] if row[3]]
-    assert (row[0], row[3], row[4]) == (
-        "mulclip", "70.0 [69.0, 71.0]; 60.0 [59.0, 61.0]", "1,999; 7,805"
+    (row,) = [row for row in paper_rows(several)[1:] if row[4]]
+    assert (row[0], row[4], row[5]) == (
+        "mulclip", "70.0 [69.0, 71.0] (ours); 60.0 [59.0, 61.0] (ours)", "1,999; 7,805"
     )  # fmt: skip
 
 
@@ -144,13 +179,13 @@ def test_another_split_never_stands_as_the_test_split() -> None:
     metric = "retrieval/global/captions/i2t_R@5"
     for split, shown in (("test", True), ("qual_test", False), ("train", False)):
         ours = result("mulclip", "docci", metric, 0.9) | {"data": [{"split": split}]}
-        assert any(row[3] for row in paper_rows([ours])[1:]) is shown
+        assert any(row[4] for row in paper_rows([ours])[1:]) is shown
         assert bool(other_splits([ours])) is not shown
     part = result("mulclip", "docci", metric, 0.9) | {"complete": False}
-    assert not any(row[3] for row in paper_rows([part])[1:])
+    assert not any(row[4] for row in paper_rows([part])[1:])
     level = result("beta-clip-ce", "fgovd", "regions/dense/hard", 0.3)
     level |= {"data": [{"split": "hard"}]}
-    assert [row[1] for row in paper_rows([level])[1:] if row[3]] == ["FG-OVD hard"]
+    assert [row[1] for row in paper_rows([level])[1:] if row[4]] == ["FG-OVD hard"]
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"values": []}', '{"values": {"label": 1}}', "{"])

@@ -1,4 +1,4 @@
-"""Flickr30k: FLAIR's lists, or Karpathy's file."""
+"""Flickr30k: FLAIR's lists, Karpathy's file, or all of it as it is published."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from pathlib import Path
 from types import MappingProxyType as Fixed
 from typing import Any
 
+from bclip_core.data.real.folder import read_text
 from bclip_core.data.real.json_files import whole_json
 from bclip_core.data.real.layouts import TEST, WEB_CAPTIONS, listed
 from bclip_core.data.real.record import NOT_CHECKED, DataSet, Hub, Place, Source
 from bclip_core.data.real.rows import DataError, Row, RowError, failing, field_of, shortened
 
+_TABLE = "results_20130124.token"
+
 
 def read(place: Place) -> Source:
-    """The list of a split, or the pictures of the split in `dataset_flickr30k.json`."""
+    """The list of a split, or the pictures of the split in `dataset_flickr30k.json`.
+
+    The split "all" is the published table of every picture, whatever split it is in.
+    """
+    if place.split == "all":
+        path = place.file(_TABLE)
+        return Source(path, _table(path, place), place.folder)
     short = {"validation": "val"}.get(place.split, place.split)
     own, whole = f"flickr30k_{short}.json", "dataset_flickr30k.json"
     if (place.folder / whole).is_file() and not (place.folder / own).is_file():
@@ -36,6 +45,26 @@ def _karpathy(path: Path, split: str) -> Iterator[Row]:
             yield Row(f"row {number} of images", lambda row=image: _row(row))  # type: ignore[misc]
 
 
+def _table(path: Path, place: Place) -> Iterator[Row]:
+    """Lines `NAME#NUMBER<tab>caption`, the captions of a picture in the order of the file."""
+    captions = dict[str, list[str]]()
+    try:
+        lines = read_text(path, place.folder, place.links).splitlines()
+    except RowError as error:
+        raise DataError(str(error)) from error
+    for number, line in enumerate(lines, start=1):
+        picture, tab, caption = line.partition("\t")
+        name, sign, _ = picture.rpartition("#")
+        if tab and sign:
+            captions.setdefault(name, []).append(caption)
+        else:
+            fault = RowError(f"{shortened(line)}: expected NAME#NUMBER, a tab and a caption")
+            yield Row(f"line {number}", failing(fault))
+    for name, texts in captions.items():
+        row = {"image": f"flickr30k-images/{name}", "caption": texts}
+        yield Row(f"picture {name}", lambda row=row: row)  # type: ignore[misc]
+
+
 def _row(row: Any) -> dict[str, Any]:
     name = f"flickr30k-images/{field_of(row, 'filename', str)}"
     sentences = field_of(row, "sentences", list)
@@ -49,13 +78,15 @@ FLICKR30K = DataSet(
     source="https://shannon.cs.illinois.edu/DenotationGraph/",
     licence=NOT_CHECKED,
     size=NOT_CHECKED,
-    splits=Fixed({"test": 1000, "validation": 1014}),
+    splits=Fixed({"test": 1000, "validation": 1014, "all": 0}),
     folder="flickr30k",
     read=read,
     layout="flickr30k_test.json, flickr30k_val.json (FLAIR's lists; or instead:)\n"
-    "dataset_flickr30k.json (Karpathy's)\nflickr30k-images/*.jpg",
+    "dataset_flickr30k.json (Karpathy's)\nresults_20130124.token (split all)\n"
+    "flickr30k-images/*.jpg",
     example='{"image": "flickr30k-images/1.jpg", "caption": ["A dog.", "A brown dog."]}',
     captions=5,
-    note="Five captions per picture; the 1K test is Karpathy's split.",
+    note="Five captions per picture; the 1K test is Karpathy's split. Long-CLIP's numbers are of "
+    "the whole, which is the split all.",
     hub=Hub("clip-benchmark/wds_flickr30k", WEB_CAPTIONS, TEST),
 )

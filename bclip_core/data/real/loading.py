@@ -41,6 +41,7 @@ def load_captions(
     on_error: str = "raise",
     links: str = "inside",
     limit: int | None = None,
+    lines: str = "all",
 ) -> CaptionSet:
     """The captioned pictures of a data set; says how many of how many.
 
@@ -54,13 +55,17 @@ def load_captions(
         links: "inside" refuses files behind links that leave the folder; "follow" reads them, as a
             snapshot of a hub needs, which is links alone.
         limit: read the first so many rows only.
+        lines: of a caption that is a file of its own: "all" of them, or the "first" alone, as
+            Long-CLIP's and β-CLIP's readers take it.
 
     Raises:
-        ValueError: unknown data set or split, or one of another task.
+        ValueError: unknown data set, split or `lines`, or a data set of another task.
         LayoutError: a file, folder or picture is not where it is expected, or no row can be used.
         DataError: a malformed row.
     """
-    place = _opened(name, "captions", root, split, links)
+    if lines not in ("all", "first"):
+        raise ValueError(f"lines={lines!r}: expected all or first")
+    place = _opened(name, "captions", root, split, links)._replace(lines=lines)
     record, source = place.record, place.record.read(place)
     options = _options(record, missing, on_error)
     build = layouts.caption_builder(_pictures(place, source, images, options), record.captions)

@@ -42,12 +42,14 @@ class Place(NamedTuple):
         folder: that holds it, or the table of one's own pairs.
         split: one of the record's.
         links: "inside" or "follow", see `folder.refuse_link`.
+        lines: of a caption that is a file of its own: "all" of them, or the "first" alone.
     """
 
     record: DataSet
     folder: Path
     split: str
     links: str = "inside"
+    lines: str = "all"
 
     def file(self, name: str) -> Path:
         """A file of the layout.

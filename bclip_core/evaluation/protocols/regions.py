@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bclip_core.data.real import RegionSet
 from bclip_core.evaluation.encoding import encode_dataset, encode_texts, pooled_caption_scores
+from bclip_core.evaluation.protocols.named import OURS, Protocol
 from bclip_core.evaluation.protocols.retrieval import Measured, tokenizer_of
 from bclip_core.evaluation.regions import (
     blind_region_accuracy,
@@ -23,17 +24,23 @@ from bclip_core.evaluation.task import count_cut
 from bclip_core.model import BClip
 
 WHOLE = "whole picture squashed to the square (bicubic), aspect ratio lost"
+_TIED = {"miss": "missed", "hit": "hit"}
 OTHER_PICTURES = 4  # so many for each region's level of not looking, where it is pooled
 
 
 def measure_regions(
-    model: BClip, levels: Mapping[str, RegionSet], *, progress: bool = False
+    model: BClip,
+    levels: Mapping[str, RegionSet],
+    *,
+    protocol: Protocol = OURS,
+    progress: bool = False,
 ) -> Measured:
     """FG-OVD: the true expression of a box among false ones.
 
     A region is a hit when its true expression is more similar than every false one; a tie is a
-    miss, and how many were missed by a tie alone is recorded. Names: `regions/dense/LEVEL`, the
-    ROI-aligned value-only patches of the squashed picture against the expressions, the box in
+    miss unless the protocol says otherwise, and how many a tie decides is recorded. Names:
+    `regions/dense/LEVEL`, the ROI-aligned patches of the squashed picture (value-only ones, but of
+    a model whose patches attend, as FLAIR's, those) against the expressions, the box in
     pixels of the original scaled per axis; and, with a pooler, `regions/pooled/LEVEL`, the whole
     picture pooled with each expression, the box unused. Beside the chance level 1 / (1 + N) stands
     `blind`, what the model scores on regions of other pictures, see `blind_region_accuracy`.
@@ -41,6 +48,7 @@ def measure_regions(
     Args:
         model: any model of the collection.
         levels: the regions of each level.
+        protocol: whose choice of text path, precision and of what a tie is.
         progress: show bars.
     """
     files = list(dict.fromkeys(path for regions in levels.values() for path in regions.photos()))
@@ -50,14 +58,17 @@ def measure_regions(
     _, patches = encode_dataset(model.eval(), pictures, whole=True, progress=progress)
     items = [item for regions in levels.values() for item in regions.items]
     texts = [text for item in items for text in item.captions]
-    encoded = encode_texts(model, texts, progress=progress)
+    path = protocol.path("fgovd")
+    encoded = encode_texts(model, texts, path=path, progress=progress)
     per_item = iter(torch.split(encoded, [len(item.captions) for item in items]))
     row_of = {path: row for row, path in enumerate(files)}
-    cut = count_cut(texts, tokenizer_of(model))
-    protocol: dict[str, Any] = {
+    cut = count_cut(texts, tokenizer_of(model, path))
+    ties: dict[str, int] = {}
+    told: dict[str, Any] = {
         "pictures": WHOLE, "pixels": model.backbone.image_size[0], "photos": len(files),
-        "captions": cut._asdict(), "missed by a tie": {},
+        "captions": cut._asdict(), "patches": model.backbone.config.patches,
     }  # fmt: skip
+    told |= protocol.told("fgovd") | {f"{_TIED[protocol.ties]} by a tie": ties}
     metrics: Metrics = {}
     for level, regions in levels.items():
         rows = torch.tensor([row_of[item.photo] for item in regions.items])
@@ -72,13 +83,13 @@ def measure_regions(
                 blind["pooled"] = _blind_pooled(model, patches, rows, captions)
         chance = sum(1 / len(item.captions) for item in regions.items) / len(regions)
         for kind, values in scores.items():
-            outcome = hits_from_scores(values)
+            outcome = hits_from_scores(values, protocol.ties)
             summary = summarise_items(outcome.hits, chance, rows)
             metrics[region_metric(level, kind)] = summary | (
                 {"blind": blind[kind]} if kind in blind else {}
             )
-            protocol["missed by a tie"][f"{kind}/{level}"] = outcome.ties
-    return Measured(metrics, protocol)
+            ties[f"{kind}/{level}"] = outcome.ties
+    return Measured(metrics, told)
 
 
 def _blind_pooled(model: BClip, patches: Tensor, rows: Tensor, captions: Sequence[Tensor]) -> float:
@@ -93,7 +104,7 @@ def _blind_pooled(model: BClip, patches: Tensor, rows: Tensor, captions: Sequenc
 
 
 def _region_features(model: BClip, patches: Tensor, rows: Tensor, regions: RegionSet) -> Tensor:
-    boxes = torch.tensor([item.box for item in regions.items])
+    boxes, patches = torch.tensor([item.box for item in regions.items]), patches.float()
     sizes = torch.zeros(len(patches), 2, dtype=torch.int64)
     sizes[rows] = torch.tensor([item.size for item in regions.items])
     return roi_features(patches, model.backbone.grid, boxes, rows, sizes)

@@ -21,12 +21,14 @@ from bclip_core.evaluation.encoding import (
     pooled_similarity,
     pooled_with_own,
 )
+from bclip_core.evaluation.protocols.named import OURS, Protocol
 from bclip_core.evaluation.retrieval import retrieval_metrics, similarity_matrix
 from bclip_core.evaluation.summaries import Metrics, summarise_items, summarise_retrieval
 from bclip_core.evaluation.task import retrieval_task
 from bclip_core.model import BClip
 
 CENTRE_CROP = "short side resized (bicubic), centre cropped"
+PICTURES = {"crop": CENTRE_CROP, "squash": "both sides resized (bicubic), aspect ratio lost"}
 CONDITIONED = ("all", "two-stage", "none")
 
 
@@ -44,6 +46,7 @@ def measure_retrieval(
     conditioned: str = "all",
     top_k: int = 100,
     limit: int | None = None,
+    protocol: Protocol = OURS,
     progress: bool = False,
 ) -> Measured:
     """Retrieval between pictures and their long or only captions, and their summaries.
@@ -66,7 +69,8 @@ def measure_retrieval(
         captions: M pictures.
         conditioned: "all", "two-stage" or "none".
         top_k: length of the short lists.
-        limit: at most so many captions of a picture; None takes all.
+        limit: at most so many captions of a picture; None takes those of the protocol.
+        protocol: whose choices of pictures, captions, text path, short lists, precision and k.
         progress: show bars.
 
     Raises:
@@ -75,35 +79,43 @@ def measure_retrieval(
     if conditioned not in CONDITIONED:
         raise ValueError(f"conditioned={conditioned!r}: expected one of {', '.join(CONDITIONED)}")
     pooled = model.pooler is not None and conditioned != "none"
-    pictures = captions.to_dataset()
-    image, patches = encode_dataset(model.eval(), pictures, patches=pooled, progress=progress)
-    single = all(len(item.captions) == 1 for item in captions.items)
+    pictures, resize = captions.to_dataset(), protocol.resize or model.backbone.config.resize
+    path, limit = protocol.path(captions.name), limit or protocol.captions or None
+    image, patches = encode_dataset(
+        model.eval(), pictures, resize=resize, patches=pooled, progress=progress
+    )
+    single = all(len(item.captions[:limit]) == 1 for item in captions.items)
     metrics: Metrics = {}
-    protocol: dict[str, Any] = {"pictures": CENTRE_CROP, "pixels": model.backbone.image_size[0]}
+    told: dict[str, Any] = {"pictures": PICTURES[resize], "pixels": model.backbone.image_size[0]}
+    told |= protocol.told(captions.name)
     for kind in ("captions", "summary") if single else ("captions",):
-        task = retrieval_task(captions, tokenizer_of(model), limit=limit, summary=kind == "summary")
+        tokenizer = tokenizer_of(model, path)
+        task = retrieval_task(captions, tokenizer, limit=limit, summary=kind == "summary")
         assert task.cut is not None
-        protocol[kind] = task.cut._asdict()
-        text = encode_texts(model, task.texts, progress=progress)
+        told[kind] = task.cut._asdict()
+        text = encode_texts(model, task.texts, path=path, progress=progress)
         plain = similarity_matrix(text, image)
-        found = {"global": retrieval_metrics(plain, task.relevant)}
+        found = {"global": retrieval_metrics(plain, task.relevant, protocol.ks)}
         if pooled and conditioned == "all":
             honest = pooled_similarity(model, patches, text, progress=progress)
-            found["conditioned"] = retrieval_metrics(honest, task.relevant)
+            found["conditioned"] = retrieval_metrics(honest, task.relevant, protocol.ks)
         if pooled and conditioned == "two-stage":
             query, relevant = text.to(device_of(model)), task.relevant
             found[f"conditioned_top{top_k}"] = two_stage_retrieval(
-                model, patches, query, plain, relevant, top_k, progress=progress
-            )
+                model, patches, query, plain, relevant, top_k,
+                ks=protocol.ks, lists=protocol.lists, progress=progress,
+            )  # fmt: skip
         if pooled and single:
             own = own_caption_similarity(pooled_with_own(model, patches, text), text)
-            found["own_caption"] = retrieval_metrics(own, task.relevant)
+            found["own_caption"] = retrieval_metrics(own, task.relevant, protocol.ks)
         for name, outcome in found.items():
             metrics |= summarise_retrieval(f"retrieval/{name}/{kind}", outcome, task.relevant)
-    return Measured(metrics, protocol)
+    return Measured(metrics, told)
 
 
-def measure_classes(model: BClip, labelled: LabelledSet, *, progress: bool = False) -> Measured:
+def measure_classes(
+    model: BClip, labelled: LabelledSet, *, protocol: Protocol = OURS, progress: bool = False
+) -> Measured:
     """Zero-shot classification by open_clip's classifier and CLIP's 80 templates of ImageNet.
 
     Names: `classification/top1` and `classification/top5`: whether the picture's class is the most
@@ -112,10 +124,13 @@ def measure_classes(model: BClip, labelled: LabelledSet, *, progress: bool = Fal
     Args:
         model: any model of the collection.
         labelled: pictures of named classes.
+        protocol: whose choice of pictures and precision.
         progress: show bars.
     """
-    pictures = labelled.to_dataset()
-    image, _ = encode_dataset(model.eval(), pictures, patches=False, progress=progress)
+    pictures, resize = labelled.to_dataset(), protocol.resize or model.backbone.config.resize
+    image, _ = encode_dataset(
+        model.eval(), pictures, resize=resize, patches=False, progress=progress
+    )
     names = labelled.class_names or tuple(IMAGENET_CLASSNAMES)
     classifier = zero_shot_classifier(
         model.backbone, tokenizer_of(model), names, device=device_of(model), progress=progress
@@ -126,9 +141,11 @@ def measure_classes(model: BClip, labelled: LabelledSet, *, progress: bool = Fal
         for k in (1, 5)
     }
     size = model.backbone.image_size[0]
-    return Measured(metrics, {"pictures": CENTRE_CROP, "pixels": size, "classes": len(names)})
+    told = {"pictures": PICTURES[resize], "pixels": size, "classes": len(names)}
+    return Measured(metrics, told | protocol.told(labelled.name))
 
 
-def tokenizer_of(model: BClip) -> Tokenizer:
-    """The tokenizer of a model's context."""
-    return Tokenizer(model.backbone.context_length)
+def tokenizer_of(model: BClip, path: str = "auto") -> Tokenizer:
+    """The tokenizer of a model's context, or of its short text path where all texts go that way."""
+    short = model.backbone.config.short_context if path == "short" else 0
+    return Tokenizer(short or model.backbone.context_length)

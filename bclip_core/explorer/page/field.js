@@ -80,8 +80,6 @@ function render({ model, el }) {
       for (const [words, value, group] of model.get("options")) {
         const option = part("", "option", words);
         option.value = value;
-        option.selected = chosen.includes(value);
-        if (!group) field.append(option);
         if (!groups.has(group || "")) groups.set(group || "", []);
         groups.get(group || "").push(option);
       }
@@ -93,6 +91,7 @@ function render({ model, el }) {
           return [heading];
         })
       );
+      for (const option of field.options) option.selected = chosen.includes(option.value);
     };
     field.addEventListener("keydown", (event) => event.stopPropagation());
     field.addEventListener("change", () =>
