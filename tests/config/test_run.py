@@ -53,7 +53,7 @@ REFUSED = [
     (TrainConfig, "weight_decay", -0.1, ">= 0"),
     (TrainConfig, "adam_betas", (0.9,), "two numbers in [0, 1)"),
     (TrainConfig, "adam_betas", (0.9, 1.0), "two numbers in [0, 1)"),
-    (TrainConfig, "precision", "fp8", "one of fp32, bf16, fp16"),
+    (TrainConfig, "precision", "fp8", "one of fp32, bf16, fp16, bf16-products"),
     (TrainConfig, "seed", -1, ">= 0"),
     (RunConfig, "train", 5, "a value of type TrainConfig"),
 ]
