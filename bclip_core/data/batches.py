@@ -29,6 +29,7 @@ from bclip_core.data.images import (
     undecoded,
 )
 from bclip_core.data.stored import StoredRows
+from bclip_core.data.summaries import pick, summary
 from bclip_core.model import TextBatch
 from bclip_core.records.processes import end_with
 from bclip_core.records.texts import is_blank
@@ -235,31 +236,17 @@ def draw_texts(
         generator: None takes the first ones, as evaluation does.
     """
     if config.caption == "short":
-        drawn = SampledTexts(_pick(row["short_captions"], generator), (), ())
+        drawn = SampledTexts(pick(row["short_captions"], generator), (), ())
     else:
         drawn = sample_texts(
             row["sentences"], row["phrases"], config.sentences, config.phrases, generator
         )
     slots: list[str | None] = [drawn.caption]
     if config.summary != "none":
-        slots.append(_summary(row, config.summary, generator))
+        slots.append(summary(row, config.summary, generator))
     if config.sentence_texts:
         slots += [*drawn.sentences, *[None] * (config.sentences - len(drawn.sentences))]
     return slots + [*drawn.phrases, *[None] * (config.phrases - len(drawn.phrases))]
-
-
-def _pick(choices: Sequence[str], generator: torch.Generator | None) -> str:
-    """One at random; the first without a generator."""
-    number = 0 if generator is None else int(torch.randint(len(choices), (), generator=generator))
-    return choices[number]
-
-
-def _summary(row: dict[str, Any], source: str, generator: torch.Generator | None) -> str:
-    """A short caption of the row, or the first sentence of its long one, see `SUMMARIES`."""
-    if source == "given" or (source == "auto" and row["short_captions"]):
-        return _pick(row["short_captions"], generator)
-    first: str = row["sentences"][0]
-    return first
 
 
 def collate_texts(
