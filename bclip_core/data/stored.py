@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 from datasets.table import MemoryMappedTable
 
-_READ = 100  # rows that are read before the files are closed; of a large data set more:
+_READ = 20  # rows that are read before the files are closed; of a large data set more:
 _SHARE = 400  # one in so many, since opening a large file takes longer
 _TOGETHER = 1_000  # rows of a batch
 
