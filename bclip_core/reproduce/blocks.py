@@ -298,6 +298,12 @@ def sigmoid_block() -> str:
     return aligned_markdown(sigmoid.table_rows(values))
 
 
+def sigmoid_gains_block() -> str:
+    """What each way changes against the published form at the same length."""
+    values = sigmoid.with_curves(_committed("sigmoid")["values"], _committed("curves")["values"])
+    return "\n".join(sigmoid.gains(values)) or "No way but the published one has been run yet."
+
+
 def sigmoid_plateau_block() -> str:
     """Where the published form comes to rest, as derived and as measured."""
     return sigmoid.plateau_sentence(_committed("sigmoid")["values"])
@@ -305,6 +311,7 @@ def sigmoid_plateau_block() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "sigmoid": sigmoid_block,
+    "sigmoid_gains": sigmoid_gains_block,
     "sigmoid_plateau": sigmoid_plateau_block,
     "curves": curves_block,
     "flair_patches": patches_block,

@@ -329,6 +329,29 @@ def plateau_sentence(values: Mapping[str, Any]) -> str:
     return text + (f" With the published mean the loss was {'; '.join(ends)}." if ends else "")
 
 
+def gains(values: Mapping[str, Any]) -> list[str]:
+    """A line for each arm beside the published one at its length: differences in points, by column.
+
+    One seed has no interval over seeds; a difference is marked with `*` where the intervals of the
+    two runs over test scenes do not overlap.
+    """
+    lines = []
+    for name, lengths in values["arms"].items():
+        for length, kept in lengths.items():
+            usual = values["arms"].get(PUBLISHED.name, {}).get(length)
+            if usual is None or name in (PUBLISHED.name, OTHER_FORM):
+                continue
+            found = [f"{title} {_difference(kept['metrics'][metric], usual['metrics'][metric])}"
+                     for title, metric in COLUMNS.items()]  # fmt: skip
+            lines.append(f"- `{name}` at {int(length):,} updates: {', '.join(found)}.")
+    return lines
+
+
+def _difference(mine: Mapping[str, float], other: Mapping[str, float]) -> str:
+    apart = mine["low"] > other["high"] or mine["high"] < other["low"]
+    return f"{100 * (mine['mean'] - other['mean']):+.1f}{'*' if apart else ''}"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line: train the runs of the study of the sigmoid form and record them."""
     parser = argparse.ArgumentParser(

@@ -83,6 +83,10 @@ def test_the_record_keeps_what_it_held_and_gradients_cover_the_run(tmp_path, mon
                                            ["pairs, none", "9"], rows[1][:2]]  # fmt: skip
     assert beside[1] == rows[0], "what the study has measured stays"
     assert beside[2][2:4] == ["–", "–"]
+    (line,) = sigmoid.gains(values)
+    shares = [run["metrics"][sigmoid.COLUMNS["medium"]]["mean"] for run in (balanced, published)]
+    assert line.startswith("- `positives, learnt` at 4 updates: long → image ")
+    assert f"medium {100 * (shares[0] - shares[1]):+.1f}" in line
     said = sigmoid.plateau_sentence(values)
     assert f"{published['gradients']['4']['beta_cal']:.4f} after 4 updates (pairs, none)" in said
     assert "positives, learnt" not in said
