@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
-from bclip_core.checkpoints import load
+from bclip_core.checkpoints import load, open_model
 from bclip_core.checkpoints.own import SHIPPED
 from bclip_core.explorer import AttentionExplorer, View
+from bclip_core.model import BClip
 from bclip_core.poolers import TextConditionedPooler
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import write_json
@@ -35,6 +37,7 @@ from bclip_core.records.results import REFERENCE_FOLDER, provenance
 BOUND = 0.3  # seconds, promised for every change once a picture is encoded
 BOUND_OF_MANY = 0.5  # and for eight models side by side
 REPEATS = 40
+VOCABULARY = 49_408  # CLIP's
 RELEASED = REPOSITORY / "tests" / "golden" / "relatives"  # tiny weights in the released layouts
 
 
@@ -68,12 +71,27 @@ def changes(explorer: AttentionExplorer) -> dict[str, Callable[[], None]]:
     return {name: setter(name, values) for name, values in names.items()}
 
 
+def reads_texts(path: Path) -> BClip:
+    """A released format's tiny model; a small token table is filled up to CLIP's with random rows.
+
+    Five of the eight have some hundred ids, so that no text has ids in them as they are.
+    """
+    model = open_model(path)
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.Embedding) and name.endswith("token_embedding"):
+            table = torch.randn(VOCABULARY, module.embedding_dim) * 0.02
+            table[: module.num_embeddings] = module.weight.detach()
+            module.weight = nn.Parameter(table)
+            module.num_embeddings = VOCABULARY
+    return model.eval()
+
+
 def make_many(folder: Path) -> AttentionExplorer:
     """The released formats side by side on a photograph of 1,600 x 1,200 pixels."""
     noise = np.random.default_rng(0).integers(256, size=(75, 100, 3), dtype=np.uint8)
     photo = folder / "photo.png"
     Image.fromarray(noise).resize((1600, 1200), Image.Resampling.BICUBIC).save(photo)
-    models = {path.parent.name: path for path in sorted(RELEASED.glob("*/weights.*"))}
+    models = {path.parent.name: reads_texts(path) for path in sorted(RELEASED.glob("*/weights.*"))}
     view = View(str(photo), "a dog", tuple(models), caption="A dog runs over a wide green field.")
     return AttentionExplorer(models, view=view)
 

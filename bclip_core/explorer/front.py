@@ -44,7 +44,7 @@ class Field(anywidget.AnyWidget):
     description = traitlets.Unicode().tag(sync=True)
     placeholder = traitlets.Unicode().tag(sync=True)
     value = traitlets.Any("").tag(sync=True)
-    options = traitlets.List().tag(sync=True)
+    options: traitlets.List[Any] = traitlets.List().tag(sync=True)
     multiple = traitlets.Bool(False).tag(sync=True)
     min = traitlets.Float(0).tag(sync=True)
     max = traitlets.Float(1).tag(sync=True)

@@ -81,7 +81,9 @@ def _own_maps(shown: Shown, number: int, scales: list[tuple[float, float]]) -> l
     for panel, scale in zip(shown.rows[number], scales, strict=True):
         values = np.asarray(panel.values, dtype=np.float64)
         found.append(
-            base64.b64encode(np.rint(255 * shares(values, scale)).astype(np.uint8)).decode()
+            base64.b64encode(
+                np.rint(255 * shares(values, scale)).astype(np.uint8).tobytes()
+            ).decode()
         )
     return found
 

@@ -22,6 +22,7 @@ from bclip_core.data.images import image_to_pixels
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation.maps import phrase_masks, picture_maps, text_maps
 from bclip_core.explorer import View
+from bclip_core.explorer.catalogue import shipped_models
 from bclip_core.plotting.files import FIGURES
 from bclip_core.plotting.heat import overlaid
 from bclip_core.records.results import runs_folder
@@ -170,7 +171,7 @@ def models_and_heads_are_switched(story, library):
     story.page.wait_for_function("document.querySelectorAll('.bclip-panel img').length == 1")
     story.shows(0, drawn_by_library(library, 2, "red square", "cosine", (2,))[0])
     names = story.part("model").locator("option").all_inner_texts()
-    assert len(names) == 3, names
+    assert len(names) == 3 + len(shipped_models()), names
     assert story.part("model").locator("optgroup").count() == 2  # the shipped one, and runs
     story.choose("model", next(name for name in names if "β=0.5" in name))
     story.shows(0, drawn_by_library(library, 0, "red square", beside=(0, 2))[0])

@@ -120,9 +120,10 @@ function render({ model, el }) {
   function overPatch(patch) {
     const place = patch && patch[0] * state.grid[1] + patch[1];
     picture.over.hidden = !patch;
-    for (const [token, spoken] of tokens) {
-      const maps = patch && state.spoken[spoken];
-      const share = maps ? 3 * bytesOf(maps[0])[place] : -1;
+    const at = tokens.map(([, spoken]) => (patch ? bytesOf(state.spoken[spoken][0])[place] : 0));
+    const low = Math.min(...at), high = Math.max(...at, low + 1); // words are compared here
+    for (const [number, [token]] of tokens.entries()) {
+      const share = patch ? 3 * Math.round((255 * (at[number] - low)) / (high - low)) : -1;
       token.style.background =
         share < 0 ? "" : `rgb(${palette[share]},${palette[share + 1]},${palette[share + 2]})`;
       token.style.color = share < 0 ? "" : share > 3 * 140 ? "black" : "white";
