@@ -179,13 +179,13 @@ def paper_rows(
     rows = [["model", "quantity", "published", "protocol", ours, "items", "source"]]
     for row in published:
         fitting = [result for result in results if _fits(row, result)]
-        ours = "; ".join(
+        measured_here = "; ".join(
             f"{percent(result['metrics'][row.metric])} ({_protocol(result)})" for result in fitting
         )
         items = "; ".join(f"{result['metrics'][row.metric]['count']:,}" for result in fitting)
         source = f"{row.source} ({row.note})" if row.note else row.source
-        published = [row.model, row.title, f"{row.value:g}", row.protocol]
-        rows.append([*published, ours, items, source])
+        printed = [row.model, row.title, f"{row.value:g}", row.protocol]
+        rows.append([*printed, measured_here, items, source])
     return rows
 
 
