@@ -8,7 +8,7 @@ from typing import Any
 
 from bclip_core.checkpoints import CheckpointError, is_tag, open_model
 from bclip_core.config import ConfigError, DataConfig, RunConfig
-from bclip_core.config.flags import did_you_mean
+from bclip_core.config.names import did_you_mean
 from bclip_core.config.profiles import change
 from bclip_core.data.sources import NAMES, load_split
 from bclip_core.model import METHODS, get_method

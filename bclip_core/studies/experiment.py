@@ -149,7 +149,7 @@ class Experiment:
         Raises:
             ConfigError: none does.
         """
-        found = [name for name in self.asked["methods"] if METHODS[name].pooler]
+        found: list[str] = [name for name in self.asked["methods"] if METHODS[name].pooler]
         if not found:
             known = ", ".join(name for name, method in METHODS.items() if method.pooler)
             given = list(self.asked["methods"])

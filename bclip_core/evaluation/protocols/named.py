@@ -16,7 +16,7 @@ from types import MappingProxyType as Fixed
 from typing import Any
 
 from bclip_core.config import RESIZES, ConfigError
-from bclip_core.config.run import require_choice
+from bclip_core.config.base import require_choice
 
 LINES = ("all", "first")
 """Of a caption that is a file of its own: all of its lines are the text, or the first alone."""
