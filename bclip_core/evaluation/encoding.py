@@ -90,7 +90,8 @@ def encode_texts(
     batches = range(0, len(unique), batch_size)
     for start in progress_bar(batches, desc="encode texts", progress=progress):
         tokens = tokenizer(unique[start : start + batch_size], width).to(device)
-        parts.append(model.backbone.encode_text(tokens, forced).cpu())
+        encoded = model.backbone.encode_text(tokens, *((forced,) if forced else ()))
+        parts.append(encoded.cpu())
     embedded = torch.cat(parts)
     _require_finite(model, embedded, "texts")
     return embedded[[distinct[text] for text in texts]]
