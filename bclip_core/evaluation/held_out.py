@@ -116,14 +116,14 @@ class HeldOut:
         }
         if levels:
             found["regions"] = measure_regions(model, levels, progress=progress)
-        sets: list[real.CaptionSet | real.RegionSet | real.LabelledSet] = [captions, *levels.values()]
+        whole = [is_complete(captions), *map(is_complete, levels.values())]
         record = {
             "data_set": self.config.name,
             "split": self.split,
             "levels": list(levels),
             "folder": str(data_folder(self.config.name, self.config.folder or None).absolute()),
             "data": self.identity(),
-            "complete": all(is_complete(one) for one in sets),
+            "complete": all(whole),
             "protocol": {name: one.protocol for name, one in found.items()},
             "absent": {**self.absent, **_absent_retrieval(model, found["retrieval"])},
         }

@@ -12,6 +12,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import datasets
 import torch
 
 from bclip_core import checkpoints
@@ -62,6 +63,11 @@ def record_of(name: str) -> Path:
 
 
 SHIPPED_RECORD = record_of(CLIP)
+
+
+def shipped_data(name: str, count: int = CHECKED_SCENES) -> datasets.Dataset:
+    """Held-out scenes as large as a shipped model reads them, the first ones of its test split."""
+    return load_split(shipped_run(name).data.replace(test=count), "test")
 
 
 def ship_pretrained(run: Run, name: str = CLIP) -> Path:
