@@ -41,7 +41,8 @@ def pack(tokens: Tensor, ends: Tensor) -> Packing:
     lengths, order = (ends + 1).sort(descending=True, stable=True)
     place = torch.arange(tokens.shape[1], device=tokens.device)
     used = place < lengths[:, None]
-    different, counts = lengths.unique_consecutive(return_counts=True)
+    unique = torch.unique_consecutive(lengths, return_counts=True)  # type: ignore[no-untyped-call]
+    different, counts = unique
     runs = tuple(zip(counts.tolist(), different.tolist(), strict=True))
     positions = place.expand(used.shape)[used]
     return Packing(order, tokens[order][used], positions, lengths.cumsum(0) - 1, runs)
@@ -53,10 +54,11 @@ def packed_block(
     """One residual block over packed texts [T, W], each of which attends causally to itself."""
     attn = block.attn
     joint = F.linear(block.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)
-    attended = [
-        F.scaled_dot_product_attention(*part.unbind(2), is_causal=True).transpose(1, 2)
-        for part in _split(joint, runs, 3, attn.num_heads)
-    ]
+    attended = []
+    for part in _split(joint, runs, 3, attn.num_heads):
+        query, key, value = part.unbind(2)
+        found = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        attended.append(found.transpose(1, 2))
     joined = torch.cat([part.flatten(0, 1) for part in attended]).flatten(1)
     return after_attention(block, tokens, attn.out_proj(joined))
 
@@ -69,12 +71,12 @@ def last_block(
     normed, weight, bias = block.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias
     queries = F.linear(normed[ends], weight[:width], bias[:width])
     joint = F.linear(normed, weight[width:], bias[width:])
-    asked = queries.unflatten(-1, (attn.num_heads, 1, -1)).split([texts for texts, _ in runs])
+    asked = queries.view(len(ends), attn.num_heads, 1, -1).split_with_sizes([n for n, _ in runs])
     read = _split(joint, runs, 2, attn.num_heads)
-    attended = [
-        F.scaled_dot_product_attention(query, *part.unbind(2)).flatten(1)
-        for query, part in zip(asked, read, strict=True)
-    ]
+    attended = []
+    for query, part in zip(asked, read, strict=True):
+        key, value = part.unbind(2)
+        attended.append(F.scaled_dot_product_attention(query, key, value).flatten(1))
     return after_attention(block, tokens[ends], attn.out_proj(torch.cat(attended)))
 
 
@@ -82,7 +84,7 @@ def _split(
     joint: Tensor, runs: Sequence[tuple[int, int]], parts: int, heads: int
 ) -> Iterator[Tensor]:
     """Of each run the joined queries, keys, values, [texts, heads, parts, L, d]."""
-    pieces = joint.split([texts * length for texts, length in runs])
+    pieces = joint.split_with_sizes([texts * length for texts, length in runs])
     for piece, (texts, length) in zip(pieces, runs, strict=True):
         yield piece.view(texts, length, parts, heads, -1).permute(0, 3, 2, 1, 4)
 

@@ -68,7 +68,8 @@ def make_accelerator(
 def has_bf16_products() -> bool:
     """Whether oneDNN can multiply in bfloat16 here; it would not say that it does not."""
     supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return bool(torch.backends.mkldnn.is_available()) and supported
+    here: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return here and supported
 
 
 @contextmanager

@@ -107,7 +107,10 @@ def update_in_backward(
         parameter.grad = None
 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    hooks = [parameter.register_post_accumulate_grad_hook(move) for parameter in trained]
+    hooks = [
+        parameter.register_post_accumulate_grad_hook(move)  # type: ignore[no-untyped-call]
+        for parameter in trained
+    ]
     try:
         yield norms
     finally:
