@@ -167,6 +167,7 @@ def test_two_splits_are_two_results_and_neither_is_the_papers(
 
 def test_one_level_does_not_replace_all_four(checkpoint: Path) -> None:
     values = {"data_set": "fgovd", "label": "a", "folder": "x", "data": []}
+    values["protocol"] = {"name": "ours"}
     assert measure._result_name(values, "", "full") == "fgovd__a"
     assert measure._result_name(values, "hard", "full") == "fgovd__a__hard"
 
