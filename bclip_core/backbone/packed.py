@@ -41,7 +41,7 @@ def pack(tokens: Tensor, ends: Tensor) -> Packing:
     lengths, order = (ends + 1).sort(descending=True, stable=True)
     place = torch.arange(tokens.shape[1], device=tokens.device)
     used = place < lengths[:, None]
-    unique = torch.unique_consecutive(lengths, return_counts=True)  # type: ignore[no-untyped-call]
+    unique = torch.unique_consecutive(lengths, return_counts=True)
     different, counts = unique
     runs = tuple(zip(counts.tolist(), different.tolist(), strict=True))
     positions = place.expand(used.shape)[used]
