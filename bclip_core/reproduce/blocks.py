@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bclip_core.checkpoints.own import SHIPPED
-from bclip_core.evaluation import HEADLINES, OWN_CAPTION, percent
+from bclip_core.evaluation import HEADLINES, OWN_CAPTION, percent, retrieval_metric
 from bclip_core.evaluation.protocols.named import protocol_rows
 from bclip_core.model import METHODS
 from bclip_core.records.files import read_json
@@ -32,6 +32,11 @@ from bclip_core.studies.tables import (
     summaries,
 )
 
+TUNED = "scenes-beta-clip"
+_TUNED_TITLES = (
+    "pointing, attention", "pointing, patch cosine", "regions, hard", "regions, medium",
+    "long caption → image", "image → long caption", "short caption → image",
+)  # fmt: skip
 Record = Mapping[str, Any]
 Columns = Mapping[str, str]
 
@@ -269,17 +274,32 @@ def honest_gains_table(record: Record, columns: Columns = HONEST) -> str:
     return aligned_markdown(gain_rows(in_order(record["values"], ORDER), OWN, columns))
 
 
-def shipped_block() -> str:
-    """What the shipped model is, from its record."""
-    record = read_json(SHIPPED["scenes"].with_suffix(".json"))
+def shipped_block(name: str = "scenes") -> str:
+    """What a shipped model is, from its record."""
+    record = read_json(SHIPPED[name].with_suffix(".json"))
     config, curve = record["config"], record["training_curve"]
-    megabytes = SHIPPED["scenes"].stat().st_size / 1e6
+    megabytes = SHIPPED[name].stat().st_size / 1e6
     return (
         f"`{config['backbone']['name']}`, {curve[-1]['update']:,} updates of "
         f"{config['train']['batch_size']} of {config['data']['train']:,} "
         f"`{config['data']['difficulty']}` scenes, seed {config['train']['seed']}, "
         f"{megabytes:.1f} MB, made on: {record['machine']['processor']}."
     )
+
+
+def tuned_block() -> str:
+    """What the shipped β-CLIP reaches, from its record."""
+    record = read_json(SHIPPED[TUNED].with_suffix(".json"))
+    asked = {
+        **{title: COMPARED[title] for title in _TUNED_TITLES},
+        "pooled → image": retrieval_metric("conditioned"),
+    }
+    rows = [["%", "shipped β-CLIP", "chance"]]
+    for title, metric in asked.items():
+        value = record["metrics"][metric]
+        rows.append([title, percent(value), f"{100 * value['chance']:.1f}"])
+    rows.append(["text's share of what is pooled", f"{100 * record['leak']['share/text']:.1f}", ""])
+    return f"{shipped_block(TUNED)}\n\n{aligned_markdown(rows)}"
 
 
 def curves_block() -> str:
@@ -317,6 +337,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "flair_patches": patches_block,
     "protocols": lambda: aligned_markdown(protocol_rows(), left=6),
     "claims": claims_block,
+    "tuned": tuned_block,
     "front": front_block,
     "shipped": shipped_block,
     "method_comparison": method_comparison_block,
