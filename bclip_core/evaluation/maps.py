@@ -189,7 +189,7 @@ def choose_phrases(scene: Mapping[str, Any], count: int) -> tuple[list[str], lis
     Returns:
         Phrases, and bool masks [H, W] of the object that each names; none for photographs.
     """
-    if "objects" not in scene:
+    if "instances" not in scene:
         phrases = dict.fromkeys(phrase for several in scene["phrases"] for phrase in several)
         return (list(phrases) or list(scene["sentences"]))[:count], []
     masks = phrase_masks(scene)
@@ -220,7 +220,7 @@ def known_phrases(
         Phrases; and bool masks [H, W] of what each names, or None for photographs.
     """
     chosen, masks = choose_phrases(row, count)
-    if "objects" not in row:
+    if "instances" not in row:
         return chosen, None
     if masks and tuple(masks[0].shape) != size:
         scaled = torch.nn.functional.interpolate(torch.stack(masks)[None].float(), size)[0]

@@ -48,7 +48,7 @@ def test_the_header_tells_what_the_weights_are(stored):
     with safe_open(stored[1], "pt") as file:
         header = json.loads(file.metadata()["bclip"])
     assert header["backbone"] == TINY.to_dict()
-    assert header["pooler"] == {"heads": 8, "init": "xavier", "kind": "beta_clip"}
+    assert PoolerConfig.from_dict(header["pooler"]) == PoolerConfig(heads=8, init="xavier")
     assert (header["format"], header["version"]) == (1, "0.1.0")
 
 

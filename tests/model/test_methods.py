@@ -337,8 +337,8 @@ UNREAD = [
     ("beta-clip-ce", "heads.token_ratio=0.5", "of heads, none, it reads no such setting"),
     ("siglip", "heads.calibration_scale=8", "of heads, none, it reads no such setting"),
     ("beta-clip-ce", "texts.summary=given",
-     "of texts, one of sentences, phrases, sentence_texts"),
-    ("clip-ft", "texts.caption=short", "of texts, one of sentences, phrases, sentence_texts"),
+     "of texts, one of sentences, phrases, sentence_texts, phrase_tokens"),
+    ("clip-ft", "texts.caption=short", "of texts, one of sentences, phrases, sentence_texts, phrase_tokens"),
 ]  # fmt: skip
 
 

@@ -133,9 +133,11 @@ def data_folder(name: str, root: Folder | None = None) -> Path:
 
     Raises:
         ValueError: unknown data set.
-        LayoutError: neither is given.
+        LayoutError: neither is given, nor does the data set bring one.
     """
     record = get(name)
+    if root is None and record.supply is not None:
+        root = record.supply()
     if root is None and DATA_VARIABLE not in os.environ:
         raise layout_error(record, f"expected its folder, or ${DATA_VARIABLE} above it")
     return Path(root or Path(os.environ[DATA_VARIABLE]) / record.folder)

@@ -76,8 +76,9 @@ def obtain_late(runs: Sequence[Run]) -> list[Metrics]:
     found = []
     for run in runs:
         texts = "long" if run.config.data.name == "scenes" else "captions"
-        single = retrieval_metric("global", "summary") in run.metrics() or texts == "long"
-        late = single and TERM in get_method(run.config.method).terms
+        late = TERM in get_method(run.config.method).terms and (
+            texts == "long" or retrieval_metric("global", "summary") in run.metrics()
+        )
         measure = functools.partial(late_retrieval, texts=texts)
         found.append(run.kept("late", measure, retrieval_metric(KIND, texts)) if late else {})
     return found
