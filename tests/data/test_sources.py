@@ -91,8 +91,9 @@ def test_what_is_not_there_is_a_configuration_error(tmp_path, monkeypatch):
     assert NAMES == ("scenes", "docci", "coco", "sharegpt4v", "pairs", "photographs")
     monkeypatch.delenv("BCLIP_DATA", raising=False)
     for name in NAMES[1:]:
-        with pytest.raises(ConfigError, match=rf"{name}: expected its folder, or \$BCLIP_DATA"):
-            load_split(DataConfig(name), "train")
+        if name != "photographs":  # which lie in the cache
+            with pytest.raises(ConfigError, match=rf"{name}: expected its folder, or \$BCLIP_DATA"):
+                load_split(DataConfig(name), "train")
         with pytest.raises(ConfigError, match=rf"{name}: no folder .*nowhere.*expected layout"):
             load_split(DataConfig(name, folder=str(tmp_path / "nowhere")), "train")
     with pytest.raises(ConfigError, match="'coco', split 'validation': it has test, train"):

@@ -151,9 +151,9 @@ def test_other_test_data_are_measured_again_and_other_training_data_refused(
     (run,) = obtain([config], progress=False)
     assert "measured on other data before, and so measured again" in capsys.readouterr().out
     assert run.measured_on()["data"] != first["data"]
-    *rest, last = table.read_text("utf-8").splitlines()
-    table.write_text(
-        "\n".join([*rest, last.replace('description": "', 'description": "Look. ', 1)]), "utf-8"
-    )
+    lines = table.read_text("utf-8").splitlines()
+    first = next(n for n, line in enumerate(lines) if '"split": "train"' in line)
+    lines[first] = lines[first].replace('description": "', 'description": "Look. ', 1)
+    table.write_text("\n".join(lines), "utf-8")
     with pytest.raises(ConfigError, match="begun with other data"):
         obtain([config], progress=False)

@@ -338,7 +338,8 @@ UNREAD = [
     ("siglip", "heads.calibration_scale=8", "of heads, none, it reads no such setting"),
     ("beta-clip-ce", "texts.summary=given",
      "of texts, one of sentences, phrases, sentence_texts, phrase_tokens"),
-    ("clip-ft", "texts.caption=short", "of texts, one of sentences, phrases, sentence_texts, phrase_tokens"),
+    ("clip-ft", "texts.caption=short",
+     "of texts, one of sentences, phrases, sentence_texts, phrase_tokens"),
 ]  # fmt: skip
 
 
