@@ -208,7 +208,7 @@ def test_five_lines_of_the_readme_draw_a_heat_map(tmp_path):
     command = [sys.executable, "-c", f"{code}\n{check}"]
     env = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-    assert ran.stdout.split("\n")[-2] == "True patch cosine"
+    assert ran.stdout.split("\n")[-2] == "True attention"
     [picture] = tmp_path.glob("*.png")
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     assert min(pixels.shape[:2]) > 500
