@@ -89,7 +89,8 @@ def drawn_by_library(library, number, text, kind="mean", beside=(0, 1, 2), **set
     models, pixels, masks = library
     mask = [masks[text]] if text in masks else None
     maps = {each: picture_maps(models[each], pixels, [text]) for each in beside}
-    [item] = text_maps(maps[number], kind, mask)
+    own = "cosine" if maps[number].attention is None else kind
+    [item] = text_maps(maps[number], own, mask)
     alike = [
         found.values("cosine" if found.attention is None else kind)
         for found in maps.values()
@@ -110,8 +111,7 @@ def the_first_view_is_the_librarys(story, library):
     for number, model in enumerate(models):
         expected = picture_maps(model, pixels, texts).score.tolist()
         assert [row[2 + number] for row in rows] == [f"{value:.3f}" for value in expected]
-        kind = "cosine" if model.pooler is None else "mean"
-        pixels_drawn, item = drawn_by_library(library, number, "green cross", kind)
+        pixels_drawn, item = drawn_by_library(library, number, "green cross")
         story.shows(number, pixels_drawn)
         words = story.caption(number).inner_text()
         assert item.note in words

@@ -19,7 +19,9 @@ SCREENS = {"1280 x 800": (990, 690), "1920 x 1080": (1620, 970)}  # what Jupyter
 def explorer(held_out_scenes, tmp_path_factory):
     torch.manual_seed(0)
     model = build_model(BackboneConfig("scene-tiny"), PoolerConfig()).eval()
-    return AttentionExplorer(model, held_out_scenes, View("scene 3", "red circle", ("clip",)))
+    with pytest.MonkeyPatch.context() as patch:  # no runs of this disk among the models
+        patch.setenv("BCLIP_RUNS", str(tmp_path_factory.mktemp("runs")))
+        return AttentionExplorer(model, held_out_scenes, View("scene 3", "red circle", ("clip",)))
 
 
 @pytest.fixture
