@@ -7,6 +7,7 @@ that is not decided says how many seeds would decide it if the effect stayed as 
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ UNTUNED = "not fine-tuned"
 """The shipped model as it is, the same at every length."""
 TEXT_SHARE = "leak/share/text"
 ALPHA, POWER = 0.05, 0.8
+MOST_SEEDS = 10_000
 BETA_CLIP, MULCLIP, OURS = "β-CLIP", "MulCLIP", "ours"
 
 
@@ -139,15 +141,22 @@ class Judged:
 def seeds_needed(differences: Sequence[float]) -> int:
     """Seeds at which a paired t test finds such an effect in `POWER` of cases at `ALPHA`.
 
-    0 where the mean difference is zero: no number would.
+    0 where the mean difference is so near zero that more than `MOST_SEEDS` would be needed.
     """
     mean, deviation = sum(differences) / len(differences), float(stats.tstd(differences))
     if mean == 0:
         return 0
     if deviation == 0:
         return 2
-    found = TTestPower().solve_power(abs(mean) / deviation, alpha=ALPHA, power=POWER)
-    return max(2, math.ceil(float(found)))
+    power = TTestPower().power  # its own search for the number fails at large effects
+    enough = 2
+    while power(abs(mean) / deviation, enough, ALPHA) < POWER:
+        enough *= 2
+        if enough > MOST_SEEDS:
+            return 0
+    return bisect.bisect_left(
+        range(enough), POWER, lo=2, key=lambda seeds: power(abs(mean) / deviation, seeds, ALPHA)
+    )
 
 
 def judge(values: Values, claims: Sequence[Claim] = CLAIMS) -> list[Judged]:
