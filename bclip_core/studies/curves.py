@@ -120,6 +120,23 @@ def for_figure(
     }
 
 
+def numbers_of(
+    points: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]],
+) -> dict[str, dict[int, dict[str, list[float]]]]:
+    """What a figure of curves draws: by name, length and title of `COLUMNS` a number per seed."""
+    return {
+        name: {
+            length: {
+                title: [float(one[metric]["mean"]) for one in runs]
+                for title, metric in COLUMNS.items()
+                if all(metric in one for one in runs)
+            }
+            for length, runs in lengths.items()
+        }
+        for name, lengths in points.items()
+    }
+
+
 def _mean(found: Sequence[float | None]) -> str:
     known = [value for value in found if value is not None]
     return f"{100 * sum(known) / len(known):.1f}" if known else "–"
