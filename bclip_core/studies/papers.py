@@ -170,13 +170,13 @@ def measured(size: str, folder: Path = REFERENCE_FOLDER) -> list[dict[str, Any]]
 def paper_rows(
     results: Sequence[Record], published: Sequence[Published] = PUBLISHED
 ) -> list[list[str]]:
-    """Header and rows: model, quantity, published and by whose protocol, ours and by which, source.
+    """Header and rows: model, quantity, published, ours and by which protocol, items, whose, source.
 
     Ours, with their 95 % interval, are empty until measured. What is not known of a published
     number's protocol stands in `protocols.named.protocol_rows`.
     """
     ours = "ours (protocol)"
-    rows = [["model", "quantity", "published", "protocol", ours, "items", "source"]]
+    rows = [["model", "quantity", "published", ours, "items", "published protocol", "source"]]
     for row in published:
         fitting = [result for result in results if _fits(row, result)]
         measured_here = "; ".join(
@@ -184,8 +184,8 @@ def paper_rows(
         )
         items = "; ".join(f"{result['metrics'][row.metric]['count']:,}" for result in fitting)
         source = f"{row.source} ({row.note})" if row.note else row.source
-        printed = [row.model, row.title, f"{row.value:g}", row.protocol]
-        rows.append([*printed, measured_here, items, source])
+        printed = [row.model, row.title, f"{row.value:g}"]
+        rows.append([*printed, measured_here, items, row.protocol, source])
     return rows
 
 

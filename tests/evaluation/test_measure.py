@@ -160,7 +160,7 @@ def test_two_splits_are_two_results_and_neither_is_the_papers(
     assert [one["splits"] for one in found] == [["qual_dev"], ["qual_test"]]
     assert {one["folder"] for one in found} == {str(root)}
     assert [one["data"][0]["items"] for one in found] == [100, 100]
-    assert not any(row[4] for row in papers.paper_rows(found)[1:])
+    assert not any(row[3] for row in papers.paper_rows(found)[1:])
     assert papers.other_splits(found) == found
     assert papers.subset_rows(found)[1][0] == "docci qual_dev"
 

@@ -79,14 +79,14 @@ def test_directions_and_levels_are_not_swapped() -> None:
 
 def test_ours_are_empty_until_measured_and_then_fill_one_cell() -> None:
     header, *rows = paper_rows([])
-    assert header[2:5] == ["published", "protocol", "ours (protocol)"]
+    assert header[2:6] == ["published", "ours (protocol)", "items", "published protocol"]
     assert len(rows) == len(PUBLISHED)
-    assert {row[4] for row in rows} == {""}
+    assert {row[3] for row in rows} == {""}
     ours = result("beta-clip-bce", "urban1k", "retrieval/global/captions/i2t_R@1", 0.9)
-    filled = [row for row in paper_rows([ours])[1:] if row[4]]
+    filled = [row for row in paper_rows([ours])[1:] if row[3]]
     assert [row[:6] for row in filled] == [[
-        "beta-clip-bce", "Urban-1K, image → text, R@1", "92.3", "beta-clip",
-        "90.0 [89.0, 91.0] (ours)", "1,000",
+        "beta-clip-bce", "Urban-1K, image → text, R@1", "92.3",
+        "90.0 [89.0, 91.0] (ours)", "1,000", "beta-clip",
     ]]  # fmt: skip
 
 
@@ -96,9 +96,9 @@ def test_a_cell_says_by_which_protocol_it_was_measured() -> None:
     whole = result("longclip-b", "flickr30k", metric, 0.47) | named
     small = result("longclip-b", "flickr30k", metric, 0.9) | {"data": [{"split": "test"}]}
     other = result("longclip-b", "flickr30k", metric, 0.5) | {"data": [{"split": "all"}]}
-    (row,) = [row for row in paper_rows([whole, small, other])[1:] if row[4]]
-    assert (row[2], row[3]) == ("47.2", "long-clip")
-    assert row[4] == "47.0 [46.0, 48.0] (long-clip); 90.0 [89.0, 91.0] (ours)"
+    (row,) = [row for row in paper_rows([whole, small, other])[1:] if row[3]]
+    assert (row[2], row[5]) == ("47.2", "long-clip")
+    assert row[3] == "47.0 [46.0, 48.0] (long-clip); 90.0 [89.0, 91.0] (ours)"
     assert subset_rows([whole])[1][0] == "flickr30k (long-clip)"
     assert other_splits([whole, small, other]) == [other]
 
@@ -116,8 +116,8 @@ def test_either_list_of_dci_counts_and_other_models_do_not() -> None:
         result("mulclip", "dci", metric, 0.6, count=7805),
         result("mine", "dci", metric, 0.5),
     ]
-    (row,) = [row for row in paper_rows(several)[1:] if row[4]]
-    assert (row[0], row[4], row[5]) == (
+    (row,) = [row for row in paper_rows(several)[1:] if row[3]]
+    assert (row[0], row[3], row[4]) == (
         "mulclip", "70.0 [69.0, 71.0] (ours); 60.0 [59.0, 61.0] (ours)", "1,999; 7,805"
     )  # fmt: skip
 
@@ -179,13 +179,13 @@ def test_another_split_never_stands_as_the_test_split() -> None:
     metric = "retrieval/global/captions/i2t_R@5"
     for split, shown in (("test", True), ("qual_test", False), ("train", False)):
         ours = result("mulclip", "docci", metric, 0.9) | {"data": [{"split": split}]}
-        assert any(row[4] for row in paper_rows([ours])[1:]) is shown
+        assert any(row[3] for row in paper_rows([ours])[1:]) is shown
         assert bool(other_splits([ours])) is not shown
     part = result("mulclip", "docci", metric, 0.9) | {"complete": False}
-    assert not any(row[4] for row in paper_rows([part])[1:])
+    assert not any(row[3] for row in paper_rows([part])[1:])
     level = result("beta-clip-ce", "fgovd", "regions/dense/hard", 0.3)
     level |= {"data": [{"split": "hard"}]}
-    assert [row[1] for row in paper_rows([level])[1:] if row[4]] == ["FG-OVD hard"]
+    assert [row[1] for row in paper_rows([level])[1:] if row[3]] == ["FG-OVD hard"]
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"values": []}', '{"values": {"label": 1}}', "{"])
