@@ -170,7 +170,7 @@ def measured(size: str, folder: Path = REFERENCE_FOLDER) -> list[dict[str, Any]]
 def paper_rows(
     results: Sequence[Record], published: Sequence[Published] = PUBLISHED
 ) -> list[list[str]]:
-    """Header and rows: model, quantity, published, ours and by which protocol, items, whose, source.
+    """Header and rows: model, quantity, published, ours by its protocol, items, whose, source.
 
     Ours, with their 95 % interval, are empty until measured. What is not known of a published
     number's protocol stands in `protocols.named.protocol_rows`.
