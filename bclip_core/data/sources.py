@@ -8,6 +8,7 @@ from bclip_core.config import ConfigError, DataConfig
 from bclip_core.data.real.data_sets import TRAINABLE
 from bclip_core.data.real.loading import get, load_captions
 from bclip_core.data.real.rows import DataError, LayoutError
+from bclip_core.data.real.sets import CaptionSet
 from bclip_core.data.real.training import training_rows
 from bclip_core.data.scenes.build import load_scenes
 
@@ -35,16 +36,25 @@ def _real(config: DataConfig, split: str) -> datasets.Dataset:
     if split not in known:
         raise ConfigError(f"data set {config.name!r}, split {split!r}: it has {', '.join(known)}")
     try:
-        captions = load_captions(
-            config.name,
-            config.folder or None,
-            split,
-            images=config.images or None,
-            missing=config.bad_rows,
-            on_error=config.bad_rows,
-            links=config.links,
-            limit=getattr(config, split),
-        )
+        captions = captions_of(config, split, getattr(config, split))
     except (DataError, LayoutError) as error:
         raise ConfigError(str(error)) from error
     return training_rows(captions)
+
+
+def captions_of(config: DataConfig, split: str, limit: int) -> CaptionSet:
+    """The first `limit` pictures with captions of a real data set, as the configuration reads it.
+
+    Raises:
+        DataError, LayoutError, ValueError: as `load_captions`.
+    """
+    return load_captions(
+        config.name,
+        config.folder or None,
+        split,
+        images=config.images or None,
+        missing=config.bad_rows,
+        on_error=config.bad_rows,
+        links=config.links,
+        limit=limit,
+    )

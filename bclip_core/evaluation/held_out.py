@@ -16,6 +16,7 @@ from bclip_core.data import real
 from bclip_core.data.real.fgovd import FILES
 from bclip_core.data.real.identity import identity
 from bclip_core.data.real.loading import data_folder
+from bclip_core.data.sources import captions_of
 from bclip_core.evaluation.measure import is_complete
 from bclip_core.evaluation.protocols.regions import measure_regions
 from bclip_core.evaluation.protocols.retrieval import Measured, measure_retrieval, tokenizer_of
@@ -58,16 +59,7 @@ class HeldOut:
             ConfigError: the data set, the split or a row is not as it should be.
         """
         try:
-            captions = real.load_captions(
-                config.name,
-                config.folder or None,
-                split,
-                images=config.images or None,
-                missing=config.bad_rows,
-                on_error=config.bad_rows,
-                links=config.links,
-                limit=config.test,
-            )
+            captions = captions_of(config, split, config.test)
         except (real.DataError, real.LayoutError, ValueError) as error:
             raise ConfigError(f"what to measure on: {error}") from error
         regions, reason = _regions(config)

@@ -143,11 +143,8 @@ def beta_ablation(
     drawn = {t: name for t, name in panels.items() if all(name in m for m in points.values())}
     if not points or not drawn:
         raise ValueError(f"metrics {list(panels.values())}: expected at least one in every run")
-    columns = min(3, len(drawn))
-    rows = math.ceil(len(drawn) / columns)
     with style():
-        figure = Figure(figsize=(2.6 * columns, 2.3 * rows + 0.3), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True).flatten()
+        figure, axes = _grid_of_panels(len(drawn), 2.6, 2.3, 0.3)
         for panel, (title, name) in zip(axes, drawn.items(), strict=False):
             _metric_over_beta(panel, {beta: m[name] for beta, m in points.items()})
             if baseline and name in baseline:
@@ -156,11 +153,9 @@ def beta_ablation(
                 panel.axhline(value, color=GUIDE, linestyle="--", label=baseline_label)
             panel.set_title(title)
             panel.set_ylim(bottom=0)
-        for panel in axes[len(drawn) :]:
-            panel.set_axis_off()
         figure.supxlabel("β", fontsize=9)
         figure.supylabel("%, 95 % interval", fontsize=9)
-        _legend_above(figure, axes[: len(drawn)])
+        _legend_above(figure, axes)
     return figure
 
 
@@ -204,11 +199,8 @@ def learning_curves(
     drawn = {title: name for title, name in panels.items() if any(name in m for m in every)}
     if not drawn:
         raise ValueError(f"metrics {list(panels.values())}: expected at least one in some run")
-    columns = min(3, len(drawn))
-    rows = math.ceil(len(drawn) / columns)
     with style():
-        figure = Figure(figsize=(2.7 * columns, 2.2 * rows + 0.5), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True).flatten()
+        figure, axes = _grid_of_panels(len(drawn), 2.7, 2.2, 0.5)
         for panel, (title, name) in zip(axes, drawn.items(), strict=False):
             for number, (label, by_length) in enumerate(points.items()):
                 _over_lengths(panel, by_length, name, number, label)
@@ -218,12 +210,23 @@ def learning_curves(
         lengths = sorted({n for by_length in points.values() for n in by_length})
         axes[0].set_xticks(lengths, [f"{n:,}" for n in lengths])
         axes[0].minorticks_off()
-        for panel in axes[len(drawn) :]:
-            panel.set_axis_off()
         figure.supxlabel("updates, each length a run of its own", fontsize=9)
         figure.supylabel("%", fontsize=9)
-        _legend_above(figure, axes[: len(drawn)], in_order=True)
+        _legend_above(figure, axes, in_order=True)
     return figure
+
+
+def _grid_of_panels(
+    count: int, width: float, height: float, above: float
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, at most three in a row, of that size in inches and one x axis."""
+    columns = min(3, count)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(width * columns, height * rows + above), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True).flatten())
+    for panel in axes[count:]:
+        panel.set_axis_off()
+    return figure, axes[:count]
 
 
 def _over_lengths(
