@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bclip_core.config import BackboneConfig, DataConfig, RunConfig, TextConfig, TrainConfig
+from bclip_core.data.real import photographs
 from bclip_core.data.sources import load_split
 
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
@@ -55,3 +56,12 @@ def tiny_scenes(tiny_config, own_folders) -> datasets.Dataset:
 @pytest.fixture(scope="session")
 def held_out_scenes(tiny_config, own_folders) -> datasets.Dataset:
     return load_split(tiny_config.data, "test")
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory):
+    """The sample photographs in every official format, a folder each."""
+    try:
+        return photographs.write_photographs(tmp_path_factory.mktemp("photographs"))
+    except photographs.MissingPhotographsError as missing:
+        pytest.skip(str(missing))

@@ -14,11 +14,8 @@ REGIONS = [region for one in PHOTOGRAPHS for region in one["regions"]]
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    try:
-        return samples.write_photographs(tmp_path_factory.mktemp("photographs"))
-    except samples.MissingPhotographsError as missing:
-        pytest.skip(str(missing))
+def root(layouts):
+    return layouts
 
 
 @pytest.mark.parametrize("one", PHOTOGRAPHS, ids=lambda one: one["path"])

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from bclip_core.config import ConfigError
-from bclip_core.data.real import TRAINABLE, photographs
+from bclip_core.data.real import TRAINABLE
 from bclip_core.evaluation import REGION_LEVELS
 from bclip_core.evaluation import held_out as module
 from bclip_core.evaluation.held_out import HeldOut
@@ -20,14 +20,6 @@ LONG = {f"{kind}/{texts}" for kind in ("global", "conditioned", "own_caption")
 SEVERAL = {"global/captions", "conditioned/captions"}  # captions of a picture
 RETRIEVAL = {"coco": SEVERAL, "docci": LONG, "pairs": LONG, "sharegpt4v": LONG}
 SPLIT_SIZES = {"train": 14, "test": 6}
-
-
-@pytest.fixture(scope="module")
-def layouts(tmp_path_factory):
-    try:
-        return photographs.write_photographs(tmp_path_factory.mktemp("photographs"))
-    except photographs.MissingPhotographsError as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture

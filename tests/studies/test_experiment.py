@@ -14,14 +14,6 @@ from bclip_core.studies.asked import USUAL
 from bclip_core.studies.experiment import begin
 
 
-@pytest.fixture(scope="module")
-def layouts(tmp_path_factory):
-    try:
-        return photographs.write_photographs(tmp_path_factory.mktemp("photographs"))
-    except photographs.MissingPhotographsError as missing:
-        pytest.skip(str(missing))
-
-
 @pytest.fixture
 def own_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "runs"))
