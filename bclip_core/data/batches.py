@@ -28,6 +28,7 @@ from bclip_core.data.images import (
     random_crop,
     undecoded,
 )
+from bclip_core.data.loader_processes import watching_loader
 from bclip_core.data.stored import StoredRows
 from bclip_core.data.summaries import pick, summary
 from bclip_core.model import TextBatch
@@ -391,7 +392,9 @@ def make_loader(
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=functools.partial(_end_with, os.getpid()),
     )
-    for batch in loader:
+    with watching_loader():
+        batches = iter(loader)
+    for batch in batches:
         if isinstance(batch, Exception):
             raise batch
         yield batch

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.process import BaseProcess
 
 from bclip_core.records.processes import TerminatedError, end_asked, how_it_ended
 
@@ -14,28 +15,60 @@ class LoaderProcessError(OSError):
     """A loader's process died; the message says of what."""
 
 
+_GRACE = 2.0  # seconds in which the end of a process is told after the end of its connection
+_watched: set[BaseProcess] = set()
+
+
+@contextmanager
+def watching_loader() -> Iterator[None]:
+    """Around the start of a loader: the processes begun inside are those that `loader_deaths` asks.
+
+    They are forgotten once they have ended.
+    """
+    before = set(multiprocessing.active_children())
+    yield
+    living = set(multiprocessing.active_children())
+    _watched.intersection_update(living)
+    _watched.update(living - before)
+
+
 @contextmanager
 def loader_deaths() -> Iterator[None]:
     """Around work that reads a loader: say which of its processes died, and of what.
 
-    torch raises that wherever this process is at that moment, so not where the loader is read.
+    torch raises that wherever this process is at that moment, so not where the loader is read, and
+    says it in three ways; where a batch is just being handed over, Python's broken connection comes
+    first. So whatever of these it is, the processes themselves are asked.
 
     Raises:
-        LoaderProcessError: instead of torch's error.
+        LoaderProcessError: instead of such an error.
         TerminatedError: they were asked to end, as this process was.
     """
     try:
         yield
-    except RuntimeError as error:
-        found = re.match(r"DataLoader worker \(pid\D*(\d+).*?\)(?:.*signal: (.*?)\.)?", str(error))
-        if not found:
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        told = isinstance(error, RuntimeError)
+        if told and not re.match(r"DataLoader worker \(pid", str(error)):
+            raise
+        dead = _dead_process()
+        if dead is None and not told:
             raise
         if end_asked():  # a scheduler tells every process at once
             reason = ": a loader process ended first, so without a checkpoint"
             raise TerminatedError(reason) from error
-        number = next((s for s in signal.Signals if signal.strsignal(s) == found[2]), None)
-        how = how_it_ended(-number) if number else "unexpectedly"
+        number, code = dead or (re.findall(r"\d+", str(error))[0], None)
+        how = "unexpectedly" if code is None else how_it_ended(code)
         raise LoaderProcessError(
-            f"loader process {found[1]} ended: {how}; checkpoints are kept, and each process less "
+            f"loader process {number} ended: {how}; checkpoints are kept, and each process less "
             "(loader_workers) takes less memory"
         ) from error
+
+
+def _dead_process() -> tuple[int | None, int] | None:
+    """Number and return code of a watched process that did not end well."""
+    for process in _watched:
+        with suppress(RuntimeError):  # torch's, if it was not raised yet: in its place or nowhere
+            process.join(_GRACE / len(_watched))
+        if process.exitcode:
+            return process.pid, process.exitcode
+    return None
