@@ -30,6 +30,7 @@ def beta_cal(
     chunk_size: int | None = None,
     mask_padding: bool = True,
     duplicates: Tensor | None = None,
+    related: Tensor | None = None,
     across_ranks: bool = False,
     normaliser: str = "pairs",
     bias: Tensor | float = 0.0,
@@ -75,6 +76,11 @@ def beta_cal(
         duplicates: [B, K] int64 ids of equal texts. Pairs of different images with one id are
             left out of the CE softmax and get weight 0 in BCE. None, as in the paper, keeps
             them as negatives.
+        related: [B, K, K] bool, symmetric: which other texts of its image β reaches; to the rest
+            of them the loss is what it is at β = 0. Each row and column of T is then divided by
+            its own sum, T by the row's in the first logarithm's factor, by the column's in the
+            second's. None, as in the paper: all of them. Ours, see
+            `notebooks/16_remove_the_leak.ipynb`.
         across_ranks: every process of the default group calls this with the same tensors; each
             computes the rows that fall to it, and the sums are exchanged: value and gradients are
             the same on all, those of one process.
@@ -93,6 +99,7 @@ def beta_cal(
     _check_options(beta, form, chunk_size, across_ranks)
     _check_balance(form, normaliser, bias)
     _check_tensors(text, image, mask, duplicates)
+    _check_related(related, mask)
     scale, offset = as_scalar(logit_scale), as_scalar(bias, "bias")
     in_softmax = mask if mask_padding or form == "bce" else torch.ones_like(mask)
     index = in_softmax.flatten().nonzero()[:, 0]
@@ -116,6 +123,7 @@ def beta_cal(
         by_positives=normaliser == "positives",
         bias=float(offset.detach()),
         with_bias_slope=torch.is_grad_enabled() and offset.requires_grad,
+        related=related,
     )
     with torch.autocast(text.device.type, enabled=False):
         loss: Tensor = _BetaCal.apply(*inputs, _FORMS[form], pairs)
@@ -157,6 +165,17 @@ def _check_tensors(text: Tensor, image: Tensor, mask: Tensor, duplicates: Tensor
         raise ValueError(f"mask of dtype {mask.dtype}: expected torch.bool")
     if duplicates is not None and duplicates.dtype != torch.int64:
         raise ValueError(f"duplicates of dtype {duplicates.dtype}: expected torch.int64")
+
+
+def _check_related(related: Tensor | None, mask: Tensor) -> None:
+    if related is None:
+        return
+    expected = [*mask.shape, mask.shape[1]]
+    if list(related.shape) != expected or related.dtype != torch.bool:
+        found = f"{related.dtype} {list(related.shape)}"
+        raise ValueError(f"related {found}: expected torch.bool [B, K, K] = {expected}")
+    if not torch.equal(related, related.mT):
+        raise ValueError("related: expected a symmetric relation, found texts related one way")
 
 
 class _BetaCal(torch.autograd.Function):

@@ -52,6 +52,7 @@ class Pairs:
     by_positives: bool = False  # BCE: each row is also divided by the weight of its positives
     bias: float = 0.0  # BCE: added to every logit
     with_bias_slope: bool = False
+    related: Tensor | None = None  # [B, K, K] bool, symmetric: which texts of an image β reaches
 
     def compact(self, padded: Tensor) -> Tensor:
         """[B, K, ...] -> [N, ...], the rows."""
@@ -90,7 +91,7 @@ class Pairs:
 
         The columns of an image are neighbours. All rows get a window of the same width W, which
         may also show other images. The share is 1 for the row itself, β for other valid texts of
-        its image, else 0.
+        its image (those `related` to it), else 0.
         """
         owner, place = self.owner, torch.arange(len(self.index), device=self.index.device)
         width = int(torch.bincount(owner).max())
@@ -98,7 +99,11 @@ class Pairs:
         columns = start[:, None] + place[:width]
         valid = self.compact(self.mask)
         own = (owner[columns] == owner[:, None]) & valid[columns] & valid[:, None]
-        share = own.to(dtype) * self.beta
+        reached = own
+        if self.related is not None:
+            text = self.index % self.mask.shape[1]
+            reached = own & self.related[owner[:, None], text[:, None], text[columns]]
+        share = reached.to(dtype) * self.beta
         return columns, own, share.masked_fill_(own & (columns == place[:, None]), 1.0)
 
 
@@ -152,7 +157,8 @@ def cross_entropy(
     """The CE form: rows and columns from the same block; a second visit for the gradient."""
     logits = Logits(text, image, scale, pairs, keep=pairs.with_slopes)
     columns, own, share = pairs.own_image(text.dtype)
-    target = share / share.sum(1, keepdim=True).clamp_(min=1)
+    weight = share.sum(1).clamp_(min=1)
+    target = (share / weight[:, None] + share / weight[columns]) / 2  # of its row and its column
     valid = pairs.compact(pairs.mask)
     count = int(valid.sum())
     partition = _Unshifted(text) if abs(scale) <= _LARGEST_EXPONENT else _Shifted(text)
@@ -279,9 +285,10 @@ def binary(
         if weights is None:
             loss -= pulled.sum() / pairs.normaliser
             negatives, slope = _softplus_sum(block)
-        else:  # the texts of one image have one weight
-            loss -= (2 * weights[rows, None] * pulled).sum() / pairs.normaliser
-            pull *= 2 * weights[rows, None]
+        else:
+            of_pair = weights[rows, None] + weights[columns[rows]]
+            loss -= (of_pair * pulled).sum() / pairs.normaliser
+            pull *= of_pair
             negatives, slope = _weighted_softplus_sum(block, weights[rows], weights)
         loss += negatives / pairs.normaliser
         if pairs.with_slopes:

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 
-def beta_cal_targets(mask: Tensor, beta: float, form: str = "ce") -> tuple[Tensor, Tensor]:
+def beta_cal_targets(
+    mask: Tensor, beta: float, form: str = "ce", related: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Targets and weights of all pairs of the valid texts, in the order of `mask.flatten()`.
 
     CE: row a holds 1 on itself, β on the other valid texts of its image, 0 elsewhere, divided by
@@ -17,6 +19,7 @@ def beta_cal_targets(mask: Tensor, beta: float, form: str = "ce") -> tuple[Tenso
         mask: [B, K] bool, True where a text is real; N of them.
         beta: in [0, 1].
         form: "ce" or "bce".
+        related: [B, K, K] bool, which other texts of its image β reaches; None: all of them.
 
     Returns:
         targets [N, N] and weights [N, N], float64.
@@ -31,7 +34,11 @@ def beta_cal_targets(mask: Tensor, beta: float, form: str = "ce") -> tuple[Tenso
     image_of_text = mask.nonzero()[:, 0]
     same_image = (image_of_text[:, None] == image_of_text).double()
     itself = torch.eye(len(image_of_text), dtype=torch.float64, device=mask.device)
-    shared = itself + beta * (same_image - itself)
+    reached = same_image
+    if related is not None:
+        place = mask.nonzero()[:, 1]
+        reached = same_image * related[image_of_text[:, None], place[:, None], place]
+    shared = itself + beta * reached * (1 - itself)
     if form == "ce":
         return shared / shared.sum(1, keepdim=True), torch.ones_like(shared)
     if form == "bce":

@@ -22,6 +22,30 @@ def text_identity(tokens: Tensor) -> Tensor:
     return (tokens * powers).sum(1)
 
 
+def nesting(tokens: Tensor, index: Tensor) -> Tensor:
+    """Which texts of an image contain one another: all tokens of one are among the other's.
+
+    "heart", "green heart" and a sentence with both words are; "green heart" and "red heart" are
+    not. Order and repetitions do not count. Start and end tokens are in every text alike.
+
+    Args:
+        tokens: distinct texts [U, L], padded with 0.
+        index: their places, [B, K].
+
+    Returns:
+        [B, K, K] bool, symmetric and true of each text with itself. Of padded slots arbitrary.
+    """
+    known, place = torch.unique(tokens, return_inverse=True)
+    has = torch.zeros(len(tokens), len(known), device=tokens.device)
+    has.scatter_(1, place, 1.0)
+    has[:, known == 0] = 0  # padding
+    of_image = has[index]  # [B, K, V]
+    with torch.autocast(tokens.device.type, enabled=False):  # counts have to be exact
+        shared = of_image @ of_image.mT
+    within = shared == of_image.sum(-1)[:, None]  # [b, k, l]: l's are among k's
+    return within | within.mT
+
+
 class BClip(nn.Module):
     """Backbone and, optionally, text-conditioned pooler and learnt heads.
 
@@ -89,6 +113,8 @@ class BClip(nn.Module):
                 extra["crossed_alike"] = cross_alike(
                     identity, texts.mask, seed=int(identity.sum()), count=self.reading.cross_images
                 )
+        if self.reading.nested:
+            extra["nested"] = nesting(texts.tokens, texts.index)
         if self.reading.patches:
             extra["patches"] = patches
         if self.reading.kinds:

@@ -53,6 +53,7 @@ class Features(NamedTuple):
             one text of b, [B, 1, M].
         crossed_alike: which of those M images have the text themselves, [B, K, M] bool.
         reference: mean of those M images' conditioned embeddings, [B, K, D].
+        nested: which texts of an image contain one another, see `nesting`, [B, K, K] bool.
 
     Always there:
         learnt: the scalars that the terms declare, by name; a `..._scale` is the multiplier itself.
@@ -74,6 +75,7 @@ class Features(NamedTuple):
     crossed: Tensor | None = None
     crossed_alike: Tensor | None = None
     reference: Tensor | None = None
+    nested: Tensor | None = None
     learnt: Mapping[str, Tensor] = MappingProxyType({})
     ranks: int = 1
 
@@ -109,6 +111,7 @@ class Reading:
         cross_images: how many other images; 0: all of the batch.
         crossed_alike: which of them have the text themselves.
         reference: the mean of what they give.
+        nested: which texts of an image contain one another.
     """
 
     kinds: tuple[str, ...] = ()
@@ -119,3 +122,4 @@ class Reading:
     cross_images: int = 0
     crossed_alike: bool = False
     reference: bool = False
+    nested: bool = False

@@ -261,6 +261,7 @@ class Method:
             crossed=("one" if one else "all") if needs & set(POOLED[1:]) else "",
             cross_images=0 if one else loss.cross_images,
             crossed_alike="crossed_alike" in needs,
+            nested="nested" in needs,
             reference="reference" in needs,
         )
 

@@ -43,7 +43,7 @@ POOLED = (
     "crossed_alike",
     "reference",
 )  # these need a pooler
-READABLE = (*POOLED, "patches", "tokens")
+READABLE = (*POOLED, "patches", "tokens", "nested")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Term:
         required: those of them that it cannot do without.
         needs: what has to be computed for it, of `READABLE`; where settings decide that, a function
             of them. "reference" is the mean of other images' embeddings, "crossed" their cosines,
-            "crossed_alike" which of them have the text themselves.
+            "crossed_alike" which of them have the text themselves, "nested" which texts of an
+            image contain each other.
         learns: scalars that it learns, with their starts, for its loss to read as
             `features.learnt`; a `..._scale` is a logarithm here and kept in [1, 100]. A function
             of the run's configuration where that decides them.
@@ -146,6 +147,7 @@ def _beta_cal(form: str, balance: Balance = _as_published) -> LossTerm:
             form=form,
             mask_padding=config.mask_padding,
             duplicates=features.identity if config.duplicates == "ignore" else None,
+            related=_given(features.nested) if config.context == "nested" else None,
             across_ranks=features.ranks > 1,
             **balance(features, config),
         )
@@ -261,7 +263,8 @@ def _flair_local(features: Features, _: LossConfig) -> Tensor:
 
 
 def _beta_needs(config: LossConfig) -> tuple[str, ...]:
-    return ("conditioned", "reference") if config.conditioning_centre else ("conditioned",)
+    reference = ("reference",) if config.conditioning_centre else ()
+    return ("conditioned", *reference, *(("nested",) if config.context == "nested" else ()))
 
 
 def _cross_needs(config: LossConfig) -> tuple[str, ...]:
@@ -291,7 +294,7 @@ _CROSS_BIAS = {"cross_bias": -5.5}  # about -(mean logit + ln 7) at first, for 8
 _BIASED = {"sigmoid_bias": -10.0}  # as SigLIP starts it
 _BETA: dict[str, Any] = {
     "texts": _PARTS, "needs": _beta_needs, "label": "beta_cal", "weight": "beta_cal_weight",
-    "reads": ("beta", "mask_padding", "duplicates", "conditioning_centre"),
+    "reads": ("beta", "mask_padding", "duplicates", "context", "conditioning_centre"),
 }  # fmt: skip
 _BALANCE = (*_BETA["reads"], "sigmoid_normaliser", "sigmoid_bias", "sigmoid_bias_value")
 _BETA_BCE = {**_BETA, "reads": _BALANCE, "learns": _beta_learns}

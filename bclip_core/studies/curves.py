@@ -25,6 +25,7 @@ from bclip_core.train import Run, find
 
 LENGTHS = (100, 300, 1000)
 ONE_HEAD = "pooler.heads=1"
+NESTED = "loss.context=nested"
 SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "clip-ft": ("clip-ft", ()),
     "beta-clip-ce": ("beta-clip-ce", ()),
@@ -36,6 +37,8 @@ SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
         "beta-clip-ce-cross", (ONE_HEAD, "loss.beta=0.03")
     ),
     "beta-clip-ce-cross, one head, β = 0": ("beta-clip-ce-cross", (ONE_HEAD, "loss.beta=0.0")),
+    "beta-clip-ce, nested": ("beta-clip-ce", (NESTED,)),
+    "beta-clip-ce-cross, one head, nested": ("beta-clip-ce-cross", (ONE_HEAD, NESTED)),
     "beta-clip-bce-cross": ("beta-clip-bce-cross", ()),
     "beta-clip-ce, one head": ("beta-clip-ce", (ONE_HEAD,)),
     "beta-clip-ce, β = 0": ("beta-clip-ce", ("loss.beta=0.0",)),

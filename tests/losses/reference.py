@@ -27,6 +27,7 @@ def slow_beta_cal(
     duplicates: Tensor | None = None,
     normaliser: str = "pairs",
     bias: Tensor | float = 0.0,
+    related: Tensor | None = None,
 ) -> Tensor:
     images, texts = mask.shape
     every = [(i, k) for i in range(images) for k in range(texts)]
@@ -42,28 +43,33 @@ def slow_beta_cal(
             return False
         return bool(duplicates[a] == duplicates[b])
 
+    def share(a: tuple[int, int], b: tuple[int, int]) -> float:
+        if a == b:
+            return 1.0
+        return beta if related is None or related[a[0], a[1], b[1]] else 0.0
+
     total = torch.zeros((), dtype=torch.float64)
     if form == "bce":
         counted = len(valid) if mask_padding else len(every)
         divisors = {a: {"pairs": counted, "rows": 1.0}.get(normaliser) for a in valid}
         if normaliser == "positives":
-            divisors = {a: 1 + beta * (sum(b[0] == a[0] for b in valid) - 1) for a in valid}
+            divisors = {a: sum(share(a, b) for b in valid if b[0] == a[0]) for a in valid}
         for a in valid:
             for b in valid:
-                s, share = logit(a, b) + bias, (1 / divisors[a] + 1 / divisors[b]) / 2
+                s, of_pair = logit(a, b) + bias, (1 / divisors[a] + 1 / divisors[b]) / 2
                 if a[0] == b[0]:
-                    total = total + share * (1.0 if a == b else beta) * softplus(-s)
+                    total = total + of_pair * share(a, b) * softplus(-s)
                 elif not is_ignored(a, b):
-                    total = total + share * softplus(s)
+                    total = total + of_pair * softplus(s)
         return total / counted
     for a in valid:
         others = [b for b in in_softmax if not is_ignored(a, b)]
         positives = [b for b in valid if b[0] == a[0]]
-        targets = {b: 1.0 if b == a else beta for b in positives}
+        targets = {b: share(a, b) for b in positives}
         for logits in ([logit(a, b) for b in others], [logit(b, a) for b in others]):
             for b in positives:
-                share = targets[b] / sum(targets.values())
-                total = total - share * log_softmax(logits, others.index(b))
+                part = targets[b] / sum(targets.values())
+                total = total - part * log_softmax(logits, others.index(b))
     return total / (2 * len(valid))
 
 

@@ -324,11 +324,14 @@ UNREAD = [
      "of loss, one of summary_weight, word_weight, subcaption_weight, token_temperature, "
      "word_negatives, subcaption_tokens"),
     ("beta-clip-ce", "loss.cross_images=4",
-     "of loss, one of beta, beta_cal_weight, mask_padding, duplicates, conditioning_centre"),
+     "of loss, one of beta, beta_cal_weight, mask_padding, duplicates, context, "
+     "conditioning_centre"),
     ("beta-clip-ce", "loss.sigmoid_normaliser=rows",
-     "of loss, one of beta, beta_cal_weight, mask_padding, duplicates, conditioning_centre"),
+     "of loss, one of beta, beta_cal_weight, mask_padding, duplicates, context, "
+     "conditioning_centre"),
     ("beta-clip-bce-balanced", "loss.sigmoid_normaliser=rows",
-     "of loss, one of beta, beta_cal_weight, mask_padding, duplicates, conditioning_centre"),
+     "of loss, one of beta, beta_cal_weight, mask_padding, duplicates, context, "
+     "conditioning_centre"),
     ("flair", "pooler.scale=20", "of pooler, one of heads, init"),
     ("flair", "loss.cross_images=4", "of loss, one of local_weight"),
     ("clip-ft", "loss.extra.margin=1", "of loss, none, it reads no such setting"),
