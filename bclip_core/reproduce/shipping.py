@@ -40,8 +40,8 @@ RECIPE = (
 )
 """What the fine-tuned model's run changes in the `cpu` profile's β-CLIP-CE with the cross term: one
 head, a finer grid of patches, more weight on that term, and β among texts that contain one another
-only: where "heart" and "green heart" are negatives of each other attention has to look elsewhere for
-one of them, and where all texts of an image are positives nothing tells its objects apart."""
+only. Where "heart" and "green heart" are negatives of each other, attention has to look elsewhere
+for one of them; where all texts of an image are positives, nothing tells its objects apart."""
 
 
 def shipped_run(name: str) -> RunConfig:
