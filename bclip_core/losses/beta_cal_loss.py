@@ -80,7 +80,7 @@ def beta_cal(
             of them the loss is what it is at β = 0. Each row and column of T is then divided by
             its own sum, T by the row's in the first logarithm's factor, by the column's in the
             second's. None, as in the paper: all of them. Ours, see
-            `notebooks/16_remove_the_leak.ipynb`.
+            `notebooks/06_draw_attention.ipynb`.
         across_ranks: every process of the default group calls this with the same tensors; each
             computes the rows that fall to it, and the sums are exchanged: value and gradients are
             the same on all, those of one process.

@@ -22,6 +22,7 @@ from bclip_core.evaluation.protocols import scenes
 from bclip_core.records.files import sha256, write_json
 from bclip_core.records.results import provenance
 from bclip_core.studies.leak.measure import measure_leak
+from bclip_core.studies.pointing import measure_pointing
 from bclip_core.studies.runs import obtain
 from bclip_core.train import Run
 
@@ -109,6 +110,7 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
         }
         if model.pooler is not None:
             record["leak"] = measure_leak(model, test)
+            record["pointing"] = measure_pointing(model, test)
         described = write_json(Path(folder, record_of(name).name), record)
         os.replace(stored, place)
         os.replace(described, record_of(name))

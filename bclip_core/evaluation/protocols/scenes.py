@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import datasets
 import numpy as np
@@ -32,7 +33,12 @@ from bclip_core.evaluation.encoding import (
     pooled_similarity,
     pooled_with_own,
 )
-from bclip_core.evaluation.grounding import grounding_chance, grounding_scores, patch_cosine_map
+from bclip_core.evaluation.grounding import (
+    Grounding,
+    grounding_chance,
+    grounding_scores,
+    patch_cosine_map,
+)
 from bclip_core.evaluation.regions import hits_from_scores, region_scores, roi_features
 from bclip_core.evaluation.retrieval import retrieval_metrics, similarity_matrix
 from bclip_core.evaluation.summaries import (
@@ -173,7 +179,24 @@ def grounding_items(
     return rows, phrases, torch.stack(masks)
 
 
-def _grounding(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> Metrics:
+class PhraseScores(NamedTuple):
+    """How well maps of phrases point, phrase by phrase.
+
+    Attributes:
+        rows: the scene of each, R numbers.
+        phrases: R texts.
+        scores: of each kind of map, "cosine" and, with a pooler, "attention" over all its heads.
+        chance: what maps without information score.
+    """
+
+    rows: list[int]
+    phrases: list[str]
+    scores: dict[str, Grounding]
+    chance: Grounding
+
+
+def phrase_scores(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> PhraseScores:
+    """The scores of `grounding_items`, with the scenes' patches [rows, P, D]."""
     rows, phrases, masks = grounding_items(dataset)
     text = encode_texts(model, phrases)
     maps = {"cosine": patch_cosine_map(patches[rows], text)}
@@ -184,11 +207,17 @@ def _grounding(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> Metr
             weights = model.pooler(shown, asked, need_weights=True)[1]
         assert weights is not None
         maps["attention"] = weights.mean(1)[:, 0].cpu()  # over the heads
-    chance = grounding_chance(model.backbone.grid, masks)
-    metrics = {}
-    for kind, values in maps.items():
-        scores = grounding_scores(values, model.backbone.grid, masks)
-        for metric, items in scores._asdict().items():
-            level = float(getattr(chance, metric).mean())
-            metrics[grounding_metric(kind, metric)] = summarise_items(items, level, rows)
-    return metrics
+    grid = model.backbone.grid
+    scores = {kind: grounding_scores(values, grid, masks) for kind, values in maps.items()}
+    return PhraseScores(rows, phrases, scores, grounding_chance(grid, masks))
+
+
+def _grounding(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> Metrics:
+    found = phrase_scores(model, patches, dataset)
+    return {
+        grounding_metric(kind, metric): summarise_items(
+            items, float(getattr(found.chance, metric).mean()), found.rows
+        )
+        for kind, scores in found.scores.items()
+        for metric, items in scores._asdict().items()
+    }
