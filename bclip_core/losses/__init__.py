@@ -9,6 +9,7 @@ from bclip_core.losses.constant_predictor import (
     base_rate,
 )
 from bclip_core.losses.cross_loss import (
+    conditioned_contrastive,
     cross_conditioned,
     unit_cosine,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "base_rate",
     "beta_cal",
     "beta_cal_targets",
+    "conditioned_contrastive",
     "cross_conditioned",
     "global_contrastive",
     "grouped_contrast",

@@ -16,6 +16,30 @@ def unit_cosine(first: Tensor, second: Tensor) -> Tensor:
     return torch.mul(*rows).sum(-1)
 
 
+def conditioned_contrastive(cosines: Tensor, scale: Tensor | float) -> Tensor:
+    """The global loss's form on conditioned cosines: which image is a caption's, and which its own?
+
+    With c_b0 the cosine of image b pooled under its own caption, and c_bm those of other images
+    under it (or of this image under other captions), s = scale · c:
+
+        -1/(2B) Σ_b Σ_way log (exp s_b0 / Σ_m exp s_bm)
+
+    What a pooler copies from the text does not tell images apart in the first way, and speaks for
+    every caption alike in the second. Not of either paper.
+
+    Args:
+        cosines: [B, 2, M], the own one first, see `poolers.cross_captions`.
+        scale: the multiplier itself.
+
+    Raises:
+        ValueError: another shape.
+    """
+    if cosines.ndim != 3 or cosines.shape[1] != 2:
+        raise ValueError(f"cosines {list(cosines.shape)}: expected [B, 2, M]")
+    logits = as_scalar(scale).to(cosines) * cosines
+    return (logits.logsumexp(-1) - logits[..., 0]).mean()
+
+
 def cross_conditioned(
     own: Tensor,
     others: Tensor,

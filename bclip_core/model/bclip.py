@@ -11,7 +11,7 @@ from bclip_core.backbone import Backbone
 from bclip_core.config import TEXT_KINDS
 from bclip_core.model.features import Features, Reading, TextBatch
 from bclip_core.model.heads import Heads
-from bclip_core.poolers import Pooler, cross_alike, cross_images, describe_pooler
+from bclip_core.poolers import Pooler, cross_alike, cross_captions, cross_images, describe_pooler
 
 MAX_LOG_SCALE = 4.6052  # ln 100: CLIP's bound on the temperature, for both scales
 
@@ -113,6 +113,8 @@ class BClip(nn.Module):
                 extra["crossed_alike"] = cross_alike(
                     identity, texts.mask, seed=int(identity.sum()), count=self.reading.cross_images
                 )
+            if self.reading.crossed_captions:
+                extra["crossed_captions"] = cross_captions(self.pooler, patches, text[:, 0])
         if self.reading.nested:
             extra["nested"] = nesting(texts.tokens, texts.index)
         if self.reading.patches:

@@ -52,6 +52,8 @@ class Features(NamedTuple):
         crossed: cosine of text k of image b with M other images pooled under it, [B, K, M]; or of
             one text of b, [B, 1, M].
         crossed_alike: which of those M images have the text themselves, [B, K, M] bool.
+        crossed_captions: cosines of all captions with all images pooled under them, [B, 2, B], see
+            `poolers.cross_captions`.
         reference: mean of those M images' conditioned embeddings, [B, K, D].
         nested: which texts of an image contain one another, see `nesting`, [B, K, K] bool.
 
@@ -74,6 +76,7 @@ class Features(NamedTuple):
     word_mask: Tensor | None = None
     crossed: Tensor | None = None
     crossed_alike: Tensor | None = None
+    crossed_captions: Tensor | None = None
     reference: Tensor | None = None
     nested: Tensor | None = None
     learnt: Mapping[str, Tensor] = MappingProxyType({})
@@ -110,6 +113,7 @@ class Reading:
         crossed: other images pooled with a text: "" none, "all" texts, or "one" text per image.
         cross_images: how many other images; 0: all of the batch.
         crossed_alike: which of them have the text themselves.
+        crossed_captions: all images of the batch pooled with all captions.
         reference: the mean of what they give.
         nested: which texts of an image contain one another.
     """
@@ -121,5 +125,6 @@ class Reading:
     crossed: str = ""
     cross_images: int = 0
     crossed_alike: bool = False
+    crossed_captions: bool = False
     reference: bool = False
     nested: bool = False

@@ -23,7 +23,7 @@ from bclip_core.config import (
 )
 from bclip_core.model.features import Features, Reading
 from bclip_core.model.heads import HeadsSpec
-from bclip_core.model.terms import POOLED, READABLE, TERMS, LossTerm, Term
+from bclip_core.model.terms import POOLED, READABLE, SHIFTED, TERMS, LossTerm, Term
 from bclip_core.poolers import POOLERS
 
 __all__ = [
@@ -258,9 +258,10 @@ class Method:
             conditioned="conditioned" in needs,
             patches="patches" in needs,
             tokens="tokens" in needs,
-            crossed=("one" if one else "all") if needs & set(POOLED[1:]) else "",
+            crossed=("one" if one else "all") if needs & set(SHIFTED) else "",
             cross_images=0 if one else loss.cross_images,
             crossed_alike="crossed_alike" in needs,
+            crossed_captions="crossed_captions" in needs,
             nested="nested" in needs,
             reference="reference" in needs,
         )
@@ -312,7 +313,9 @@ _ENTRIES = (
            ("global", "beta_cal_bce_balanced"), "beta_clip"),
     Method("beta-clip-ce-cross", "β-CLIP, and other images pooled with each text as negatives",
            ("global", "beta_cal_ce", "cross_ce"), "beta_clip"),
-    Method("beta-clip-bce-cross", "the same in sigmoid form",
+    Method("beta-clip-ce-captions", "the same, and every image pooled with every caption",
+           ("global", "beta_cal_ce", "cross_ce", "cross_captions"), "beta_clip"),
+    Method("beta-clip-bce-cross", "β-CLIP and other images, in sigmoid form",
            ("global", "beta_cal_bce", "cross_bce"), "beta_clip"),
     Method("beta-clip-ce-cross-only", "global loss + other images as negatives, without β-CAL",
            ("global", "cross_only_ce"), "beta_clip"),

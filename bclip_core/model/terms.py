@@ -17,6 +17,7 @@ from bclip_core.config import LossConfig, RunConfig
 from bclip_core.losses import (
     base_rate,
     beta_cal,
+    conditioned_contrastive,
     cross_conditioned,
     global_contrastive,
     grouped_contrast,
@@ -36,13 +37,8 @@ LossTerm = Callable[[Features, LossConfig], Tensor]
 Needs = tuple[str, ...] | Callable[[LossConfig], tuple[str, ...]]
 Learns = Mapping[str, float] | Callable[[RunConfig], Mapping[str, float]]
 SUMMARY_SLOT = 1  # of the text axis, where a method reads a summary
-POOLED = (
-    "conditioned",
-    "crossed",
-    "crossed_one",
-    "crossed_alike",
-    "reference",
-)  # these need a pooler
+SHIFTED = ("crossed", "crossed_one", "crossed_alike", "reference")  # of `cross_images`
+POOLED = ("conditioned", *SHIFTED, "crossed_captions")  # these need a pooler
 READABLE = (*POOLED, "patches", "tokens", "nested")
 
 
@@ -56,7 +52,8 @@ class Term:
         required: those of them that it cannot do without.
         needs: what has to be computed for it, of `READABLE`; where settings decide that, a function
             of them. "reference" is the mean of other images' embeddings, "crossed" their cosines,
-            "crossed_alike" which of them have the text themselves, "nested" which texts of an
+            "crossed_alike" which of them have the text themselves, "crossed_captions" those of
+            all images with all captions, "nested" which texts of an
             image contain each other.
         learns: scalars that it learns, with their starts, for its loss to read as
             `features.learnt`; a `..._scale` is a logarithm here and kept in [1, 100]. A function
@@ -173,6 +170,13 @@ def _cross(form: str, beside: bool) -> LossTerm:
         )
 
     return term
+
+
+def _cross_captions(features: Features, _: LossConfig) -> Tensor:
+    """Every image of the batch pooled with every caption, as conditioned retrieval does."""
+    return conditioned_contrastive(
+        _given(features.crossed_captions), features.learnt["captions_scale"]
+    )
 
 
 def _summary(features: Features, _: LossConfig) -> Tensor:
@@ -312,6 +316,10 @@ TERMS: dict[str, Term] = {
     "cross_ce": Term(_cross("ce", True), learns={"cross_scale": _START}, **_CROSS),
     "cross_bce": Term(_cross("bce", True), learns={"cross_scale": _START, **_CROSS_BIAS}, **_CROSS),
     "cross_only_ce": Term(_cross("ce", False), **_CROSS),
+    "cross_captions": Term(
+        _cross_captions, needs=("crossed_captions",), learns={"captions_scale": _START},
+        weight="captions_weight", settings={"captions_weight": 1.0},
+    ),
     "cross_only_bce": Term(_cross("bce", False), learns=_CROSS_BIAS, **_CROSS),
     "summary": Term(_summary, _SUMMARY, _SUMMARY, weight="summary_weight"),
     "principal": Term(
@@ -337,4 +345,4 @@ TERMS: dict[str, Term] = {
 }  # fmt: skip
 """Every known term. A reader's own is one more entry, made before the `Method` that names it."""
 
-__all__ = ["POOLED", "READABLE", "SUMMARY_SLOT", "TERMS", "LossTerm", "Needs", "Term"]
+__all__ = ["POOLED", "READABLE", "SHIFTED", "SUMMARY_SLOT", "TERMS", "LossTerm", "Needs", "Term"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bclip_core.config import ConfigError, PoolerConfig
-from bclip_core.poolers.crossing import cross_alike, cross_images
+from bclip_core.poolers.crossing import cross_alike, cross_captions, cross_images
 from bclip_core.poolers.flair import AttentionPooler
 from bclip_core.poolers.protocol import Pooler
 from bclip_core.poolers.sparc import SimilarityPooler, sparse_average
@@ -60,6 +60,7 @@ __all__ = [
     "TextConditionedPooler",
     "build_pooler",
     "cross_alike",
+    "cross_captions",
     "cross_images",
     "describe_pooler",
     "sparse_average",

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from bclip_core.poolers.protocol import Pooler
 
 SHIFTS_AT_A_TIME = 8  # other images per text that are pooled at once
+CAPTIONS_AT_A_TIME = 64  # captions that every image is pooled with at once
 
 
 def cross_images(
@@ -100,6 +101,42 @@ def cross_alike(identity: Tensor, mask: Tensor, *, seed: int, count: int = 0) ->
         theirs, exist = identity.roll(-shift, 0)[:, None], mask.roll(-shift, 0)[:, None]
         alike.append(((identity[..., None] == theirs) & exist).any(-1))
     return torch.stack(alike, dim=-1)
+
+
+def cross_captions(pooler: Pooler, patches: Tensor, caption: Tensor) -> Tensor:
+    """Every image of the batch pooled with every caption: conditioned retrieval, inside a batch.
+
+    The batch is that of one process, as for `cross_images`. Of more than `CAPTIONS_AT_A_TIME`
+    captions only so many are held at once.
+
+    Args:
+        pooler: patches [B, P, D] and text [B, K, D] to conditioned embeddings [B, K, D].
+        patches: [B, P, D].
+        caption: [B, D].
+
+    Returns:
+        Cosines [B, 2, B], float32 or wider, the image's own caption first: of caption b with the
+        images b, b + 1, ... pooled under it, and of image b pooled under the captions b, b + 1, ...
+        with these; places count around the batch.
+    """
+    count = len(patches)
+    parts = [
+        checkpoint(_pool_with_all, pooler, patches, part, use_reentrant=False)
+        if count > CAPTIONS_AT_A_TIME and torch.is_grad_enabled()
+        else _pool_with_all(pooler, patches, part)
+        for part in caption.split(CAPTIONS_AT_A_TIME)
+    ]
+    cosines = torch.cat(parts, dim=1)  # image by caption
+    own = torch.arange(count, device=cosines.device)[:, None]
+    around = (own + own.T) % count
+    return torch.stack([cosines[around, own], cosines[own, around]], dim=1)
+
+
+def _pool_with_all(pooler: Pooler, patches: Tensor, caption: Tensor) -> Tensor:
+    """Cosines [B, C] of C captions with all images pooled under them."""
+    conditioned, _ = pooler(patches, caption.expand(len(patches), *caption.shape))
+    wide = conditioned.double() if conditioned.dtype == torch.float64 else conditioned.float()
+    return (F.normalize(wide, dim=-1) * F.normalize(caption.to(wide.dtype), dim=-1)).sum(-1)
 
 
 def _pool_shifted(

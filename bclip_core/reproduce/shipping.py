@@ -39,10 +39,11 @@ RECIPE = (
     "data.image_size=96",
     "train.steps=1000",
 )
-"""What the fine-tuned model's run changes in the `cpu` profile's β-CLIP-CE with the cross term: one
-head, a finer grid of patches, more weight on that term, and β among texts that contain one another
-only. Where "heart" and "green heart" are negatives of each other, attention has to look elsewhere
-for one of them; where all texts of an image are positives, nothing tells its objects apart."""
+"""What the fine-tuned model's run changes in the `cpu` profile's method, β-CLIP-CE with other images
+and captions: one head, a finer grid of patches, more weight on other images, and β among texts that
+contain one another. Where "heart" and "green heart" are negatives of each other, attention has to
+look elsewhere for one of them; where all texts of an image are positives, nothing tells its objects
+apart."""
 
 
 def shipped_run(name: str) -> RunConfig:
@@ -56,7 +57,7 @@ def shipped_run(name: str) -> RunConfig:
         assert profile.pretraining is not None, "every profile on scenes has one"
         return profile.pretraining
     if name == BETA_CLIP:
-        return change(profile.run("beta-clip-ce-cross"), list(RECIPE))
+        return change(profile.run("beta-clip-ce-captions"), list(RECIPE))
     raise ConfigError(f"name={name!r}: expected one of {CLIP}, {BETA_CLIP}")
 
 

@@ -61,6 +61,7 @@ HONEST = retrieval_metric("conditioned")
 HARD, MEDIUM = region_metric("hard"), region_metric("medium")
 ATTENTION = grounding_metric("attention", "pointing")
 CE, BCE, FT, OWN = "beta-clip-ce", "beta-clip-bce", "clip-ft", "beta-clip-ce-cross, one head"
+NESTED, NESTED_OWN = f"{CE}, nested", f"{OWN}, nested"
 CLAIMS = (
     Claim("β-CAL (CE) beside the global loss retrieves long captions better", BETA_CLIP, CE, FT,
           LONG),
@@ -92,6 +93,21 @@ CLAIMS = (
     Claim("one head and cross: more of regions, medium", OURS, OWN, CE, MEDIUM),
     Claim("one head and cross: attention points better", OURS, OWN, CE, ATTENTION),
     Claim("one head and cross: retrieves long captions better", OURS, OWN, CE, LONG),
+    Claim("β among nested texts only: attention points better", OURS, NESTED, CE, ATTENTION),
+    Claim("β among nested texts only: more of regions, medium", OURS, NESTED, CE, MEDIUM),
+    Claim("β among nested texts only: more of honest conditioned retrieval", OURS, NESTED, CE,
+          HONEST),
+    Claim("with one head and cross, nested: attention points better", OURS, NESTED_OWN, OWN,
+          ATTENTION),
+    Claim("with one head and cross, nested: more of regions, medium", OURS, NESTED_OWN, OWN,
+          MEDIUM),
+    Claim("with one head and cross, nested: more of regions, hard", OURS, NESTED_OWN, OWN, HARD),
+    Claim("with one head and cross, nested: more of honest conditioned retrieval", OURS,
+          NESTED_OWN, OWN, HONEST),
+    Claim("with one head and cross, nested: retrieves long captions better", OURS, NESTED_OWN, OWN,
+          LONG),
+    Claim("with one head and cross, nested: less of the text in what is pooled", OURS, NESTED_OWN,
+          OWN, TEXT_SHARE, more=False),
 )  # fmt: skip
 MEASURES = {
     LONG: "long → image", SHORT: "short → image", HONEST: "conditioned → image",

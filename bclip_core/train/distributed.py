@@ -126,23 +126,26 @@ def _batch_sizes(images: int, device: torch.device) -> list[int]:
     return counts
 
 
+_CROSSED = ("crossed", "crossed_captions")  # last axis: other images of a process's own share
+
+
 def _equal_widths(features: Features) -> Features:
     """Word tokens padded to the longest caption of any rank; other images per text are checked.
 
     Raises:
         ValueError: the ranks pool different numbers of other images with a text.
     """
-    for name in ("word_tokens", "word_mask", "crossed"):
+    for name in ("word_tokens", "word_mask", *_CROSSED):
         value: Tensor | None = getattr(features, name)
         if value is None:
             continue
-        place = -1 if name == "crossed" else 1
+        place = -1 if name in _CROSSED else 1
         widest = torch.tensor(value.shape[place], device=value.device)
         torch.distributed.all_reduce(widest, torch.distributed.ReduceOp.MAX)
         missing = int(widest) - value.shape[place]
-        if name == "crossed" and missing:
+        if name in _CROSSED and missing:
             raise ValueError(
-                f"crossed of shape {list(value.shape)}: expected {int(widest)} other images per "
+                f"{name} of shape {list(value.shape)}: expected {int(widest)} other images per "
                 "text, as on another rank; lower loss.cross_images or share the batch evenly"
             )
         if missing:

@@ -165,7 +165,7 @@ def check_model(config: RunConfig, model: BClip) -> None:
     if expected != (size, size):
         name = config.backbone.name
         raise ConfigError(f"data.image_size={size}: expected {expected} pixels, as {name!r} reads")
-    if config.train.gradient_cache and model.reading.crossed:
+    if config.train.gradient_cache and (model.reading.crossed or model.reading.crossed_captions):
         raise ConfigError(
             f"train.gradient_cache={config.train.gradient_cache}: expected 0 for "
             f"{config.method!r}, which pools other images of the whole batch"
