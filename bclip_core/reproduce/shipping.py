@@ -39,8 +39,8 @@ RECIPE = (
     "data.image_size=96",
     "train.steps=1000",
 )
-"""What the fine-tuned model's run changes in the `cpu` profile's method, β-CLIP-CE with other images
-and captions: one head, a finer grid of patches, more weight on other images, and β among texts that
+"""What the fine-tuned model's run changes in the `cpu` profile's β-CLIP-CE with other images and
+captions: one head, a finer grid of patches, more weight on other images, and β among texts that
 contain one another. Where "heart" and "green heart" are negatives of each other, attention has to
 look elsewhere for one of them; where all texts of an image are positives, nothing tells its objects
 apart."""
