@@ -156,7 +156,7 @@ def _restored(value: Any) -> Any:
     if isinstance(value, list):
         return [_restored(entry) for entry in value]
     if isinstance(value, dict):
-        if getattr(value, "twice", ""):
+        if isinstance(value, _Fields) and value.twice:
             raise RowError(_TWICE.format(value.twice))
         return {_restored(name): _restored(entry) for name, entry in value.items()}
     return value
