@@ -15,6 +15,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
 STRICT_NOTEBOOKS ?=
 LAX_NOTEBOOKS := $(filter-out $(STRICT_NOTEBOOKS),$(NOTEBOOKS))
 
+# "worksteal" leaves a module's tests with one worker, so that what they share is made once.
 # One thread per worker: two workers would fight over two cores, and sums keep their order.
 # MPLBACKEND stays unset for notebooks, or the kernel would show no figure.
 REPEATABLE := env -u MPLBACKEND OMP_NUM_THREADS=1 TQDM_DISABLE=1
@@ -44,7 +45,7 @@ $(TESTS_STAMP): $(STAMP) tests/requirements.txt
 	@touch $@
 
 test: env $(TESTS_STAMP)  ## unit tests, then every notebook executed and compared with its stored outputs
-	$(OFFLINE) OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTEST) tests
+	$(OFFLINE) OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTEST) --dist worksteal tests
 	$(if $(STRICT_NOTEBOOKS),$(NBVAL) --nbval $(STRICT_NOTEBOOKS))
 	$(if $(LAX_NOTEBOOKS),$(NBVAL) --nbval-lax $(LAX_NOTEBOOKS))
 

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ _WHAT_TO_DO = {
         (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
         "choose a folder that can be written ($BCLIP_RUNS for runs, $BCLIP_CACHE for caches)",
     ),
+    # torch's writer of archives says no more than that a write failed
+    errno.EIO: "see whether the disk is full or damaged, or write to another "
+    "($BCLIP_RUNS for runs, $BCLIP_CACHE for caches)",
 }
 
 
@@ -55,9 +59,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         if temporary.is_dir() and path.exists():
             shutil.rmtree(path)  # os.replace cannot replace a folder that has content
         os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OSError(error.errno, f"{path} cannot be written: {reason}") from error
+    except Exception as error:
+        number = system_error(error)
+        if number is None and not isinstance(error, OSError):
+            raise  # not the system's
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise OSError(number, f"{path} cannot be written: {reason}") from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
@@ -115,6 +122,18 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename or error.errno is None or str(path) in str(error):
             raise  # it names a file already
         raise OSError(error.errno, f"{path} cannot be written: {error.strerror}") from error
+
+
+def system_error(error: BaseException) -> int | None:
+    """The system's number (errno) behind an error, None where there is none.
+
+    Libraries in Rust (safetensors, tokenizers) raise errors of their own and put the number into
+    the text: "I/O error: No space left on device (os error 28)".
+    """
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 def what_to_do(error: BaseException) -> str:

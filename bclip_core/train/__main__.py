@@ -25,7 +25,7 @@ from bclip_core.config import (
 from bclip_core.config.training import settle
 from bclip_core.data.sources import load_split
 from bclip_core.model import METHODS, resolve
-from bclip_core.records.files import read_json
+from bclip_core.records.files import read_json, what_to_do
 from bclip_core.records.processes import ends_on_request
 from bclip_core.train.distributed import world
 from bclip_core.train.dry_run import dry_run
@@ -176,4 +176,4 @@ if __name__ == "__main__":
         with ends_on_request():
             main()
     except (NonFiniteLossError, CheckpointError, ValueError, OSError) as problem:
-        raise SystemExit(f"error: {problem}") from problem
+        raise SystemExit(f"error: {problem}{what_to_do(problem)}") from problem

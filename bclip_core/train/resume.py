@@ -18,7 +18,14 @@ from torch import Tensor
 
 from bclip_core.backbone import CheckpointError
 from bclip_core.config import ConfigError, RunConfig
-from bclip_core.records.files import read_json, sha256, write_atomically, write_json
+from bclip_core.records.files import (
+    naming,
+    read_json,
+    sha256,
+    system_error,
+    write_atomically,
+    write_json,
+)
 
 CHECKPOINTS = "checkpoints"  # the folder of a run that holds them
 KEPT_CHECKPOINTS = 2  # the latest, and the one before in case the latest is damaged
@@ -78,9 +85,8 @@ def save_checkpoint(folder: Path, update: int, accelerator: Accelerator) -> None
             write_atomically(path, lambda temporary: partial.rename(temporary))
     except (OSError, RuntimeError, SafetensorError) as error:  # each library has its own for a disk
         shutil.rmtree(partial, ignore_errors=True)
-        number = error.errno if isinstance(error, OSError) else None
         reason = f"checkpoint {path} cannot be saved: {_one_line(error)}; earlier ones are kept"
-        raise OSError(number or errno.EIO, reason) from error
+        raise OSError(system_error(error) or errno.EIO, reason) from error
     if accelerator.is_main_process:
         for old in list_checkpoints(folder)[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
@@ -158,8 +164,12 @@ def _require_undamaged(path: Path, digests: dict[str, str]) -> None:
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """One JSON line, flushed. NaN is refused: it is not JSON."""
-    with path.open("a", encoding="utf-8") as handle:
+    """One JSON line, flushed. NaN is refused: it is not JSON.
+
+    Raises:
+        OSError: it cannot be written; the file is named.
+    """
+    with naming(path), path.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(record, allow_nan=False) + "\n")
 
 

@@ -1,6 +1,6 @@
 """A `CLIPModel` of Hugging Face's layout in plain torch, by its documented names alone.
 
-Run as a program of its own, `python plain_clip.py FOLDER INPUTS OUTPUTS`, by a test: it imports
+Run as a program of its own, `python plain_clip.py FOLDER...`, by a test: it imports
 nothing of this project, and stands for any other program that reads an export.
 """
 
@@ -63,15 +63,17 @@ def text_features(ids, weights, config):
     return linear(x[torch.arange(len(ids)), ends], weights, "text_projection")
 
 
-def main(folder, inputs, outputs):
+def main(folder):
     config = json.loads(Path(folder, "config.json").read_text())
-    weights, given = load_file(Path(folder, "model.safetensors")), load_file(inputs)
+    weights = load_file(Path(folder, "model.safetensors"))
+    given = load_file(Path(f"{folder}.given"))
     assert not any(name.startswith("bclip") for name in sys.modules)
     with torch.no_grad():
         image = image_features(given["pixel_values"], weights, config["vision_config"])
         text = text_features(given["ids"], weights, config["text_config"])
-    save_file({"image": image, "text": text}, outputs)
+    save_file({"image": image, "text": text}, f"{folder}.result")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for each in sys.argv[1:]:
+        main(each)

@@ -24,19 +24,20 @@ from bclip_core.train import create_model
 TINY = BackboneConfig("scene-tiny")
 TEXTS = ["a red circle", "a small blue square left of a green triangle " * 20]
 
-# Nothing of ours is imported there: open_clip alone reads the folder.
+# Nothing of ours is imported there: open_clip alone reads the folders.
 PLAIN_OPEN_CLIP = """
 import sys, torch, open_clip
 from safetensors.torch import load_file, save_file
-folder, given, result = sys.argv[1:]
-model, _, transform = open_clip.create_model_and_transforms("local-dir:" + folder)
+given, *folders = sys.argv[1:]
 inputs = load_file(given)
 texts = [bytes(row[row > 0].tolist()).decode() for row in inputs["texts"]]
-tokens = open_clip.get_tokenizer("local-dir:" + folder)(texts)
-assert not any(name.startswith("bclip") for name in sys.modules)
-with torch.no_grad():
-    image, text = model.eval().encode_image(inputs["images"]), model.encode_text(tokens)
-save_file({"image": image, "text": text, "tokens": tokens}, result)
+for folder in folders:
+    model, _, transform = open_clip.create_model_and_transforms("local-dir:" + folder)
+    tokens = open_clip.get_tokenizer("local-dir:" + folder)(texts)
+    assert not any(name.startswith("bclip") for name in sys.modules)
+    with torch.no_grad():
+        image, text = model.eval().encode_image(inputs["images"]), model.encode_text(tokens)
+    save_file({"image": image, "text": text, "tokens": tokens}, folder + ".result")
 """
 
 
@@ -55,24 +56,36 @@ def assert_same_weights(first: BClip, second: BClip) -> None:
         assert torch.equal(state[name], value), name
 
 
-def run_plain_open_clip(folder: Path, scratch: Path) -> tuple[torch.Tensor, dict]:
-    images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+READ_BY_OPEN_CLIP = [(248, True), (77, False)]  # context length, QuickGELU
+
+
+@pytest.fixture(scope="module")
+def by_open_clip(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[BClip, dict]]:
+    """Models, and what open_clip makes of their exports: one process for all of them."""
+    scratch, models = tmp_path_factory.mktemp("exported"), {}
     width = max(map(len, TEXTS))
     texts = torch.tensor([list(text.encode().ljust(width, b"\0")) for text in TEXTS])
-    save_file({"images": images, "texts": texts}, scratch / "given.safetensors")
-    arguments = [str(folder), str(scratch / "given.safetensors"), str(scratch / "result")]
-    command = [sys.executable, "-c", PLAIN_OPEN_CLIP, *arguments]
+    save_file({"images": pictures(), "texts": texts}, scratch / "given")
+    for length, quick_gelu in READ_BY_OPEN_CLIP:
+        models[length] = make(length, pooler=True, quick_gelu=quick_gelu)
+        export_open_clip(models[length], scratch / str(length))
+    folders = [str(scratch / str(length)) for length in models]
+    command = [sys.executable, "-c", PLAIN_OPEN_CLIP, str(scratch / "given"), *folders]
     subprocess.run(command, check=True, cwd=scratch, timeout=120)
-    return images, load_file(scratch / "result")
+    return {n: (model, load_file(scratch / f"{n}.result")) for n, model in models.items()}
 
 
-@pytest.mark.parametrize(("context_length", "quick_gelu"), [(248, True), (77, False)])
+def pictures() -> torch.Tensor:
+    return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("context_length", "quick_gelu"), READ_BY_OPEN_CLIP)
 def test_plain_open_clip_gives_the_same_embeddings(
-    tmp_path: Path, context_length: int, quick_gelu: bool
+    by_open_clip: dict[int, tuple[BClip, dict]], context_length: int, quick_gelu: bool
 ) -> None:
-    model = make(context_length, pooler=True, quick_gelu=quick_gelu)
-    folder = export_open_clip(model, tmp_path / "exported")
-    images, there = run_plain_open_clip(folder, tmp_path)
+    model, there = by_open_clip[context_length]
+    images = pictures()
+    assert model.backbone.config.quick_gelu == quick_gelu
     tokens = Tokenizer(context_length)(TEXTS)
     assert there["tokens"].shape == (2, context_length)
     assert torch.equal(there["tokens"][:, : tokens.shape[1]], tokens)

@@ -314,81 +314,105 @@ def test_a_round_trip_changes_nothing(
     assert_same(name, model, back)
 
 
-# Nothing of ours is imported there: open_clip alone reads the folder.
+# Nothing of ours is imported in these programs; each reads all its folders, FOLDER.given beside
+# every one, and writes FOLDER.result: a process takes seconds to start.
 PLAIN_OPEN_CLIP = """
 import sys, torch, open_clip
 from safetensors.torch import load_file, save_file
-folder, given, result = sys.argv[1:]
-model, _, transform = open_clip.create_model_and_transforms("local-dir:" + folder)
-inputs = load_file(given)
-assert not any(name.startswith("bclip") for name in sys.modules)
-with torch.no_grad():
-    image = model.eval().encode_image(inputs["pixel_values"])
-    text = model.encode_text(inputs["ids"])
-bias = torch.zeros(()) if model.logit_bias is None else model.logit_bias.detach()
-save_file({"image": image, "text": text, "bias": bias}, result)
-assert ("squash" in str(model.visual.preprocess_cfg)) == ("fgclip" in folder)
+for folder in sys.argv[1:]:
+    model, _, transform = open_clip.create_model_and_transforms("local-dir:" + folder)
+    inputs = load_file(folder + ".given")
+    assert not any(name.startswith("bclip") for name in sys.modules)
+    with torch.no_grad():
+        image = model.eval().encode_image(inputs["pixel_values"])
+        text = model.encode_text(inputs["ids"])
+    bias = torch.zeros(()) if model.logit_bias is None else model.logit_bias.detach()
+    save_file({"image": image, "text": text, "bias": bias}, folder + ".result")
+    assert ("squash" in str(model.visual.preprocess_cfg)) == folder.endswith("fgclip")
 """
-
-
-@pytest.mark.parametrize("name", ["longclip", "flair", "fgclip"])
-def test_plain_open_clip_gives_the_authors_embeddings(tmp_path: Path, name: str) -> None:
-    given, expected = inputs(name), outputs(name)
-    ids = given.get("text_ids", given.get("text_ids_248")).long()
-    torch_inputs = {"pixel_values": given["pixel_values"], "ids": ids}
-    save_file(torch_inputs, tmp_path / "given.safetensors")
-    folder = export_open_clip(open_golden(name), tmp_path / name)
-    arguments = [str(folder), str(tmp_path / "given.safetensors"), str(tmp_path / "result")]
-    command = [sys.executable, "-c", PLAIN_OPEN_CLIP, *arguments]
-    subprocess.run(command, check=True, cwd=tmp_path, timeout=120)
-    there = relatives.load_file(tmp_path / "result")
-    for key in ("image", "text"):
-        assert (there[key] - expected[key]).abs().max() < allowed(name, key), key
-    assert (there["bias"] != 0) == (name == "flair")
-
-
 TRANSFORMERS = """
 import sys, torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel
-folder, given, result = sys.argv[1:]
-model, inputs = CLIPModel.from_pretrained(folder).eval(), load_file(given)
-assert not any(name.startswith("bclip") for name in sys.modules)
 def plain(found):  # transformers 5 gives an object, 4 a tensor
     return getattr(found, "pooler_output", found).contiguous()
-with torch.no_grad():
-    image = plain(model.get_image_features(pixel_values=inputs["pixel_values"]))
-    text = plain(model.get_text_features(input_ids=inputs["ids"]))
-save_file({"image": image, "text": text}, result)
+for folder in sys.argv[1:]:
+    model, inputs = CLIPModel.from_pretrained(folder).eval(), load_file(folder + ".given")
+    assert not any(name.startswith("bclip") for name in sys.modules)
+    with torch.no_grad():
+        image = plain(model.get_image_features(pixel_values=inputs["pixel_values"]))
+        text = plain(model.get_text_features(input_ids=inputs["ids"]))
+    save_file({"image": image, "text": text}, folder + ".result")
 """
 HF_READERS = {
     "plain torch": [str(Path(__file__).with_name("plain_clip.py"))],
     "transformers": ["-c", TRANSFORMERS],
 }
+FOR_OPEN_CLIP = ("longclip", "flair", "fgclip")
+FOR_HUGGING_FACE = ("longclip", "flair", "hf_clip_77", "hf_clip_248", "fgclip")
 
 
-@pytest.mark.parametrize("reader", HF_READERS)
-@pytest.mark.parametrize("name", ["longclip", "flair", "hf_clip_77", "hf_clip_248", "fgclip"])
-def test_other_programs_read_an_export_for_hugging_face(
-    tmp_path: Path, name: str, reader: str
+def read_elsewhere(
+    program: list[str], given: dict[Path, dict[str, Tensor]], **environment: str
+) -> dict[str, dict[str, Tensor]]:
+    """What a program that imports nothing of ours makes of exported folders and their inputs."""
+    for folder, tensors in given.items():
+        save_file(tensors, f"{folder}.given")
+    command = [sys.executable, *program, *map(str, given)]
+    subprocess.run(command, check=True, cwd=next(iter(given)).parent, timeout=300, env=environment)
+    return {folder.name: relatives.load_file(Path(f"{folder}.result")) for folder in given}
+
+
+@pytest.fixture(scope="module")
+def by_open_clip(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tensor]]:
+    scratch, exported = tmp_path_factory.mktemp("open_clip"), {}
+    for name in FOR_OPEN_CLIP:
+        given = inputs(name)
+        ids = given.get("text_ids", given.get("text_ids_248")).long()
+        folder = export_open_clip(open_golden(name), scratch / name)
+        exported[folder] = {"pixel_values": given["pixel_values"], "ids": ids}
+    return read_elsewhere(["-c", PLAIN_OPEN_CLIP], exported, **os.environ)
+
+
+@pytest.mark.parametrize("name", FOR_OPEN_CLIP)
+def test_plain_open_clip_gives_the_authors_embeddings(
+    by_open_clip: dict[str, dict[str, Tensor]], name: str
 ) -> None:
-    """In a process without this project; of FG-CLIP a `CLIPModel` sees the short path."""
+    there, expected = by_open_clip[name], outputs(name)
+    for key in ("image", "text"):
+        assert (there[key] - expected[key]).abs().max() < allowed(name, key), key
+    assert (there["bias"] != 0) == (name == "flair")
+
+
+@pytest.fixture(scope="module", params=HF_READERS)
+def by_another(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Tensor]]:
+    """Exports for Hugging Face, read by one of the other programs."""
+    reader = request.param
     if reader == "transformers" and importlib.util.find_spec("transformers") is None:
         pytest.skip("transformers is not installed; the reader in plain torch takes its place")
-    model, given, short = open_golden(name), inputs(name), name == "fgclip"
-    ids = given.get("text_ids", given.get("text_ids_77")).long()
-    end = model.backbone.clip.token_embedding.num_embeddings - 1
-    after = torch.arange(ids.shape[1]) > ids.argmax(1, keepdim=True)
-    ids = ids.masked_fill(after, end)  # as their tokenizer pads
-    save_file({"pixel_values": given["pixel_values"], "ids": ids}, tmp_path / "given.safetensors")
-    folder = export_hugging_face(model, tmp_path / "exported")
-    arguments = [str(folder), str(tmp_path / "given.safetensors"), str(tmp_path / "result")]
+    scratch, exported = tmp_path_factory.mktemp("hugging_face"), {}
+    for name in FOR_HUGGING_FACE:
+        model, given = open_golden(name), inputs(name)
+        ids = given.get("text_ids", given.get("text_ids_77")).long()
+        end = model.backbone.clip.token_embedding.num_embeddings - 1
+        after = torch.arange(ids.shape[1]) > ids.argmax(1, keepdim=True)
+        ids = ids.masked_fill(after, end)  # as their tokenizer pads
+        folder = export_hugging_face(model, scratch / name)
+        exported[folder] = {"pixel_values": given["pixel_values"], "ids": ids}
     kept = {n: v for n, v in os.environ.items() if n != "PYTHONPATH" or reader == "transformers"}
-    command = [sys.executable, *HF_READERS[reader], *arguments]
-    subprocess.run(command, check=True, cwd=tmp_path, timeout=300, env=kept)
-    there, expected = relatives.load_file(tmp_path / "result"), outputs(name)
+    return read_elsewhere(HF_READERS[reader], exported, **kept)
+
+
+@pytest.mark.parametrize("name", FOR_HUGGING_FACE)
+def test_other_programs_read_an_export_for_hugging_face(
+    by_another: dict[str, dict[str, Tensor]], name: str
+) -> None:
+    """In a process without this project; of FG-CLIP a `CLIPModel` sees the short path."""
+    there, expected = by_another[name], outputs(name)
     assert (there["image"] - expected["image"]).abs().max() < allowed(name, "image")
-    key = "short" if short else "text"
+    key = "short" if name == "fgclip" else "text"
     assert (there["text"] - expected[key]).abs().max() < allowed(name, key)
 
 

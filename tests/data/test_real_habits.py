@@ -1,6 +1,7 @@
 """What users' files are like: nothing becomes data unasked, and nothing is left out silently."""
 
 import json
+import unicodedata
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -191,3 +192,97 @@ def test_numbers_of_fgovd_may_be_texts(tmp_path):
     (tmp_path / "fgovd" / "h_attributes_llava.jsonl").write_text(json.dumps(row))
     (item,) = real.load_regions(root=tmp_path / "fgovd").items
     assert (item.box, item.size) == ((0.0, 1.5, 4.0, 4.0), (16, 16))
+
+
+@pytest.mark.parametrize("text", ["1.TXT", "1.Txt", "1.JSON"])
+def test_texts_in_capitals_are_read(tmp_path, text):
+    pictures(tmp_path, "1.JPG")
+    content = json.dumps({"caption": "A dog."}) if text.endswith("JSON") else "A dog."
+    (tmp_path / text).write_text(content)
+    found = load(tmp_path)
+    assert captions(found) == {"1.JPG": ("A dog.",)}
+    assert found.left_out == ()
+
+
+@pytest.mark.parametrize("name", ["1.gif", "1.pgm", "1.ppm", "1.jfif", "1.PGM"])
+def test_every_picture_that_can_be_decoded_is_found_in_a_folder(tmp_path, name):
+    kind = {"gif": "GIF", "jfif": "JPEG"}.get(name[2:].lower(), "PPM")
+    Image.new("L" if "gm" in name.lower() else "RGB", (16, 16)).save(tmp_path / name, kind)
+    (tmp_path / "1.txt").write_text("A dog.")
+    assert captions(load(tmp_path)) == {name: ("A dog.",)}
+
+
+def test_img2datasets_texts_without_a_picture_are_named(tmp_path):
+    pictures(tmp_path, "00000/1.jpg")
+    for key in ("1", "2"):
+        (tmp_path / "00000" / f"{key}.json").write_text(json.dumps({"caption": f"Dog {key}."}))
+    (tmp_path / "00000_stats.json").write_text('{"count": 2}')
+    found = load(tmp_path)
+    assert captions(found) == {"00000/1.jpg": ("Dog 1.",)}
+    assert found.left_out == (("text 00000/2.json", "no picture beside it"),)
+
+
+TWICE = {
+    "metadata.csv": "image,caption,caption\n1.png,One.,Two.\n",
+    "metadata.tsv": "image\tCaption\tcaption\n1.png\tOne.\tTwo.\n",
+    "metadata.jsonl": '{"image": "1.png", "caption": "One.", "caption": "Two."}\n',
+    "metadata.json": '[{"image": "1.png", "caption": "One.", "caption": "Two."}]',
+    "other.jsonl": '{"image": "1.png", "Caption": "One.", "caption": "Two."}\n',
+}
+
+
+@pytest.mark.parametrize("file", TWICE)
+def test_of_two_captions_of_one_name_none_is_taken_silently(tmp_path, file):
+    pictures(tmp_path, "1.png")
+    (tmp_path / file).write_text(TWICE[file])
+    with pytest.raises(DataError, match=r"'caption' twice") as error:
+        load(tmp_path / file)
+    assert file in str(error.value)
+
+
+def test_other_columns_may_come_twice(tmp_path):
+    pictures(tmp_path, "1.png")
+    (tmp_path / "metadata.csv").write_text("image,caption,width,width\n1.png,One.,8,9\n")
+    assert captions(load(tmp_path)) == {"1.png": ("One.",)}
+
+
+def test_parquet_columns_that_differ_by_capitals_alone_are_refused(tmp_path):
+    pictures(tmp_path, "1.png")
+    table = pa.table({"image": ["1.png"], "Caption": ["One."], "caption": ["Two."]})
+    pq.write_table(table, tmp_path / "metadata.parquet")
+    with pytest.raises(DataError, match=r"metadata\.parquet: column 'caption' twice"):
+        load(tmp_path)
+
+
+CAFE = "caf\u00e9.png"
+
+
+@pytest.mark.parametrize(
+    ("there", "named"),
+    [
+        ("a/1.png", "a\\1.png"),
+        ("1.png", " 1.png "),
+        (unicodedata.normalize("NFD", CAFE), CAFE),
+        (CAFE, unicodedata.normalize("NFD", CAFE)),
+    ],
+)
+def test_names_as_other_systems_write_them(tmp_path, there, named):
+    pictures(tmp_path, there)
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"image": named, "caption": "A dog."}))
+    [item] = load(tmp_path).items
+    assert item.captions == ("A dog.",)
+    assert Image.open(item.image).size == (16, 16)
+
+
+def test_other_spellings_leave_the_folder_no_more_than_names_do(tmp_path):
+    pictures(tmp_path, "1.png", "mine/2.png")
+    row = {"image": "..\\1.png", "caption": "A dog."}
+    (tmp_path / "mine" / "metadata.jsonl").write_text(json.dumps(row))
+    with pytest.raises(DataError, match="expected a path inside"):
+        load(tmp_path / "mine")
+
+
+def test_one_picture_under_two_names_is_one_item(tmp_path):
+    pictures(tmp_path, "1.png")
+    (tmp_path / "metadata.csv").write_text("image,caption\n1.png,A dog.\n./1.png,A pet.\n")
+    assert captions(load(tmp_path)) == {"1.png": ("A dog.", "A pet.")}

@@ -1,8 +1,10 @@
 """Several processes give the loss and the gradients of one with the joined batch.
 
-Run as a program, this file is one of the processes (see `main`).
+Run as a program, this file starts the processes (see `main`): forks, since the imports of one
+would take longer than all that it does.
 """
 
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -48,7 +50,20 @@ SHARED = {  # β-CAL alone, its rows shared: images, scale (at 14 one exponentia
 CACHED = {"uneven, cached": 3}  # images at a time: two chunks on one rank, one on the other
 
 
-def main(rank: int, count: int, folder: Path) -> None:
+def main(folder: Path) -> None:
+    """Two processes, then four."""
+    torch.set_num_threads(1)
+    context = multiprocessing.get_context("fork")
+    for count in (2, 4):
+        ranks = [context.Process(target=rank_of, args=(n, count, folder)) for n in range(count)]
+        for process in ranks:
+            process.start()
+        for process in ranks:
+            process.join()
+        assert [process.exitcode for process in ranks] == [0] * count
+
+
+def rank_of(rank: int, count: int, folder: Path) -> None:
     """One of several processes: the gradients of every method, from its share of the images."""
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder / f'store-{count}'}", rank=rank, world_size=count,
@@ -92,17 +107,10 @@ def ranks(tmp_path_factory):
     """Gradients from two processes and from four."""
     folder = tmp_path_factory.mktemp("ranks")
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    for count in (2, 4):
-        commands = [
-            [sys.executable, __file__, str(rank), str(count), str(folder)] for rank in range(count)
-        ]
-        processes = [
-            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-            for command in commands
-        ]
-        for process in processes:
-            _, errors = process.communicate(timeout=240)
-            assert process.returncode == 0, errors.decode()[-3000:]
+    done = subprocess.run(
+        [sys.executable, __file__, str(folder)], env=environment, capture_output=True, timeout=480
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
     yield folder
     shutil.rmtree(folder)  # 48 files of 27 MB
 
@@ -181,4 +189,4 @@ def test_torchrun_trains_like_one_process(tiny_config, tiny_scenes, tmp_path):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(Path(sys.argv[1]))

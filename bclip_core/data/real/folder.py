@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,12 +67,21 @@ class PictureRoot:
         self._folders = set[str]()  # resolving every file's path would be slow
 
     def path(self, name: str) -> Path:
-        """The picture of that name.
+        """The picture of that name, or of one that writes the same otherwise (see `_spellings`).
 
         Raises:
             RowError: the name is empty, or leads out of the folder, also by a link.
             MissingPicture: it is not on disk (only when pictures are looked for).
         """
+        try:
+            return self._path(name)
+        except MissingPicture:
+            for other in _spellings(name):
+                with contextlib.suppress(MissingPicture):
+                    return self._path(other)
+            raise
+
+    def _path(self, name: str) -> Path:
         require_unicode(name, "picture")
         inner = name.removeprefix(f"{self.folder}/")  # named in full
         place, _, file = inner.rpartition("/")
@@ -90,6 +101,17 @@ class PictureRoot:
         if self.look and not (stat.S_ISREG(mode) or os.path.isfile(path)):
             raise MissingPicture(path, name)
         return path
+
+
+def _spellings(name: str) -> list[str]:
+    """A picture's name as other systems write it.
+
+    macOS keeps accents apart from their letters, Windows has backslashes, and tables written by
+    hand have spaces around a name.
+    """
+    plain = name.strip().replace("\\", "/")
+    forms = [plain, *(unicodedata.normalize(form, plain) for form in ("NFC", "NFD"))]
+    return [form for form in dict.fromkeys(forms) if form != name]
 
 
 def require_file(path: Path, layout: str, root: Path, links: str = "inside") -> Path:

@@ -24,6 +24,7 @@ _ESCAPE = re.compile(
 )
 _LONGEST_ESCAPE = 12  # bytes
 _HALF = "\ufdd0"  # stands for half a character while ijson reads; Unicode keeps it out of texts
+_TWICE = "field {!r} twice: expected it once"  # `json` would keep the last, and drop the others
 _NO_NUMBER = re.compile(r"\b(NaN|Infinity)\b")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -78,7 +79,7 @@ def json_array(path: Path) -> Iterator[Row]:
     rest = b""
     with open_utf8(path) as handle:
         found = ijson.sendable_list()
-        parser = ijson.items_coro(found, "item")
+        parser = ijson.items_coro(found, "item", map_type=_Fields)
         begun = False
         while True:
             chunk, fault = handle.read(_CHUNK), None
@@ -138,13 +139,25 @@ def _halves_marked(content: bytes, last: bool) -> tuple[bytes, bytes]:
     return b"".join([*pieces, content[at:]]), b""
 
 
+class _Fields(dict[str, Any]):
+    """An object's fields while ijson reads them, and the name of one that came twice."""
+
+    twice = ""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.twice = name if name in self else self.twice
+        super().__setitem__(name, value)
+
+
 def _restored(value: Any) -> Any:
-    """A row as `json.loads` gives it, halves of characters included."""
+    """A row as `parse_json` gives it, halves of characters included."""
     if isinstance(value, str):
         return value.replace(_HALF, "\ud800") if _HALF in value else value
     if isinstance(value, list):
         return [_restored(entry) for entry in value]
     if isinstance(value, dict):
+        if isinstance(value, _Fields) and value.twice:
+            raise RowError(_TWICE.format(value.twice))
         return {_restored(name): _restored(entry) for name, entry in value.items()}
     return value
 
@@ -190,13 +203,23 @@ def parse_json(content: bytes) -> Any:
         RowError: broken JSON (the column is named), no UTF-8, or nested beyond reason.
     """
     try:
-        return json.loads(decoded(content))
+        return json.loads(decoded(content), object_pairs_hook=_fields)
     except json.JSONDecodeError as error:
         raise RowError(f"broken JSON at column {error.colno}: {error.msg}") from error
     except ValueError as error:
         raise error if isinstance(error, RowError) else RowError(str(error)) from error
     except RecursionError as error:
         raise RowError("nested too deep: expected fields with texts and numbers") from error
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of an object, each there once."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RowError(_TWICE.format(twice))
+    return fields
 
 
 def whole_json(path: Path, kind: type[T]) -> T:

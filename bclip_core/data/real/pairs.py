@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType as Fixed
@@ -24,15 +25,18 @@ from bclip_core.data.real.tables import csv_rows, parquet_rows
 
 IMAGE_COLUMNS = ("image", "file_name", "filename", "image_path", "img_path", "path", "filepath")
 CAPTION_COLUMNS = ("caption", "captions", "text", "description", "title")
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+PICTURE_ENDINGS = (  # of `data.images.FORMATS`
+    *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".jfif", ".gif", ".pgm", ".ppm"),
+)
 TABLES = ("metadata.jsonl", "metadata.json", "metadata.csv", "metadata.tsv", "metadata.parquet")
 _COLUMNS = (*IMAGE_COLUMNS, *CAPTION_COLUMNS, "summary", "key")
 _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".jsonl": json_lines,
     ".jsonlines": json_lines,
     ".json": json_array,
-    ".csv": csv_rows,
-    ".tsv": csv_rows,
+    ".csv": lambda path: csv_rows(path, _COLUMNS),
+    ".tsv": lambda path: csv_rows(path, _COLUMNS),
     ".parquet": lambda path: parquet_rows(path, _COLUMNS),
 }
 
@@ -63,7 +67,11 @@ def _named(row: Row, table: Path) -> Row:
 def _renamed(row: Any, place: str, table: Path) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise RowError(f"{shortened(row)}: expected a dictionary of fields")
-    fields = {str(name).strip().lower(): value for name, value in row.items()}
+    names = [str(name).strip().lower() for name in row]
+    fields = dict(zip(names, row.values(), strict=True))
+    twice = next((name for name in _COLUMNS if names.count(name) > 1), None)
+    if twice:
+        raise RowError(f"field {twice!r} twice, in small letters and in capitals: expected one")
     if "key" in fields and (table.parent / table.stem).is_dir():
         fields.setdefault("image", _of_key(str(fields["key"]), table))
     image, caption = _column(fields, IMAGE_COLUMNS), _column(fields, CAPTION_COLUMNS)
@@ -72,6 +80,8 @@ def _renamed(row: Any, place: str, table: Path) -> dict[str, Any]:
     if isinstance(stored, dict):  # as `datasets` stores an embedded picture
         name = stored.get("path") or place
         return renamed | {"image": name, "bytes": field_of(stored, "bytes", bytes)}
+    if isinstance(stored, str):  # one picture has one name, so that its captions meet
+        stored = re.sub(r"^(\./+)+", "", stored.strip())
     return renamed | {"image": stored}
 
 
@@ -97,35 +107,41 @@ def _neighbours(place: Place) -> Iterator[Row]:
             yield Row(f"folder {name}", failing(Unused(fault)))
         elif path.suffix.lower() in PICTURE_ENDINGS:
             pictures.append(path)
-        elif path.suffix.lower() == ".txt":
+        elif path.suffix.lower() in (".txt", ".json"):
             texts.append(path)
     if not pictures:
         tables = ", ".join(TABLES)
         expected = place.record.layout
         raise LayoutError(f"{folder}: no pictures and none of {tables}; expected:\n{expected}")
+    beside = {(path.with_suffix(""), path.suffix.lower()): path for path in texts}
     for path in sorted(pictures):
-        name = path.relative_to(folder).as_posix()
-        yield Row(f"picture {name}", _text_reader(name, path, place))
+        name, stem = path.relative_to(folder).as_posix(), path.with_suffix("")
+        text, told = beside.get((stem, ".txt")), beside.get((stem, ".json"))
+        yield Row(f"picture {name}", _text_reader(name, text, told, place))
     stems = {path.with_suffix("") for path in pictures}
+    by_json = any((stem, ".json") in beside and (stem, ".txt") not in beside for stem in stems)
     for path in texts:
-        if path.with_suffix("") not in stems:
+        named = path.suffix.lower() == ".txt" or (by_json and not path.stem.endswith("_stats"))
+        if named and path.with_suffix("") not in stems:
             name = path.relative_to(folder).as_posix()
             yield Row(f"text {name}", failing(Unused("no picture beside it")))
 
 
-def _text_reader(name: str, picture: Path, place: Place) -> Callable[[], dict[str, Any]]:
-    text, told = picture.with_suffix(".txt"), picture.with_suffix(".json")
+def _text_reader(
+    name: str, text: Path | None, told: Path | None, place: Place
+) -> Callable[[], dict[str, Any]]:
+    """Reads a picture's text, or else what img2dataset tells of it in JSON."""
 
     def read() -> dict[str, Any]:
         try:
-            if text.is_file() or text.is_symlink():
+            if text is not None and (text.is_file() or text.is_symlink()):
                 return {"image": name, "caption": read_text(text, place.folder, place.links)}
-            if told.is_file():  # img2dataset's
+            if told is not None and told.is_file():
                 row = parse_json(read_text(told, place.folder, place.links).encode())
                 return {"image": name, "caption": field_of(row, "caption", str)}
         except RowError as error:
             raise RowError(f"picture {name!r}: {error}") from error
-        raise RowError(f"picture {name!r}: no caption in {text.name} beside it")
+        raise RowError(f"picture {name!r}: no caption in {Path(name).stem}.txt beside it")
 
     return read
 

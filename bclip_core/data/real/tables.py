@@ -15,7 +15,7 @@ from bclip_core.data.real.rows import DataError, Row, RowError, failing, shorten
 _ENDING = re.compile(r"\.[A-Za-z0-9]{2,5}$")  # of a picture's name
 
 
-def csv_rows(path: Path) -> Iterator[Row]:
+def csv_rows(path: Path, wanted: Collection[str]) -> Iterator[Row]:
     """The records of a CSV or TSV file, by the number of their first line.
 
     The header tells the separator: a tab where it has one (open_clip's tables end in .csv and are
@@ -24,8 +24,12 @@ def csv_rows(path: Path) -> Iterator[Row]:
     A quote that is never closed would take every line up to the next quote for one caption. Such a
     record is refused by the line where it starts, and reading goes on with the next line.
 
+    Args:
+        path: of the file, whose first line is the header.
+        wanted: names of columns, in lower case, that are read; a header has each at most once.
+
     Raises:
-        DataError: the header cannot be read.
+        DataError: the header cannot be read, or has a column of `wanted` twice.
     """
     with open_utf8(path) as handle:
         lines = iter(enumerate(handle, start=1))
@@ -37,11 +41,20 @@ def csv_rows(path: Path) -> Iterator[Row]:
         if isinstance(header, RowError):
             raise DataError(f"{path}, {place}: {header}") from header
         columns = [name.strip() for name in header]
+        _refuse_twice(path, columns, wanted)
         for place, cells, _ in _records(lines, separator, len(columns)):
             if isinstance(cells, RowError):
                 yield Row(place, failing(cells))
             else:
                 yield Row(place, lambda cells=cells: _fields(columns, cells))  # type: ignore[misc]
+
+
+def _refuse_twice(path: Path, columns: Collection[str], wanted: Collection[str]) -> None:
+    """Of two columns of a name a dictionary of fields would keep one, whatever the other holds."""
+    names = [name.strip().lower() for name in columns]
+    twice = sorted({name for name in names if name in wanted and names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: column {', '.join(map(repr, twice))} twice: expected it once")
 
 
 def _records(
@@ -130,6 +143,7 @@ def parquet_rows(path: Path, wanted: Collection[str]) -> Iterator[Row]:
     except Exception as error:  # pyarrow raises several kinds
         raise DataError(f"{path}: expected a parquet file: {error}") from error
     columns = [name for name in names if name.strip().lower() in wanted]
+    _refuse_twice(path, columns, wanted)
     if not columns:
         raise DataError(f"{path}: no column {' or '.join(wanted)}; it has {', '.join(names)}")
     start = 0
