@@ -53,7 +53,7 @@ def wait_until_it_answers(address: str, server: subprocess.Popen[bytes], log: Pa
 
 
 @contextmanager
-def jupyter_lab(root: Path, home: Path) -> Iterator[str]:
+def jupyter_lab(root: Path, home: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
     """Address of a server on `root` that knows none of the user's settings."""
     write_kernel_spec(home / "jupyter" / "kernels" / "python3")  # this Python
     # All cells stay in the page, nothing asks to fetch news, and no debugger asks the kernel what
@@ -61,6 +61,10 @@ def jupyter_lab(root: Path, home: Path) -> Iterator[str]:
     write_json(
         home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings",
         {"windowingMode": "none"},
+    )
+    write_json(
+        home / "settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings",
+        {"theme": theme, "adaptive-theme": False},
     )
     write_json(
         home / "config" / "labconfig" / "page_config.json",
