@@ -69,10 +69,11 @@ def jupyter_lab(root: Path, home: Path, theme: str = "JupyterLab Light") -> Iter
     write_json(
         home / "config" / "labconfig" / "page_config.json",
         {
+            "exposeAppInBrowser": True,  # a page can ask whether the kernel is connected
             "disabledExtensions": {
                 "@jupyterlab/apputils-extension:announcements": True,
                 "@jupyterlab/debugger-extension": True,
-            }
+            },
         },
     )
     own = {

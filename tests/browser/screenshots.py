@@ -25,14 +25,13 @@ from tests.browser.page import ExplorerPage
 NOTEBOOK = "11_explore_attention.ipynb"
 SIZES = ((1280, 800), (1920, 1080))
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-MODEL, TEXT, NAME = "scenes-beta-clip (shipped)", "green cross", "screenshots"
+MODEL, SCENE, TEXT = "scenes-beta-clip (shipped)", 6, "large green heart"
+NAME = "screenshots"
 
 
 def packed(path: Path) -> None:
-    """Make a screenshot small: 256 colours."""
-    Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
-        path, optimize=True
-    )
+    """Make a screenshot small, with all of its colours."""
+    Image.open(path).convert("RGB").save(path, optimize=True)
 
 
 def in_jupyterlab(browser: Browser, theme: str, folder: Path) -> Path:
@@ -50,9 +49,10 @@ def in_jupyterlab(browser: Browser, theme: str, folder: Path) -> Path:
             explorer.run_all_cells()
             explorer.choose("second", "none")
             explorer.choose("model", MODEL)
+            explorer.part("thumbs").locator("button").nth(SCENE).click()
+            explorer.says(f"in scene {SCENE}")
             explorer.type("text", TEXT)
             explorer.says(f"Looking for {TEXT}")
-            page.keyboard.press("Control+b")  # the file browser goes
             for width, height in SIZES:
                 page.set_viewport_size({"width": width, "height": height})
                 explorer.part("explorer").evaluate("part => part.scrollIntoView()")
@@ -61,6 +61,10 @@ def in_jupyterlab(browser: Browser, theme: str, folder: Path) -> Path:
                 path = folder / f"explorer_{width}_{theme}.png"
                 page.screenshot(path=path)
                 packed(path)
+            explorer.part("word").nth(3).hover()
+            page.screenshot(path=folder / f"hover_{theme}.png")
+            explorer.part("scores").evaluate("part => part.scrollIntoView()")
+            page.screenshot(path=folder / f"below_{theme}.png")
             explorer.type("name", NAME)
             explorer.part("export").click()
             explorer.says("Written: ")
