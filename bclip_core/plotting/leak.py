@@ -87,8 +87,8 @@ def _mark(panel: Axes, leak: Estimate, honest: Estimate, look: tuple[str, str]) 
 
 def _number(panel: Axes, marks: Mapping[int, tuple[float, float]]) -> None:
     """Write each mark's number beside it, on the side with the least of other marks and numbers."""
-    points = {n: panel.transData.transform(place) * 72 / panel.figure.dpi
-              for n, place in marks.items()}  # fmt: skip
+    inches = {n: panel.transData.transform(place) / panel.figure.dpi for n, place in marks.items()}
+    points = {n: (72 * float(x), 72 * float(y)) for n, (x, y) in inches.items()}
     taken = list(points.values())
     for number, (x, y) in points.items():
         beside = min(
