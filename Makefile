@@ -70,8 +70,7 @@ lab: env  ## open copies of the notebooks in JupyterLab; they lie in lab/, which
 
 book: env  ## the notebooks as a book in build/book, from their committed outputs; nothing is executed
 	$(BIN)/python -m bclip_core.reproduce.story
-	$(BIN)/jupyter-book build --quiet --path-output build/book --config book/_config.yml --toc book/_toc.yml .
-	@echo "build/book/_build/html/index.html"
+	$(BIN)/python -m bclip_core.reproduce.book
 
 benchmark: env  ## measure speed and memory (benchmarks/)
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done

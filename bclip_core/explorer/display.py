@@ -14,6 +14,7 @@ from PIL import Image
 
 from bclip_core.captions import text_key
 from bclip_core.captions.rule_tagger import WORD
+from bclip_core.explorer.cache import BoundedCache
 from bclip_core.explorer.front import Stage
 from bclip_core.explorer.tables import (
     answers_html,
@@ -31,6 +32,11 @@ from bclip_core.plotting.heat import encode_png, framed, overlaid, palette, shar
 CAPTION_SHOWN = 1_500  # characters of it below the maps
 SIDE, SIDE_OF_MANY = 512, 320  # pixels of a drawn map; of each where there are many
 MANY = 6
+_LARGE = 256  # pixels; what is wider is a photograph, and sent as JPEG
+_Array = npt.NDArray[np.uint8]
+# By the array itself, which is kept beside what was made of it, so that its name stays its own.
+_smaller: BoundedCache[tuple[int, int], tuple[_Array, _Array]] = BoundedCache(8)
+_encoded: BoundedCache[int, tuple[_Array, str]] = BoundedCache(8)
 
 
 class Display:
@@ -53,7 +59,10 @@ class Display:
 
     def draw(self, shown: Shown) -> None:
         """Show a view."""
-        self.stage.state = stage_state(shown)
+        state = stage_state(shown)
+        with self.stage.hold_sync():
+            self.stage.photos = state.pop("photos")  # of their own: they stay while maps change
+            self.stage.state = state
         self.stage.failed = False
         self.scores.value, self.answers.value = scores_html(shown), answers_html(shown)
         self.message.value = message_html(shown)
@@ -82,18 +91,19 @@ def stage_state(shown: Shown) -> dict[str, Any]:
     side = SIDE if len(panels) < MANY else SIDE_OF_MANY
     row, column = first.patch
     photo = fitted(first.image, side)
+    photos = {_photo(panel): panel.image for panel in shown.panels}
     box = _patch_box(first, photo)
     words = f"{plain(shown.picture.reference)}, patch in row {row + 1}, column {column + 1}"
     return {
         "picture": {
-            "source": png_source(framed(photo, box)),
+            "source": source_of(framed(photo, box), first.image),
             "words": words,
             "html": f"<b>{escaped(shown.picture.reference)}</b><br>"
             f"patch in row {row + 1}, column {column + 1}",
         },
         "panels": [_panel_state(panel, shown, side) for panel in panels],
         "columns": len(shown.panels),
-        "photos": {_photo(panel): photo_source(panel.image) for panel in shown.panels},
+        "photos": {name: photo_source(image) for name, image in photos.items()},
         "grid": list(first.grid),
         "patch": list(first.patch),
         "opacity": view.opacity,
@@ -115,7 +125,7 @@ def _panel_state(panel: Panel, shown: Shown, side: int) -> dict[str, Any]:
         limits=shown.limits_of(panel),
     )
     return {
-        "source": png_source(drawn),
+        "source": source_of(drawn, panel.image),
         "words": f"{panel.title}. {panel_words(panel)}",
         "html": panel_html(panel, shown.view.also and panel.item.text),
         "grid": list(panel.grid),
@@ -147,13 +157,18 @@ def scale_bars(shown: Shown) -> list[dict[str, str]]:
     ]
 
 
-def fitted(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+def fitted(image: _Array, side: int) -> _Array:
     """The picture at most `side` wide."""
     height, width = image.shape[:2]
     if width <= side:
         return image
-    size = (side, max(1, round(side * height / width)))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+    def make() -> tuple[_Array, _Array]:
+        size = (side, max(1, round(side * height / width)))
+        small = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+        return image, np.asarray(small)
+
+    return _smaller.get((id(image), side), make)[1]
 
 
 def png_source(picture: Image.Image) -> str:
@@ -161,17 +176,20 @@ def png_source(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(encode_png(picture)).decode()
 
 
-def photo_source(image: npt.NDArray[np.uint8]) -> str:
+def photo_source(image: _Array) -> str:
     """The bare picture below a map as the source of an image; a large one as JPEG."""
-    if image.shape[1] <= 256:
-        return png_source(Image.fromarray(image))
-    return jpeg_source(Image.fromarray(image))
+    return _encoded.get(id(image), lambda: (image, source_of(Image.fromarray(image), image)))[1]
+
+
+def source_of(drawn: Image.Image, image: _Array) -> str:
+    """What is drawn over a picture: exact, or as good as that where the picture is a photograph."""
+    return png_source(drawn) if image.shape[1] <= _LARGE else jpeg_source(drawn, 92)
 
 
 def jpeg_source(picture: Image.Image, quality: int = 88) -> str:
     """A picture as the source of an image, small rather than exact."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
+    picture.save(buffer, "JPEG", quality=quality, subsampling=0)  # maps have sharp colours
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

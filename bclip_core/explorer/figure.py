@@ -142,8 +142,11 @@ def _draw_answers(panel: Axes, shown: Shown, number: int) -> None:
     )
     _texts(panel, places, [(text, "normal") for text, _ in answers.ranking], 24)
     panel.axvline(answers.average, color="black", linewidth=0.8)
-    panel.set_xlabel(f"{answers.unit}\nline: mean of all {answers.asked}", fontsize=7.5)
-    panel.locator_params(axis="x", nbins=3)
+    panel.set_xlabel(f"{answers.unit}\nline: mean of {answers.asked}", fontsize=7.5)
+    low, high = panel.get_xlim()  # two numbers are all that a narrow panel has room for
+    panel.set_xticks([answers.average, high - 0.15 * (high - low)])
+    panel.xaxis.set_major_formatter(f"{{x:.{3 if answers.unit == 'cosine' else 2}f}}")
+    panel.tick_params(axis="x", labelsize=7.5)
     item = shown.panels[number]
     row, column = item.patch
     lines = [f"patch {row + 1}, {column + 1} answers to", f"({item.kind_in_words})"]
@@ -164,12 +167,20 @@ def _texts(
 
 def _distinct(texts: Sequence[str], longest: int) -> list[str]:
     """Texts cut in their middle, for a caption begins as its first sentence does."""
-    tail = longest // 3
-    cut = [
-        text if len(text) <= longest else f"{text[: longest - tail - 2].rstrip()} … {text[-tail:]}"
-        for text in (" ".join(text.split()) for text in texts)
-    ]
+    cut = [_without_middle(" ".join(text.split()), longest) for text in texts]
     return [
         text if cut.count(text) == 1 else f"{text} ({cut[: number + 1].count(text)})"
         for number, text in enumerate(cut)
     ]
+
+
+def _without_middle(text: str, longest: int) -> str:
+    """First and last words of a text, as many as fit; of a single long word its beginning."""
+    if len(text) <= longest:
+        return text
+    words, head, tail = text.split(), "", ""
+    while words and len(head) + len(words[0]) + 1 <= (longest - 3) * 2 // 3:
+        head = f"{head} {words.pop(0)}".strip()
+    while words and len(head) + len(words[-1]) + len(tail) + 4 <= longest:
+        tail = f"{words.pop()} {tail}".strip()
+    return f"{head} … {tail}" if head and tail else f"{text[: longest - 1]}…"

@@ -73,6 +73,7 @@ class Stage(anywidget.AnyWidget):
 
     Attributes:
         state: what is shown.
+        photos: the bare pictures below the maps, by the names that the state has for them.
         busy: what is being worked on; the page shows it once it has lasted 0.3 s.
         failed: whether there is nothing to show.
         explorer: a name that its chips know.
@@ -81,6 +82,7 @@ class Stage(anywidget.AnyWidget):
     _esm = page_text("draw.js", "stage.js")
     _css = page_text("explorer.css")
     state = traitlets.Dict().tag(sync=True)
+    photos = traitlets.Dict().tag(sync=True)
     busy = traitlets.Unicode().tag(sync=True)
     failed = traitlets.Bool(False).tag(sync=True)
     explorer = traitlets.Unicode().tag(sync=True)

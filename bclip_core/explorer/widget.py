@@ -96,9 +96,10 @@ class AttentionExplorer:
         below = widgets.HBox([display.scores, display.answers])
         below.layout.flex_flow = "row wrap"
         below.layout.grid_gap = "8px 40px"
-        box = widgets.Box(
-            [left.add_class("bclip-left"), controls.box(), below.add_class("bclip-below")]
-        )
+        # A box of their own for maps and controls: the maps stay in view within it, and the tables
+        # below it are never behind them.
+        above = widgets.Box([left.add_class("bclip-left"), controls.box()])
+        box = widgets.Box([above.add_class("bclip-above"), below.add_class("bclip-below")])
         return box.add_class("bclip-explorer")
 
     def _observe(self) -> None:

@@ -261,9 +261,9 @@ class Workbench:
     ) -> list[str]:
         """What a reader should know: cuts, and what the models cannot know."""
         notes = list(picture.cuts)
+        count = Tokenizer(self.model(names[0]).backbone.context_length).count(view.text)
         for name in names:
-            limit = self.model(name).backbone.context_length
-            if (count := Tokenizer(limit).count(view.text)) > limit:
+            if count > (limit := self.model(name).backbone.context_length):
                 label = self.entries[name].label
                 notes.append(f"{label} reads only {limit} of the text's {count} tokens")
         of_scenes = [

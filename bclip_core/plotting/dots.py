@@ -99,7 +99,7 @@ def _rows(
             panel.set_title(title, fontsize=8)
             panel.set_yticks(range(len(names)), list(names))
             panel.set_ylim(len(names) - 0.5, -0.5)
-            panel.set_xlim(left=0)
+            panel.set_xlim(left=0 if panel.patches else _below_zero(panel))
             panel.grid(axis="x", color="0.9")
             panel.tick_params(axis="y", length=0)
             panel.set_axisbelow(True)
@@ -202,11 +202,16 @@ def methods_overview(
             panel.grid(axis="x", color="0.9")
             panel.set_axisbelow(True)
         for panel in axes[:, 0]:
-            panel.set_xlim(left=0)
+            panel.set_xlim(left=_below_zero(panel))
         for panel in axes.flat[len(drawn) :]:
             panel.set_axis_off()
         figure.supxlabel("%, 95 % interval; dotted: chance", fontsize=9)
     return figure
+
+
+def _below_zero(panel: Axes) -> float:
+    """A left end that leaves room for a mark at zero."""
+    return -0.03 * float(panel.get_xlim()[1])
 
 
 def _method_dot(panel: Axes, row: int, value: Estimate | None) -> None:

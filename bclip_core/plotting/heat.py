@@ -25,7 +25,7 @@ Box = Sequence[float]  # x, y, width, height in pixels
 Limits = tuple[float, float]  # the values drawn as coldest and as hottest
 
 SIDE = 256  # about the width of a drawn picture, whose own pixels become whole squares
-_COLOURS = (255 * mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, 256))[:, :3]).astype(np.float32)
+_COLOURS = mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, 256), bytes=True)[:, :3].copy()
 
 
 def judged_pixel(box: Box) -> tuple[int, int]:
@@ -51,7 +51,7 @@ def framed(image: Picture, box: Box, side: int = SIDE) -> Image.Image:
 
 def palette() -> npt.NDArray[np.uint8]:
     """The 256 colours from cold to hot, [256, 3]."""
-    return np.rint(_COLOURS).astype(np.uint8)
+    return _COLOURS.copy()
 
 
 def shares(values: npt.NDArray[np.floating], limits: Limits) -> npt.NDArray[np.float64]:
@@ -84,7 +84,6 @@ def overlaid(
         fading: whether the map is the more transparent the colder it is.
     """
     drawn = enlarged(image, side)
-    grey = np.asarray(drawn.convert("L"), dtype=np.float32)[..., None]
     heat = Image.fromarray(item.heat.astype(np.float32))
     smooth = np.asarray(heat.resize(drawn.size, Image.Resampling.BILINEAR))
     own = (float(smooth.min()), float(smooth.max()))
@@ -92,9 +91,10 @@ def overlaid(
     alpha = np.where(shares(smooth, own) >= threshold, opacity, 0.0)
     if fading:
         alpha = alpha * np.sqrt(share)
-    alpha = alpha[..., None].astype(np.float32)
-    colours = _COLOURS[np.rint(255 * share).astype(np.intp)]
-    drawn = Image.fromarray(np.rint((1 - alpha) * grey + alpha * colours).astype(np.uint8))
+    colours, cover = (Image.fromarray(np.rint(255 * part).astype(np.uint8)) for part in
+                      (share, alpha))  # fmt: skip
+    colours.putpalette(_COLOURS.tobytes())
+    drawn = Image.composite(colours.convert("RGB"), drawn.convert("L").convert("RGB"), cover)
     times = (drawn.width / item.heat.shape[1], drawn.height / item.heat.shape[0])
     if item.mask is not None:
         _outline(drawn, item.mask)

@@ -22,6 +22,9 @@ HONEST = {
 }
 """What should stay when the leak goes, by panel title."""
 
+_BESIDE = ((9, 6), (9, -6), (-9, 6), (-9, -6), (0, 11), (0, -11))
+"""Where a number may stand beside its mark, in points; the first one that is free."""
+
 
 def leak_scatter(variants: Mapping[str, Metrics], groups: Mapping[str, str]) -> Figure:
     """Every variant's leak (across, logarithmic) against honest measures (up), with intervals.
@@ -52,8 +55,7 @@ def leak_scatter(variants: Mapping[str, Metrics], groups: Mapping[str, str]) -> 
         axes = figure.subplots(1, len(drawn), squeeze=False, sharex=True)[0]
         for panel, (title, found) in zip(axes, drawn.items(), strict=True):
             for name, values in found.items():
-                mark = values[LEAK], values[HONEST[title]]
-                _mark(panel, *mark, numbers[name], looks[groups[name]])
+                _mark(panel, values[LEAK], values[HONEST[title]], looks[groups[name]])
             _finish(panel, title, next(iter(found.values())))
         handles, labels = [], []
         for group, (colour, marker) in looks.items():
@@ -67,23 +69,38 @@ def leak_scatter(variants: Mapping[str, Metrics], groups: Mapping[str, str]) -> 
         figure.supxlabel("leak: one picture for all texts, text → image, R@1, % (dotted: chance)",
                          fontsize=9)  # fmt: skip
         axes[0].set_ylabel("%, 95 % interval")
+        figure.draw_without_rendering()  # the panels' places and ranges are known from here on
+        for panel, (title, found) in zip(axes, drawn.items(), strict=True):
+            marks = {numbers[name]: (values[LEAK], values[HONEST[title]]) for name, values in
+                     found.items()}  # fmt: skip
+            _number(panel, {n: (reach(x)[0], reach(y)[0]) for n, (x, y) in marks.items()})
     return figure
 
 
-def _mark(
-    panel: Axes,
-    leak: Estimate,
-    honest: Estimate,
-    number: int,
-    look: tuple[str, str],
-) -> None:
+def _mark(panel: Axes, leak: Estimate, honest: Estimate, look: tuple[str, str]) -> None:
     (x, across), (y, up) = reach(leak), reach(honest)
     colour, marker = look
     left = min(across[0], 0.9 * x)  # a logarithmic axis has no zero
     panel.errorbar(x, y, xerr=[[left], [across[1]]], yerr=[[up[0]], [up[1]]], color=colour,
                    marker=marker, ms=6.5, elinewidth=0.8, alpha=0.9)  # fmt: skip
-    panel.annotate(str(number), (x, y), xytext=(5, 3), textcoords="offset points", fontsize=7.5,
-                   zorder=5)  # fmt: skip
+
+
+def _number(panel: Axes, marks: Mapping[int, tuple[float, float]]) -> None:
+    """Write each mark's number beside it, on the side with the least of other marks and numbers."""
+    inches = {n: panel.transData.transform(place) / panel.figure.dpi for n, place in marks.items()}
+    points = {n: (72 * float(x), 72 * float(y)) for n, (x, y) in inches.items()}
+    taken = list(points.values())
+    for number, (x, y) in points.items():
+        beside = min(
+            _BESIDE,
+            key=lambda side: sum(
+                abs(x + side[0] - other[0]) < 9 and abs(y + side[1] - other[1]) < 9
+                for other in taken
+            ),
+        )
+        taken.append((x + beside[0], y + beside[1]))
+        panel.annotate(str(number), marks[number], xytext=beside, textcoords="offset points",
+                       fontsize=7.5, ha="center", va="center", zorder=5)  # fmt: skip
 
 
 def _finish(panel: Axes, title: str, some: Metrics) -> None:

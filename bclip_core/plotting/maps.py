@@ -22,6 +22,7 @@ from bclip_core.plotting.style import COLOURS, SEQUENTIAL, style
 if TYPE_CHECKING:
     from bclip_core.evaluation.maps import TextMap
 
+COLDEST = 0.5  # times an even share; attention below that is all cold on a logarithmic scale
 _WRAP = 28  # characters of a line of text under a picture
 _LINE = 0.155  # inches of such a line
 _TITLE_LINE = 0.14  # inches of a line above a map
@@ -120,6 +121,7 @@ def attention_grid(
     titles: Sequence[str] = (),
     opacity: float = 0.6,
     scales: Sequence[str] = (),
+    logarithmic: bool = False,
 ) -> Figure:
     """A row per picture: the picture, then one map per text laid over its grey version.
 
@@ -134,6 +136,8 @@ def attention_grid(
         opacity: of the maps, in [0, 1].
         scales: for each row what its maps are measured in; rows of one name share one colour scale
             and one colour bar, so that their colours may be compared.
+        logarithmic: whether these scales are, for attention of which a few maps are many times
+            hotter than the others; all below `COLDEST` times an even share is drawn alike.
 
     Raises:
         ValueError: not one row of maps (and title, and scale, if any) per picture.
@@ -152,6 +156,9 @@ def attention_grid(
         axes = figure.subplots(len(images), columns, squeeze=False, height_ratios=heights)
         for panel in axes.flat:
             panel.set_anchor("S")  # else square pictures push their titles off the page
+        if logarithmic:
+            maps = [[item._replace(heat=np.log(np.maximum(item.heat, COLDEST))) for item in texts]
+                    for texts in maps]  # fmt: skip
         limits = _common_limits(maps, scales)
         for number, (row, image, texts) in enumerate(zip(axes, images, maps, strict=True)):
             bare_picture(row[0], image)
@@ -164,8 +171,15 @@ def attention_grid(
                 panel.set_axis_off()
         for scale, (low, high) in limits.items():
             rows = [row for row, name in zip(axes, scales, strict=True) if name == scale]
-            colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), SEQUENTIAL)
-            figure.colorbar(colours, ax=np.stack(rows), label=scale, fraction=0.05, aspect=30)
+            norm = mpl.colors.Normalize(low, high)
+            if logarithmic:
+                norm = mpl.colors.LogNorm(math.exp(low), math.exp(high))
+            colours = mpl.cm.ScalarMappable(norm, SEQUENTIAL)
+            bar = figure.colorbar(colours, ax=np.stack(rows), label=scale, fraction=0.05, aspect=30)
+            if logarithmic:
+                ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100) if tick < math.exp(high)]
+                bar.set_ticks([COLDEST, *ticks], labels=[f"≤ {COLDEST:g}", *map(str, ticks)])
+                bar.ax.minorticks_off()
     return figure
 
 

@@ -83,10 +83,10 @@ def two_towers() -> Figure:
         _note(panel, (0.8, 1.6), "picture: P patches")
         _box(panel, (2.5, 2.25), "image tower\n(ViT)", IMAGE, (1.5, 0.7))
         _box(panel, (4.6, 2.25), "class token\n1 vector", IMAGE, (1.3, 0.7))
-        _note(panel, (0.9, 0.72), "“a striped star above\na small blue circle”", TEXT, 8.5)
+        _note(panel, (0.75, 0.72), "“a striped star\nabove a small\nblue circle”", TEXT, 8.5)
         _box(panel, (2.5, 0.72), "text tower\n(causal)", TEXT, (1.5, 0.7))
         _box(panel, (4.6, 0.72), "end token\n1 vector", TEXT, (1.3, 0.7))
-        for height, start in ((2.25, 1.35), (0.72, 1.72)):
+        for height, start in ((2.25, 1.35), (0.72, 1.35)):
             _arrow(panel, (start, height), (1.75, height))
             _arrow(panel, (3.25, height), (3.95, height))
         _match_matrix(panel, (6.35, 0.75), 1.45, IMAGE, TEXT)

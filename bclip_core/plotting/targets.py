@@ -98,11 +98,11 @@ def targets_on_a_circle(
                 panel.text(1.2 * x, 1.2 * y, name, ha="center", va="center")
                 if share > 0:
                     part = str(Fraction(share).limit_denominator(60))
-                    panel.text(1.45 * x, 1.45 * y, part, ha="center", va="center", color=COLOURS[0])
+                    panel.text(1.56 * x, 1.5 * y, part, ha="center", va="center", color=COLOURS[0])
             panel.plot(0.86 * place[0], 0.86 * place[1], "D", color=COLOURS[0], ms=8)
             panel.text(0.6 * place[0], 0.6 * place[1], f"picture {image}", ha="center", fontsize=8)
             panel.set_title(f"β = {Fraction(beta).limit_denominator(100)}")
-            panel.set(xlim=(-1.65, 1.65), ylim=(-1.65, 1.65), aspect="equal", xticks=[], yticks=[])
+            panel.set(xlim=(-1.75, 1.75), ylim=(-1.65, 1.65), aspect="equal", xticks=[], yticks=[])
             panel.set_xlabel(notes[beta])
             for spine in panel.spines.values():
                 spine.set_visible(False)

@@ -53,7 +53,7 @@ def wait_until_it_answers(address: str, server: subprocess.Popen[bytes], log: Pa
 
 
 @contextmanager
-def jupyter_lab(root: Path, home: Path) -> Iterator[str]:
+def jupyter_lab(root: Path, home: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
     """Address of a server on `root` that knows none of the user's settings."""
     write_kernel_spec(home / "jupyter" / "kernels" / "python3")  # this Python
     # All cells stay in the page, nothing asks to fetch news, and no debugger asks the kernel what
@@ -63,12 +63,17 @@ def jupyter_lab(root: Path, home: Path) -> Iterator[str]:
         {"windowingMode": "none"},
     )
     write_json(
+        home / "settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings",
+        {"theme": theme, "adaptive-theme": False},
+    )
+    write_json(
         home / "config" / "labconfig" / "page_config.json",
         {
+            "exposeAppInBrowser": True,  # a page can ask whether the kernel is connected
             "disabledExtensions": {
                 "@jupyterlab/apputils-extension:announcements": True,
                 "@jupyterlab/debugger-extension": True,
-            }
+            },
         },
     )
     own = {

@@ -55,6 +55,9 @@ def test_maps_and_text_are_on_one_screen_and_maps_grow(page):
     page.mouse.wheel(0, 250)
     page.wait_for_function("scrollY > 100")
     assert boxes(page, ".bclip-left")[0]["y"] >= 0  # the maps stay while controls are scrolled
+    page.locator(".bclip-scores").evaluate("table => table.scrollIntoView()")
+    left, scores = boxes(page, ".bclip-left", ".bclip-scores")
+    assert left["y"] + left["height"] <= scores["y"]  # and never lie over the tables
 
 
 def test_the_mouse_over_a_word_shows_its_map_and_over_a_patch_colours_the_words(page, explorer):

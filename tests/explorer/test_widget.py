@@ -9,6 +9,8 @@ from PIL import Image
 
 from bclip_core.evaluation.maps import phrase_masks
 from bclip_core.explorer import AttentionExplorer, View
+from bclip_core.explorer.display import SIDE, fitted
+from bclip_core.plotting.heat import overlaid
 from bclip_core.records.results import runs_folder
 
 
@@ -55,6 +57,29 @@ def test_every_control_redraws(explorer, control, value):
     getattr(explorer.controls, control).value = value
     assert not np.array_equal(before, drawing(explorer))
     assert "Error" not in said(explorer)
+
+
+def test_bare_pictures_are_sent_once_per_picture(explorer):
+    sent = []
+    explorer.display.stage.observe(lambda change: sent.append(change["new"]), "photos")
+    explorer.controls.opacity.value = 0.2
+    explorer.controls.text.value = "a dog"
+    assert sent == []
+    explorer.controls.scene.value = 1
+    assert [list(photos) for photos in sent] == [["64 x 64"]]
+
+
+def test_maps_of_a_photograph_are_sent_small_and_those_of_a_scene_exact(explorer, tmp_path):
+    assert state(explorer)["panels"][0]["source"].startswith("data:image/png")
+    noise = np.random.default_rng(0).integers(256, size=(60, 80, 3), dtype=np.uint8)
+    photo = Image.fromarray(noise).resize((800, 600), Image.Resampling.BICUBIC)
+    photo.save(tmp_path / "photo.png")
+    explorer.controls.path.value = str(tmp_path / "photo.png")
+    source = state(explorer)["panels"][0]["source"]
+    assert source.startswith("data:image/jpeg")
+    panel = explorer.shown.panels[0]
+    exact = overlaid(fitted(panel.image, SIDE), panel.item, limits=explorer.shown.limits_of(panel))
+    assert np.abs(pixels(source).astype(int) - np.asarray(exact)).mean() < 4
 
 
 def test_two_models_stand_side_by_side(explorer):

@@ -129,6 +129,29 @@ def test_the_leak_is_drawn_against_what_is_left_of_honest_measures():
         plotting.leak_scatter({"own": METHODS["late"]}, {"own": "mine"})
 
 
+def test_numbers_of_near_marks_stand_apart():
+    leak, honest = "leak/identical/t2i_R@1", "leak/honest/t2i_R@1"
+    places = [(0.05, 0.5), (0.052, 0.5), (0.05, 0.51), (0.052, 0.51)]
+    variants = {
+        f"way {number}": {leak: estimate(x, 0.002), honest: estimate(y)}
+        for number, (x, y) in enumerate([*places, (0.4, 0.1), (0.01, 0.7)])
+    }
+    figure = plotting.leak_scatter(variants, dict.fromkeys(variants, "one"))
+    plotting.png(figure, 100)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 6
+    for number, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[:number])
+
+
+def test_a_mark_at_zero_is_whole():
+    measured = {"one": {"a": estimate(0.0)}, "two": {"a": estimate(0.5)}}
+    assert plotting.methods_overview(measured, ["a"]).axes[0].get_xlim()[0] < 0
+    panels = {"a": {"": "a"}}
+    figure = plotting.method_comparison(measured, dict.fromkeys(measured, "one"), panels=panels)
+    assert figure.axes[0].get_xlim()[0] < 0
+
+
 def test_kinds_of_the_leaks_variants():
     found = {name: leak_tables.kind(name) for name in ORDER}
     assert set(found.values()) == {*leak_tables.KINDS, "the paper's form"}

@@ -18,7 +18,7 @@ from bclip_core.evaluation.maps import TextMap
 from bclip_core.model import METHODS as METHODS_OF_THE_CATALOGUE
 from bclip_core.model import get_method
 from bclip_core.plotting.files import FIGURES, MEASURED, figures_folder
-from bclip_core.plotting.heat import overlaid
+from bclip_core.plotting.heat import overlaid, palette
 from bclip_core.records import REPOSITORY
 
 
@@ -479,6 +479,22 @@ def test_maps_that_are_compared_share_one_colour_scale_and_bar():
     np.testing.assert_array_equal(
         alone.axes[1].images[0].get_array(), np.asarray(overlaid(PICTURE, rows[0][0], side=384))
     )
+
+
+def test_on_a_logarithmic_scale_little_attention_is_all_cold_and_ratios_are_steps():
+    steps = np.repeat([[0.1, 0.4, 2.0, 8.0]], 16, axis=0).repeat(4, axis=1)
+    rows = [[text_map("star", None)._replace(heat=steps, mask=None)]]
+    figure = plotting.attention_grid(
+        [PICTURE], rows, opacity=1.0, scales=["× even"], logarithmic=True
+    )
+    pixels = np.asarray(figure.axes[1].images[0].get_array())
+    across = [pixels[-8, 384 * part // 8].tolist() for part in (1, 3, 5, 7)]  # middles of the steps
+    cold, middle, hot = (palette()[place].astype(int) for place in (0, 128, 255))
+    assert across[0] == across[1] == cold.tolist()
+    np.testing.assert_allclose(across[2], middle, atol=3)  # 2 is half way from ½ to 8
+    np.testing.assert_allclose(across[3], hot, atol=3)
+    (bar,) = figure.axes[2:]
+    assert [tick.get_text() for tick in bar.get_yticklabels()] == ["≤ 0.5", "1", "2", "5"]
 
 
 def test_titles_of_three_lines_lie_on_the_page():

@@ -26,8 +26,8 @@ function enlarge(shares, [rows, columns], width, height) {
   return found;
 }
 
-function drawHeat(canvas, photo, shares, grid, palette, opacity, threshold) {
-  const width = Math.min(photo.naturalWidth < 256 ? 256 : photo.naturalWidth, 512);
+function drawHeat(canvas, photo, shares, grid, palette, opacity, threshold, least = 256) {
+  const width = Math.min(Math.max(photo.naturalWidth, least), 512);
   const height = Math.round((width * photo.naturalHeight) / photo.naturalWidth);
   canvas.width = width;
   canvas.height = height;

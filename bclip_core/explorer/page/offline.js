@@ -7,6 +7,7 @@ at("about").textContent = `Picture ${STATE.sha256.slice(0, 12)}. Frame: the hott
 at("bars").append(...STATE.bars.map((bar) => colourBar(bar, palette)));
 at("notes").append(...STATE.notes.map((note) => part("", "li", note)));
 
+at("panels").style.setProperty("--shown", Math.min(STATE.panels.length, 5));
 const cells = STATE.panels.map((panel) => {
   const canvas = part("", "canvas"), words = part("", "figcaption");
   const photo = new Image();
@@ -39,7 +40,7 @@ function show(number) {
   const { opacity, threshold } = STATE.settings;
   cells.forEach(({ panel, canvas, words, photo }, place) => {
     const bytes = bytesOf(STATE.maps[number][place]);
-    const pen = drawHeat(canvas, photo, bytes, panel.grid, palette, opacity, threshold);
+    const pen = drawHeat(canvas, photo, bytes, panel.grid, palette, opacity, threshold, 512);
     frameHottest(pen, bytes, panel.grid);
     const [low, high] = panel.scale;
     const hottest = low + (Math.max(...bytes) / 255) * (high - low);

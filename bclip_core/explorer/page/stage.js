@@ -48,16 +48,19 @@ function render({ model, el }) {
     ];
   }
 
+  function load() {
+    photos = {};
+    for (const [name, source] of Object.entries(model.get("photos"))) {
+      photos[name] = new Image();
+      photos[name].src = source;
+    }
+  }
+
   function show() {
     state = model.get("state");
     if (!state.panels) return;
     palette = bytesOf(state.palette);
     asked = state.patch;
-    photos = {};
-    for (const [name, source] of Object.entries(state.photos)) {
-      photos[name] = new Image();
-      photos[name].src = source;
-    }
     picture.image.src = state.picture.source;
     picture.image.alt = state.picture.words;
     picture.cover.setAttribute("aria-label", `${state.picture.words}; arrow keys move the patch`);
@@ -104,7 +107,7 @@ function render({ model, el }) {
     const maps = text === null ? undefined : state.spoken[text];
     cells.slice(0, state.columns).forEach((cell, number) => {
       const panel = state.panels[number], photo = photos[panel.photo];
-      cell.over.hidden = !maps || !photo.complete;
+      cell.over.hidden = !maps || !photo?.complete;
       if (cell.over.hidden) return;
       const shares = bytesOf(maps[number]);
       const pen = drawHeat(
@@ -151,9 +154,11 @@ function render({ model, el }) {
     if (event.detail.explorer === model.get("explorer")) overText(event.detail.text);
   };
   document.addEventListener("bclip-over", hovered);
+  model.on("change:photos", load);
   model.on("change:state", show);
   model.on("change:busy", work);
   model.on("change:failed", hide);
+  load();
   show();
   work();
   hide();

@@ -79,8 +79,11 @@ def _global(part: Part, drawn: Levels) -> None:
 def _sentence(part: Part, drawn: Levels) -> None:
     picture, *panels = part.subplots(1, 1 + len(drawn.sentences))
     bare_picture(picture, drawn.image)
+    limits = (0.0, max(float(item.heat.max()) for item in drawn.sentences))
     for panel, item in zip(panels, drawn.sentences, strict=True):
-        map_over_picture(panel, drawn.image, item, 0.9, fading=True)
+        map_over_picture(panel, drawn.image, item, 0.9, limits, fading=True)
+    colours = ScalarMappable(Normalize(*limits), SEQUENTIAL)
+    part.colorbar(colours, ax=panels, label="share, × even", shrink=0.75)
     part.suptitle("Sentence: which patches each sentence gathers", fontsize=9)
 
 
