@@ -7,6 +7,7 @@ from bclip_core.checkpoints.importing import import_released
 from bclip_core.checkpoints.open_clip import export_open_clip, import_open_clip
 from bclip_core.checkpoints.opening import from_pretrained, is_tag, open_model
 from bclip_core.checkpoints.own import SHIPPED, build_model, load, own_weights, save
+from bclip_core.checkpoints.starting import start_model
 
 __all__ = [
     "SHIPPED",
@@ -24,4 +25,5 @@ __all__ = [
     "push_to_hub",
     "save",
     "save_pretrained",
+    "start_model",
 ]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bclip_core.backbone import Tokenizer
+from bclip_core.checkpoints.own import WEIGHTS
 from bclip_core.config import (
     SIGMOID_BIASES,
     SIGMOID_NORMALISERS,
@@ -37,7 +38,6 @@ from bclip_core.records.files import read_json, write_json
 from bclip_core.records.results import load_result, save_result
 from bclip_core.studies.runs import complete
 from bclip_core.train import Run, create_model, find, train
-from bclip_core.train.loop import WEIGHTS
 
 METHOD = "beta-clip-bce"
 KEPT = ("retrieval/", "regions/dense/", "grounding/")

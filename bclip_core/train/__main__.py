@@ -20,37 +20,27 @@ def work(options: Options) -> None:
     import torch
 
     from bclip_core.data.sources import load_split
-    from bclip_core.model import get_method, resolve
     from bclip_core.train.distributed import world
     from bclip_core.train.dry_run import dry_run
     from bclip_core.train.loop import train
     from bclip_core.train.meters import in_short
-    from bclip_core.train.resume import read_history, require_same_run
-    from bclip_core.train.tracking import require_trackers
+    from bclip_core.train.resume import read_history
+    from bclip_core.train.start import plan_run
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    config = options.run
-    get_method(config.method)  # refuses an unknown one
+    folder, device = options.folder, options.device
     trackers = [name.strip() for name in options.trackers.split(",") if name.strip()]
-    require_trackers(trackers)
-    if options.config is None or options.dry_run:
-        resolve(config, check=True)  # what is wrong is said before any scene is drawn
-    if options.folder is not None:
-        require_same_run(options.folder, config)
-    if options.dry_run:
+    plan = plan_run(options.run, folder, trackers)  # before any scene is drawn
+    if options.dry_run or folder is None:
         about = get_profile(options.profile).about
-        if not dry_run(config, device=options.device, processes=options.processes, about=about):
+        if not dry_run(plan, device=device, processes=options.processes, about=about):
             raise SystemExit(1)
         return
-    assert options.folder is not None
-    train(
-        config, load_split(config.data, "train"), options.folder, device=options.device,
-        trackers=trackers,
-    )  # fmt: skip
+    train(plan, load_split(plan.config.data, "train"), folder, device=device, trackers=trackers)
     if world()[0] == 0:
-        history = read_history(options.folder / "history.jsonl")
-        print(f"trained: {options.folder / 'model.safetensors'}: {in_short(history)}")
+        history = read_history(folder / "history.jsonl")
+        print(f"trained: {folder / 'model.safetensors'}: {in_short(history)}")
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
