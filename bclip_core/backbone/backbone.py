@@ -34,6 +34,7 @@ from bclip_core.backbone.attention import (
 )
 from bclip_core.backbone.description import describe
 from bclip_core.backbone.packed import pack, run_packed
+from bclip_core.backbone.patches import value_only_block
 from bclip_core.backbone.positions import KEPT_POSITIONS, stretch_positions
 from bclip_core.backbone.preprocessing import renormalise
 from bclip_core.backbone.text_paths import ShortPath, TextPath, take_short
@@ -213,11 +214,7 @@ class Backbone(nn.Module):
             attending: Tensor = visual.ln_post(tokens) @ visual.proj
             return attending[:, 0], attending[:, 1:]
         tokens = self._blocks(blocks, visual._embeds(images))
-        normed = last.ln_1(tokens)
-        attended, values = attend_once(last.attn, normed[:, 0], normed)
-        mixed = torch.cat([attended[:, None], values[:, 1:]], dim=1)
-        tokens = after_attention(last, tokens, last.attn.out_proj(mixed))
-        embeddings = visual.ln_post(tokens) @ visual.proj
+        embeddings = visual.ln_post(value_only_block(last, tokens)) @ visual.proj
         return embeddings[:, 0], embeddings[:, 1:]
 
     def encode_text(self, tokens: Tensor, path: str = "") -> Tensor:

@@ -17,7 +17,7 @@ from bclip_core.captions.phrases import (
     phrases_of,
     text_key,
 )
-from bclip_core.captions.rules import (
+from bclip_core.captions.rule_extractor import (
     RuleBasedExtractor,
 )
 from bclip_core.captions.sentences import (

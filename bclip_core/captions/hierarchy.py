@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from bclip_core.captions.phrases import PhraseExtractor, distinct
-from bclip_core.captions.rules import RuleBasedExtractor
+from bclip_core.captions.rule_extractor import RuleBasedExtractor
 from bclip_core.captions.sentences import split_sentences
 from bclip_core.captions.spacy_tagger import SpacyExtractor, is_installed
 from bclip_core.records.texts import is_blank

@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from huggingface_hub import HfApi, ModelCardData, snapshot_download
+from huggingface_hub import ModelCardData, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -31,6 +30,7 @@ from bclip_core.records.files import write_json
 CARD, CONFIG = "README.md", "config.json"
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _WANTED = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.json")
+_STRANGER = 401  # HTTP's status of a request without a right that is known
 FACTS = ("method", "data", "protocol", "metrics", "licence")
 """What a card tells beside what the model itself knows."""
 
@@ -40,76 +40,34 @@ def is_name(source: str) -> bool:
     return _NAME.fullmatch(source) is not None and not source.startswith(".")
 
 
-def fetch(name: str, token: str | None = None) -> Path:
+def fetch(name: str, token: str | bool | None = None, **options: Any) -> Path:
     """The folder of a model of the hub, fetched where it is not in the cache yet.
+
+    Args:
+        name: OWNER/NAME or OWNER/NAME@REVISION.
+        token: for private models; None takes the one of `hf auth login`.
+        options: further ones of `huggingface_hub.snapshot_download`.
 
     Raises:
         CheckpointError: no such model or revision, no access, or no network; one line says which.
     """
     repository, _, revision = name.partition("@")
-    with _told(repository, revision):
+    with told(repository, revision):
         return Path(
             snapshot_download(
-                repository, revision=revision or None, token=token, allow_patterns=list(_WANTED)
+                repository,
+                revision=revision or None,
+                token=token,
+                allow_patterns=list(_WANTED),
+                **options,
             )
         )
 
 
-def save_pretrained(
-    model: BClip, folder: str | Path, facts: Mapping[str, Any] | None = None
-) -> Path:
-    """Write weights, configuration and a card into a folder, as the hub expects them.
-
-    Args:
-        model: any model of the collection.
-        folder: is made where it does not exist; files of the same names are replaced.
-        facts: of `FACTS`; metrics is a mapping of names to numbers.
-
-    Raises:
-        CheckpointError: an unknown fact.
-    """
-    text = card(model, facts or {})
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+def write_files(model: BClip, folder: Path) -> None:
+    """Weights and configuration, as the hub expects them, into a folder that is there."""
     own.save(model, folder / own.WEIGHTS)
     write_json(folder / CONFIG, {"library": "bclip", "version": __version__, **model.describe()})
-    (folder / CARD).write_text(text, encoding="utf-8")
-    return folder
-
-
-def push_to_hub(
-    model: BClip,
-    name: str,
-    facts: Mapping[str, Any] | None = None,
-    *,
-    private: bool = True,
-    revision: str = "",
-    token: str | None = None,
-) -> str:
-    """Upload a model; returns the address of the commit.
-
-    Args:
-        model: any model of the collection.
-        name: OWNER/NAME; made where it does not exist.
-        facts: as for `save_pretrained`.
-        private: of a model that is made.
-        revision: a branch; "": the main one.
-        token: None takes the one of `hf auth login`.
-
-    Raises:
-        CheckpointError: no access, no network, or a name that the hub does not allow.
-    """
-    api = HfApi(token=token)
-    with TemporaryDirectory() as scratch, _told(name, revision):
-        save_pretrained(model, scratch, facts)
-        api.create_repo(name, private=private, exist_ok=True)
-        done = api.upload_folder(
-            repo_id=name,
-            folder_path=scratch,
-            revision=revision or None,
-            commit_message="Weights and card by bclip",
-        )
-        return str(done)
 
 
 def card(model: BClip, facts: Mapping[str, Any]) -> str:
@@ -149,7 +107,7 @@ def _listed(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def _told(name: str, revision: str) -> Iterator[None]:
+def told(name: str, revision: str) -> Iterator[None]:
     """What the hub's client raises, as one line that names the model."""
     where = f"hub model {name!r}"
     try:
@@ -160,17 +118,23 @@ def _told(name: str, revision: str) -> Iterator[None]:
         raise CheckpointError(f"{where}: no revision {revision!r}") from error
     except GatedRepoError as error:
         raise CheckpointError(f"{where}: access has to be asked for on its page") from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(
-            f"{where}: no such file or folder here, and no such model there, or a private one: log "
-            "in with `hf auth login`"
-        ) from error
     except HFValidationError as error:
         raise CheckpointError(f"{where}: expected OWNER/NAME: {one_line(error)}") from error
     except HfHubHTTPError as error:
+        # to a stranger the hub answers alike where there is none and where it is private
+        if isinstance(error, RepositoryNotFoundError) or _status(error) == _STRANGER:
+            raise CheckpointError(
+                f"{where}: no such file or folder here, and no such model there, or a private one: "
+                "log in with `hf auth login`"
+            ) from error
         raise CheckpointError(f"{where}: the hub refused: {one_line(error)}") from error
     except Exception as error:  # offline by choice, and all that a connection can die of
         raise CheckpointError(
             f"{where}: no such file or folder here, and the hub cannot be reached: "
             f"{one_line(error)}"
         ) from error
+
+
+def _status(error: HfHubHTTPError) -> int | None:
+    """HTTP's status; None where nothing answered."""
+    return getattr(error.response, "status_code", None)

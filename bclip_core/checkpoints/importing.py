@@ -16,6 +16,9 @@ from bclip_core.backbone import CheckpointError
 from bclip_core.backbone.architectures import PLAIN_TEXT, PLAIN_VISION, towers
 from bclip_core.checkpoints import beside, hugging_face
 from bclip_core.checkpoints.formats import layout_of
+from bclip_core.checkpoints.hugging_face import CONFIG as HF_CONFIG
+from bclip_core.checkpoints.hugging_face import PREPROCESSING as HF_PREPROCESSING
+from bclip_core.checkpoints.hugging_face import WEIGHTS as HF_WEIGHTS
 from bclip_core.checkpoints.layout import Layout, assemble
 from bclip_core.checkpoints.recognition import name_of, recognise, shape_of_weights
 from bclip_core.checkpoints.released import is_beta_clip, released_layout
@@ -24,8 +27,6 @@ from bclip_core.checkpoints.weights import one_line, read_weights
 from bclip_core.model import BClip
 from bclip_core.records.files import read_json
 
-HF_CONFIG, HF_PREPROCESSING = "config.json", "preprocessor_config.json"
-HF_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _OPEN_CLIP_CONFIGS = "*open_clip*config.json"
 _WRONG = (KeyError, TypeError, ValueError, AttributeError, IndexError)  # of what a JSON may hold
 

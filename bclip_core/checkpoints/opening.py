@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from huggingface_hub import ModelCard, ModelHubMixin
 
 from bclip_core.backbone import CheckpointError
-from bclip_core.checkpoints import hub, importing, open_clip, own
+from bclip_core.checkpoints import hub, hugging_face, importing, open_clip, own
 from bclip_core.checkpoints.weights import read_safetensors
 from bclip_core.config import BackboneConfig, PoolerConfig
 from bclip_core.model import BClip
@@ -16,9 +19,102 @@ RANDOM = "random"
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
+class HubModel(BClip, ModelHubMixin):
+    """A model with the methods that the hub's users know: all that `open_model` opens is one.
+
+    `huggingface_hub`'s mixin does the transport, the weights are this collection's own file, and
+    what goes wrong on the way is one line. `HubModel(model)` shares weights with any model.
+    """
+
+    def __init__(self, model: BClip) -> None:
+        super().__init__(model.backbone, model.pooler, model.heads, model.reading)
+        self.origin, self.training = model.origin, model.training
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        **options: Any,
+    ) -> HubModel:
+        """A model that `save_pretrained` wrote, or any other folder or model of the hub.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or "OWNER/NAME".
+            revision: branch, tag or commit of the hub; None: the newest.
+            token: for private models; None takes the one of `hf auth login`.
+            options: further ones of `huggingface_hub.snapshot_download`, such as `cache_dir`.
+
+        Raises:
+            CheckpointError: unreachable, private or missing, no such revision, or no model that is
+                read; the message is one line that says which.
+        """
+        source = str(pretrained_model_name_or_path)
+        if Path(source).is_dir():
+            return cls(open_folder(Path(source)))
+        name = f"{source}@{revision}" if revision else source
+        return cls(open_folder(hub.fetch(name, token, **options)))
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        model_card_kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> str | None:
+        """Write weights, configuration and a card into a folder, as the hub expects them.
+
+        Args:
+            save_directory: is made where it does not exist; weights and configuration in it are
+                replaced, and its README.md where there are facts for a new one.
+            model_card_kwargs: what the card tells, of `hub.FACTS`; metrics is a mapping.
+            options: further ones of the mixin, such as `push_to_hub`.
+
+        Returns:
+            The commit's address where it was pushed, else None.
+
+        Raises:
+            CheckpointError: an unknown fact, before anything is written.
+        """
+        facts = dict(model_card_kwargs or {})
+        hub.card(self, facts)
+        if facts:
+            (Path(save_directory) / hub.CARD).unlink(missing_ok=True)
+        return super().save_pretrained(save_directory, model_card_kwargs=facts, **options)
+
+    def push_to_hub(
+        self, repo_id: str, *, model_card_kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> str:
+        """Upload; returns the address of the commit.
+
+        Args:
+            repo_id: OWNER/NAME; made where it does not exist.
+            model_card_kwargs: as for `save_pretrained`.
+            options: further ones of the mixin: `private`, `token`, `branch`, `commit_message`, ...
+
+        Raises:
+            CheckpointError: an unknown fact, no access, no network, or a name that the hub does not
+                allow; one line says which.
+        """
+        facts = dict(model_card_kwargs or {})
+        hub.card(self, facts)
+        options = {"commit_message": "Weights and card by bclip"} | options
+        with hub.told(repo_id, str(options.get("branch") or "")):
+            return str(super().push_to_hub(repo_id, model_card_kwargs=facts, **options))
+
+    def generate_model_card(self, *_: Any, **facts: Any) -> ModelCard:
+        """What the model is, how it was trained and measured, how to open it."""
+        return ModelCard(hub.card(self, facts))
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        hub.write_files(self, save_directory)
+
+
 def open_model(
     source: str | Path, *, architecture: str = "", quick_gelu: bool | None = None
-) -> BClip:
+) -> HubModel:
     """A model from any weights that the collection reads, told apart by what they hold.
 
     Args:
@@ -33,6 +129,10 @@ def open_model(
     Raises:
         CheckpointError, ConfigError: it cannot be used; the message is one line that says why.
     """
+    return HubModel(_open(source, architecture, quick_gelu))
+
+
+def _open(source: str | Path, architecture: str, quick_gelu: bool | None) -> BClip:
     text = str(source)
     if text == RANDOM:
         torch.manual_seed(0)
@@ -59,24 +159,6 @@ def is_tag(source: str) -> bool:
     return source not in known and "/" not in source and not Path(source).exists()
 
 
-def from_pretrained(source: str | Path, *, revision: str = "", token: str | None = None) -> BClip:
-    """A model that `save_pretrained` wrote or `push_to_hub` uploaded, or any other of the hub.
-
-    Args:
-        source: a folder, or "OWNER/NAME".
-        revision: branch, tag or commit of the hub; "": the newest.
-        token: for private models; None takes the one of `hf auth login`.
-
-    Raises:
-        CheckpointError: unreachable, private or missing, no such revision, or no model that is
-            read; the message is one line that says which.
-    """
-    if Path(source).is_dir():
-        return open_folder(Path(source))
-    name = f"{source}@{revision}" if revision else str(source)
-    return open_folder(hub.fetch(name, token))
-
-
 def open_folder(folder: Path, architecture: str = "", quick_gelu: bool | None = None) -> BClip:
     """A model from a folder, told apart by the files that lie in it.
 
@@ -88,8 +170,8 @@ def open_folder(folder: Path, architecture: str = "", quick_gelu: bool | None = 
         return _open_file(ours, architecture, quick_gelu)
     if (folder / open_clip.CONFIG).is_file():
         return open_clip.import_open_clip(folder)
-    if (folder / importing.HF_CONFIG).is_file() and any(
-        (folder / name).is_file() for name in importing.HF_WEIGHTS
+    if (folder / hugging_face.CONFIG).is_file() and any(
+        (folder / name).is_file() for name in hugging_face.WEIGHTS
     ):
         return importing.import_hugging_face(folder, architecture, quick_gelu)
     found = sorted(p for p in folder.iterdir() if p.suffix in WEIGHT_SUFFIXES and p.is_file())

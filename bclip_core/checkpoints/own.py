@@ -26,7 +26,7 @@ SHIPPED = {
 }
 """A CLIP of procedural scenes, which every run starts from, and a β-CLIP fine-tuned from it."""
 # Fields that change what a model computes: weights never load across a difference in one of them.
-# A longer context is not a mismatch where stretching is asked for, see `create_model`.
+# A longer context is not a mismatch where stretching is asked for, see `start_model`.
 CHECKED_BACKBONE_FIELDS = (
     "name", "quick_gelu", "context_length", "patches", "short_context", "resize", "mean", "std"
 )  # fmt: skip

@@ -7,19 +7,93 @@ import dataclasses
 import io
 import re
 import sys
-from collections.abc import Sequence
-from typing import TypeVar, get_type_hints
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import tyro
 
 from bclip_core.config.names import did_you_mean
 from bclip_core.config.run import ConfigError
+from bclip_core.records.files import what_to_do
+from bclip_core.records.processes import ends_on_request
 
 Options = TypeVar("Options")
+_BY_PLACE = get_args(tyro.conf.Positional[int])[1]
+
+
+class AtLeast(NamedTuple):
+    """The smallest allowed value of a number: `Annotated[int, AtLeast(1)]`; without it, 0."""
+
+    least: int
+
+
+class _Option(NamedTuple):
+    """What a field of a dataclass of options allows."""
+
+    name: str  # of the field
+    kind: Any  # of one value: a type, or a Literal
+    several: bool  # one value or more
+    optional: bool  # may be None
+    needed: bool  # has no default
+    by_place: bool  # has no flag
+    pair: str  # its other, repeated flag, with a NAME and a VALUE each; "": none
+    least: int  # of a number
+
+    @property
+    def flag(self) -> str:
+        return "" if self.by_place else f"--{self.name.replace('_', '-')}"
+
+    def expected(self) -> str:
+        if get_origin(self.kind) is Literal:
+            return "one of " + ", ".join(get_args(self.kind))
+        kinds = {int: f"a whole number, >= {self.least}", bool: "true or false"}
+        return "NAME VALUE" if self.pair else kinds.get(self.kind, "a value")
+
+    def check(self, text: str) -> None:
+        allowed = True
+        if get_origin(self.kind) is Literal:
+            allowed = text in get_args(self.kind)
+        elif self.kind is int:
+            allowed = text.isdecimal() and int(text) >= self.least
+        if not allowed:
+            raise ConfigError(f"{self.flag or self.name}={text!r}: expected {self.expected()}")
+
+
+def run_command(main: Callable[[], object], *refusals: type[Exception]) -> None:
+    """What `python -m` runs: a refusal is one line and exit code 1; SIGTERM ends it as an error.
+
+    Args:
+        main: the command; its return value, where it has one, is the exit code.
+        refusals: errors that refuse something, beside ConfigError and those of the system.
+
+    Raises:
+        SystemExit: always.
+    """
+    try:
+        with ends_on_request():
+            code = main()
+    except (ConfigError, OSError, *refusals) as problem:  # type: ignore[misc]
+        raise SystemExit(f"error: {problem}{what_to_do(problem)}") from problem
+    raise SystemExit(code)
 
 
 def read_options(kind: type[Options], arguments: Sequence[str] | None, prog: str) -> Options:
-    """Options of a flat dataclass from the command line; its comments are the help.
+    """Options of a flat dataclass from the command line; its docstring and comments are the help.
+
+    Underscores and dashes are the same; `--wait`, `--wait true` and `--no-wait` set a switch; a
+    tuple takes several values; a field that is `tyro.conf.Positional` is told by its place.
 
     Args:
         kind: the dataclass.
@@ -30,23 +104,11 @@ def read_options(kind: type[Options], arguments: Sequence[str] | None, prog: str
         ConfigError: an unknown option (with the nearest known), one that lacks, or a wrong value.
         SystemExit: 0, after --help.
     """
-    names = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    given, hints = list[str](), get_type_hints(kind)
-    known = [*names, *(name.replace("--", "--no-", 1) for name in names), "--help"]
-    pending = list(sys.argv[1:] if arguments is None else arguments)
-    for number, argument in enumerate(pending):
-        flag = argument.partition("=")[0].replace("_", "-")
-        if flag.startswith("--") and flag not in known:
-            near = did_you_mean(flag, names) or f"; expected one of {', '.join(names)}"
-            raise ConfigError(f"{flag}: no such option{near}")
-        option = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
-        if argument.startswith("--") and "=" not in argument and hints.get(option) == bool | None:
-            # tyro has no switch for three values: not given is one of them
-            if pending[number + 1 : number + 2] in (["True"], ["False"]) and "--no-" not in flag:
-                given.append(argument)  # its value follows
-                continue
-            argument = f"--{option}={not flag.startswith('--no-')}"
-        given.append(argument)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not {"-h", "--help"} & set(given):
+        hints = get_type_hints(kind, include_extras=True)
+        fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+        given = _checked(given, [_option(field, hints[field.name]) for field in fields])
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -55,4 +117,73 @@ def read_options(kind: type[Options], arguments: Sequence[str] | None, prog: str
         if not end.code:
             raise
         text = " ".join(re.sub("[─-╿]", " ", complaint.getvalue()).split())
-        raise ConfigError(text.removeprefix("Parsing error ")) from None
+        raise ConfigError(text) from None
+
+
+def _option(field: dataclasses.Field[Any], hint: Any) -> _Option:
+    notes = list[Any]()
+    while get_origin(hint) is Annotated:
+        hint, *more = get_args(hint)
+        notes += more
+    optional = get_origin(hint) in (Union, UnionType)
+    if optional:
+        (hint,) = (one for one in get_args(hint) if one is not NoneType)
+    pair = [alias for note in notes for alias in getattr(note, "aliases", None) or ()]
+    several = get_origin(hint) is tuple and not pair
+    needed = field.default is dataclasses.MISSING
+    least = [note.least for note in notes if isinstance(note, AtLeast)]
+    return _Option(
+        field.name, get_args(hint)[0] if several else hint, several, optional, needed,
+        _BY_PLACE in notes, *(pair or [""]), *(least or [0]),
+    )  # fmt: skip
+
+
+def _checked(given: list[str], options: list[_Option]) -> list[str]:
+    """The same command line as tyro writes it, if it is allowed."""
+    placed = [option for option in options if option.by_place]
+    flags = {option.flag: option for option in options if option.flag}
+    flags |= {option.pair: option for option in options if option.pair}
+    flags |= {f"--no-{flag[2:]}": option for flag, option in flags.items() if option.kind is bool}
+    starts = [n for n, text in enumerate(given) if text.startswith("--") or text in flags]
+    words = given[: starts[0] if starts else None]  # that go by place
+    written, seen = list[str](), {option.name for option in placed[: len(words)]}
+    for start, end in pairwise([*starts, len(given)]):
+        flag, equals, first = given[start].partition("=")
+        flag = flag.replace("_", "-")
+        values = [*([first] if equals else []), *given[start + 1 : end]]
+        if flag not in flags:
+            near = did_you_mean(flag, flags) or f"; expected one of {', '.join(flags)}"
+            raise ConfigError(f"{flag}: no such option{near}")
+        option = flags[flag]
+        own, others = _own(flag, values, option)
+        if len(words) + len(others) > len(placed):
+            expected = option.expected() if option.kind is bool or option.pair else "one value"
+            raise ConfigError(f"{' '.join([flag, *values])}: expected {expected}")
+        written, words = [*written, *own], [*words, *others]
+        seen |= {option.name, *(option.name for option in placed[: len(words)])}
+    for word in words[len(placed) :]:
+        raise ConfigError(f"{word!r}: expected an option, one of {', '.join(flags)}")
+    for option, word in zip(placed, words, strict=False):
+        option.check(word)
+    for option in options:
+        if option.needed and option.name not in seen:
+            name = option.flag or option.name
+            raise ConfigError(f"{name}: expected {option.expected()}; see --help")
+    return [*words, *written]
+
+
+def _own(flag: str, values: list[str], option: _Option) -> tuple[list[str], list[str]]:
+    """A flag with its own values, checked, as tyro writes it; and the values that are not its."""
+    if option.kind is bool:
+        on = flag == option.flag
+        if on and values and values[0].lower() in ("true", "false"):
+            on, values = values[0].lower() == "true", values[1:]
+        if option.optional:  # tyro has no switch for three values: not given is one of them
+            return [f"{option.flag}={on}"], values
+        return [option.flag if on else f"--no-{option.flag[2:]}"], values
+    count = max(1, len(values)) if option.several else 2 if option.pair else 1
+    if len(values) < count:
+        raise ConfigError(f"{' '.join([flag, *values])}: expected {option.expected()}")
+    for value in values[:count]:
+        option.check(value)
+    return [flag, *values[:count]], values[count:]

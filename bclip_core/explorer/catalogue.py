@@ -12,14 +12,13 @@ from safetensors import safe_open
 
 from bclip_core import checkpoints
 from bclip_core.checkpoints import CheckpointError, open_model
-from bclip_core.checkpoints.own import PRETRAINED_FOLDER
+from bclip_core.checkpoints.own import PRETRAINED_FOLDER, WEIGHTS
 from bclip_core.config import RunConfig
 from bclip_core.evaluation import grounding_metric
 from bclip_core.model import METHODS, BClip
 from bclip_core.records.files import read_json
 from bclip_core.records.results import runs_folder
 from bclip_core.train import Run
-from bclip_core.train.run import WEIGHTS
 
 UNTOUCHED = "clip"
 SHIPPED_GROUP = "shipped"

@@ -3,6 +3,7 @@
 from bclip_core.model.bclip import (
     BClip,
 )
+from bclip_core.model.calibration import TokenCalibration
 from bclip_core.model.features import (
     Features,
     Reading,
@@ -11,7 +12,6 @@ from bclip_core.model.features import (
 from bclip_core.model.heads import (
     Heads,
     HeadsSpec,
-    TokenCalibration,
 )
 from bclip_core.model.methods import (
     METHODS,

@@ -21,6 +21,7 @@ from bclip_core.config import (
     RunConfig,
     TextConfig,
 )
+from bclip_core.config.names import did_you_mean
 from bclip_core.model.features import Features, Reading
 from bclip_core.model.heads import HeadsSpec
 from bclip_core.model.terms import POOLED, READABLE, SHIFTED, TERMS, LossTerm, Term
@@ -356,7 +357,8 @@ def get_method(name: str) -> Method:
         ConfigError: unknown; the message lists the catalogue.
     """
     if name not in METHODS:
-        raise ConfigError(f"method={name!r}: expected one of {', '.join(METHODS)}")
+        near = did_you_mean(name, METHODS)
+        raise ConfigError(f"method={name!r}: expected one of {', '.join(METHODS)}{near}")
     return METHODS[name]
 
 

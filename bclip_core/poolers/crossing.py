@@ -120,7 +120,7 @@ def cross_captions(pooler: Pooler, patches: Tensor, caption: Tensor) -> Tensor:
         with these; places count around the batch.
     """
     count = len(patches)
-    parts = [
+    parts: list[Tensor] = [
         checkpoint(_pool_with_all, pooler, patches, part, use_reentrant=False)
         if count > CAPTIONS_AT_A_TIME and torch.is_grad_enabled()
         else _pool_with_all(pooler, patches, part)

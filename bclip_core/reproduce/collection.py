@@ -6,13 +6,17 @@ failure stops the run, and running again is cheap: trainings that finished are f
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from bclip_core.config import get_profile
+from bclip_core.config.command_line import read_options
 from bclip_core.plotting.files import figures_folder
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import make_folder, what_to_do
@@ -110,44 +114,42 @@ def _duration(seconds: float) -> str:
     return f"{minutes:.0f} min {rest:02.0f} s" if minutes else f"{rest:.1f} s"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Run the notebooks in number order."""
+
+    profile: str = "cpu"  # smoke, cpu or gpu
+    only: str = ""  # a number (04) or a part of a name
+    parameters: Annotated[
+        tuple[tuple[str, str], ...],
+        tyro.conf.UseAppendAction,
+        tyro.conf.arg(aliases=("-p",), metavar="NAME VALUE"),
+    ] = ()  # further ones, each after its own -p; every notebook that runs must declare them
+    in_place: bool = False  # replace the committed notebooks by their clean executed copies
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0 when every notebook ran, 1 when one was refused or failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.reproduce", description="Run the notebooks in number order."
-    )
-    parser.add_argument("--profile", default="cpu", help="smoke, cpu or gpu (default: cpu)")
-    parser.add_argument("--only", default="", help="a number (04) or a part of a name")
-    parser.add_argument(
-        "-p",
-        dest="parameters",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="a further parameter; every notebook that runs must declare it",
-    )
-    parser.add_argument(
-        "--in-place",
-        action="store_true",
-        help="replace the committed notebooks by their clean executed copies",
-    )
-    options = parser.parse_args(arguments)
-    parameters = dict(options.parameters)
-    profile = parameters.get("profile", options.profile)
-    executed = EXECUTED or runs_folder() / "notebooks"
     try:
-        with PeakMemory() as memory:
-            copies = run_collection(
-                profile,
-                only=options.only,
-                parameters=parameters,
-                in_place=options.in_place,
-                notebooks=NOTEBOOKS,
-                executed=executed,
-            )
+        return _run(read_options(Options, arguments, "python -m bclip_core.reproduce"))
     except (NotebookError, OSError, ValueError) as error:
         print(f"reproduce: {error}{what_to_do(error)}", file=sys.stderr)
         return 1
+
+
+def _run(options: Options) -> int:
+    given = dict(options.parameters)
+    profile = given.get("profile", options.profile)
+    executed = EXECUTED or runs_folder() / "notebooks"
+    with PeakMemory() as memory:
+        copies = run_collection(
+            profile,
+            only=options.only,
+            parameters=dict[str, Parameter](given),
+            in_place=options.in_place,
+            notebooks=NOTEBOOKS,
+            executed=executed,
+        )
     values = {
         "seconds": round(sum(copies.values())),
         "peak_memory_gigabytes": round(memory.peak / 1e9, 2),

@@ -7,10 +7,12 @@ block between `<!-- NAME -->` and `<!-- /NAME -->` is replaced by what NAME's fu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data import real
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import write_atomically
@@ -76,6 +78,17 @@ def update(root: Path = REPOSITORY) -> list[Path]:
     return changed
 
 
+@dataclass(frozen=True)
+class Options:
+    """Write the numbers on all pages anew from results/reference."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: write what has changed, and say which files."""
+    read_options(Options, arguments, "python -m bclip_core.reproduce.pages")
+    for path in update():
+        print(path.relative_to(REPOSITORY))
+
+
 if __name__ == "__main__":
-    for written in update():
-        print(written.relative_to(REPOSITORY))
+    run_command(main, ValueError)

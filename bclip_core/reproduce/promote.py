@@ -7,8 +7,13 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import tyro
+
+from bclip_core.config.command_line import read_options
 from bclip_core.records import results
 from bclip_core.records.files import REPOSITORY, make_folder, naming, read_record, what_to_do
 from bclip_core.records.results import runs_folder
@@ -55,11 +60,18 @@ def _replace_all(staged: list[Path], folder: Path, before: Path) -> list[Path]:
     return targets
 
 
-def main(arguments: list[str] | None = None) -> int:
+@dataclass(frozen=True)
+class Options:
+    """The last results of a profile become the committed ones, in results/reference."""
+
+    profile: tyro.conf.Positional[str] = "cpu"  # smoke, cpu or gpu; full: of whole data sets
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """0 when results were copied; 1 when something was refused, which is printed."""
-    given = sys.argv[1:] if arguments is None else arguments
     try:
-        copied = promote(given[0] if given else "cpu")
+        given = read_options(Options, arguments, "python -m bclip_core.reproduce.promote")
+        copied = promote(given.profile)
     except (OSError, ValueError) as error:
         print(f"promote: {error}{what_to_do(error)}", file=sys.stderr)
         return 1

@@ -7,16 +7,20 @@ every other run starts from, trained by notebook 08.
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import datasets
 import torch
+import tyro
 
 from bclip_core import checkpoints
 from bclip_core.config import ConfigError, RunConfig, change, get_profile
+from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation.protocols import scenes
 from bclip_core.records.files import sha256, write_json
@@ -118,18 +122,18 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
     return place
 
 
-def main(arguments: list[str] | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Train a shipped model, or find its run, and store it."""
+
+    name: tyro.conf.Positional[Literal["scenes", "scenes-beta-clip"]]  # which model
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: train a shipped model, or find its run, and store it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.reproduce.shipping", description=main.__doc__
-    )
-    parser.add_argument("name", choices=list(checkpoints.SHIPPED), help="which model")
-    name = parser.parse_args(arguments).name
+    name = read_options(Options, arguments, "python -m bclip_core.reproduce.shipping").name
     print(ship_pretrained(obtain([shipped_run(name)])[0], name))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    run_command(main)

@@ -7,12 +7,15 @@ table of contents; outputs and all other cells stay as they are.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
+from bclip_core.config.command_line import read_options, run_command
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import write_atomically
 from bclip_core.reproduce.notebooks import NOTEBOOKS, find_notebooks, read_notebook
@@ -170,6 +173,17 @@ def update() -> list[Path]:
     return changed
 
 
+@dataclass(frozen=True)
+class Options:
+    """Write the links between the notebooks and the book's contents anew."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: write what has changed, and say which files."""
+    read_options(Options, arguments, "python -m bclip_core.reproduce.story")
+    for path in update():
+        print(path.relative_to(REPOSITORY))
+
+
 if __name__ == "__main__":
-    for file in update():
-        print(file.relative_to(REPOSITORY))
+    run_command(main, ValueError)

@@ -9,16 +9,18 @@ cosine ends with the run; the warm-up keeps its number of updates.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from bclip_core.config import ConfigError, Profile, RunConfig, change, get_profile
+from bclip_core.config import ConfigError, Profile, RunConfig, change
+from bclip_core.config.command_line import AtLeast, read_options, run_command
 from bclip_core.evaluation import grounding_metric, region_metric, retrieval_metric
 from bclip_core.records.machine import machine
 from bclip_core.records.results import code_version, load_result, save_result
+from bclip_core.studies.command import StudyOptions, some_of
 from bclip_core.studies.leak.measure import obtain_leaks
 from bclip_core.studies.runs import obtain
 from bclip_core.train import Run, find
@@ -231,26 +233,22 @@ def study(
     return path
 
 
-def main(arguments: list[str] | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options(StudyOptions):
+    """Train the runs of the learning curves and record them."""
+
+    series: Annotated[tuple[str, ...], some_of(SERIES)] = MAIN
+    lengths: Annotated[tuple[int, ...], AtLeast(1)] = LENGTHS  # numbers of updates
+    seeds: tuple[int, ...] = (0,)  # of the training
+    again: bool = False  # train also what is recorded already
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: train the runs of the learning curves and record them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.studies.curves", description=main.__doc__
-    )
-    parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
-    parser.add_argument("--series", nargs="+", default=list(MAIN), metavar="NAME",
-                        help="of: " + "; ".join(SERIES))  # fmt: skip
-    parser.add_argument("--lengths", nargs="+", type=int, default=list(LENGTHS), metavar="UPDATES")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
-    parser.add_argument("--workers", type=int, help="runs side by side (default: the profile's)")
-    parser.add_argument("--again", action="store_true", help="train also what is recorded already")
-    given = parser.parse_args(arguments)
-    profile = get_profile(given.profile)
-    workers = profile.workers if given.workers is None else given.workers
+    given = read_options(Options, arguments, "python -m bclip_core.studies.curves")
+    profile, workers = given.sizes()
     print(study(profile, given.series, given.lengths, given.seeds, workers, given.again))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    run_command(main)

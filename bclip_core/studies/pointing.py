@@ -9,22 +9,24 @@ them; where all texts of an image are positives, nothing asks it to tell the obj
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import datasets
 import torch
 from torch import Tensor
 
-from bclip_core.config import ConfigError, Profile, get_profile
+from bclip_core.config import Profile
+from bclip_core.config.command_line import AtLeast, read_options, run_command
 from bclip_core.data.images import decode_images
 from bclip_core.data.scenes.words import PLACES, RELATIONS
 from bclip_core.evaluation.encoding import encode_images
 from bclip_core.evaluation.protocols.scenes import phrase_scores
 from bclip_core.model import BClip
 from bclip_core.records.results import save_result
+from bclip_core.studies.command import StudyOptions
 from bclip_core.studies.curves import configuration
 from bclip_core.studies.runs import obtain
 
@@ -128,21 +130,20 @@ def study(profile: Profile, length: int, seeds: Sequence[int], workers: int = 0)
     return save_result("pointing", profile.name, {"length": length, "series": values})
 
 
-def main(arguments: list[str] | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options(StudyOptions):
+    """Which phrases attention misses: train what is missing and record."""
+
+    length: Annotated[int, AtLeast(1)] = 100  # number of updates
+    seeds: tuple[int, ...] = (0,)  # of the training
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: which phrases attention misses."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.studies.pointing", description=main.__doc__
-    )
-    parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
-    parser.add_argument("--length", type=int, default=100, metavar="UPDATES")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
-    given = parser.parse_args(arguments)
-    profile = get_profile(given.profile)
-    print(study(profile, given.length, given.seeds, profile.workers))
+    given = read_options(Options, arguments, "python -m bclip_core.studies.pointing")
+    profile, workers = given.sizes()
+    print(study(profile, given.length, given.seeds, workers))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    run_command(main)

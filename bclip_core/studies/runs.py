@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bclip_core.checkpoints.own import WEIGHTS
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation.held_out import HeldOut
@@ -34,7 +35,6 @@ from bclip_core.records.processes import (
 from bclip_core.records.progress import progress_bar
 from bclip_core.records.results import code_version
 from bclip_core.train import train
-from bclip_core.train.loop import WEIGHTS
 from bclip_core.train.resume import CHECKPOINTS
 from bclip_core.train.run import EVALUATED, MEASURED_ON, Run, find
 

@@ -7,17 +7,18 @@ killed search goes on where it was.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from bclip_core.config import ConfigError, Profile, RunConfig, get_profile
+from bclip_core.config import ConfigError, Profile, RunConfig
+from bclip_core.config.command_line import read_options, run_command
 from bclip_core.model import METHODS, get_method
-from bclip_core.records.processes import ends_on_request
 from bclip_core.records.results import load_result, save_result
+from bclip_core.studies.command import StudyOptions, some_of
 from bclip_core.studies.leak.measure import obtain_leaks
 from bclip_core.studies.relatives.late_retrieval import obtain_late
 from bclip_core.studies.runs import obtain
@@ -196,22 +197,21 @@ def _earlier(profile: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def main(arguments: list[str] | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options(StudyOptions):
+    """Search settings for methods, or compare methods with what was found."""
+
+    methods: Annotated[tuple[str, ...], some_of(METHODS)] = SEARCHED
+    compare: bool = False  # train over the seeds, with what was found
+    name: str = "methods"  # of the comparison's result
+    seeds: int = 0  # the first so many; 0: all
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: search settings for methods, or compare methods with what was found."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.studies.search", description=main.__doc__
-    )
-    parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
-    parser.add_argument("--methods", nargs="+", default=list(SEARCHED), metavar="NAME",
-                        help=f"of {', '.join(METHODS)}")  # fmt: skip
-    parser.add_argument("--workers", type=int, help="runs side by side (default: the profile's)")
-    parser.add_argument("--compare", action="store_true", help="train over the seeds, with them")
-    parser.add_argument("--name", default="methods", help="of the comparison's result")
-    parser.add_argument("--seeds", type=int, default=0, help="the first so many (default: all)")
-    given = parser.parse_args(arguments)
-    profile = get_profile(given.profile)
+    given = read_options(Options, arguments, "python -m bclip_core.studies.search")
+    profile, workers = given.sizes()
     profile = dataclasses.replace(profile, seeds=profile.seeds[: given.seeds or None])
-    workers = profile.workers if given.workers is None else given.workers
     if given.compare:
         values = compare(profile, given.methods, workers)
         print(save_result(given.name, profile.name, values))
@@ -228,8 +228,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        with ends_on_request():
-            main()
-    except ConfigError as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    run_command(main)

@@ -8,7 +8,6 @@ where it was. What the record holds already, there or in results/reference, stay
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bclip_core.backbone import Tokenizer
+from bclip_core.checkpoints.own import WEIGHTS
 from bclip_core.config import (
     SIGMOID_BIASES,
     SIGMOID_NORMALISERS,
@@ -27,6 +27,7 @@ from bclip_core.config import (
     RunConfig,
     get_profile,
 )
+from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_loader
 from bclip_core.data.images import normalise_images
 from bclip_core.data.sources import load_split
@@ -37,7 +38,6 @@ from bclip_core.records.files import read_json, write_json
 from bclip_core.records.results import load_result, save_result
 from bclip_core.studies.runs import complete
 from bclip_core.train import Run, create_model, find, train
-from bclip_core.train.loop import WEIGHTS
 
 METHOD = "beta-clip-bce"
 KEPT = ("retrieval/", "regions/dense/", "grounding/")
@@ -352,25 +352,25 @@ def _difference(mine: Mapping[str, float], other: Mapping[str, float]) -> str:
     return f"{100 * (mine['mean'] - other['mean']):+.1f}{'*' if apart else ''}"
 
 
-def main(arguments: list[str] | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Train the runs of the study of the sigmoid form, one after the other, and record them."""
+
+    profile: str = "smoke"  # smoke, cpu or gpu
+    seed: int = 0  # of the training
+    arms: tuple[str, ...] = ()  # names such as 'positives, learnt'; not given: all
+    finished: bool = False  # record what is there, train none
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: train the runs of the study of the sigmoid form and record them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.studies.sigmoid", description=main.__doc__
-    )
-    parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
-    parser.add_argument("--seed", type=int, default=0, help="of the training (default: 0)")
-    parser.add_argument("--arms", nargs="+", metavar="NAME", help="such as 'positives, learnt'")
-    parser.add_argument("--finished", action="store_true", help="record what is there, train none")
-    given = parser.parse_args(arguments)
+    given = read_options(Options, arguments, "python -m bclip_core.studies.sigmoid")
     profile = get_profile(given.profile)
-    wanted = choose(profile, given.arms)
+    wanted = choose(profile, given.arms or None)
     if given.finished:
         wanted = [a for a in wanted if find(a.configuration(profile, given.seed)).finished]
     print(study(profile, wanted, given.seed))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    run_command(main)

@@ -6,18 +6,21 @@ On the CPU it counts processor seconds, which waiting for a busy core does not a
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
 from bclip_core.config import ConfigError, Profile, get_profile
+from bclip_core.config.command_line import AtLeast, read_options, run_command
 from bclip_core.data.sources import load_split
-from bclip_core.model import get_method
+from bclip_core.model import METHODS, get_method
 from bclip_core.records.results import save_result
+from bclip_core.studies.command import some_of
 from bclip_core.studies.search import SEARCHED
 from bclip_core.train import train
 
@@ -33,6 +36,13 @@ def clock() -> float:
     return time.process_time()
 
 
+def _check(method: str, updates: int) -> None:
+    if not get_method(method).terms:
+        raise ConfigError(f"method={method!r}: expected one that trains")
+    if updates < 2:
+        raise ConfigError(f"updates={updates}: expected at least 2, the first is not counted")
+
+
 def time_updates(profile: Profile, method: str, updates: int = UPDATES) -> float:
     """Mean seconds of an update of a short training from the profile's start.
 
@@ -44,10 +54,7 @@ def time_updates(profile: Profile, method: str, updates: int = UPDATES) -> float
     Raises:
         ConfigError: a method that does not train, or fewer than 2 updates.
     """
-    if not get_method(method).terms:
-        raise ConfigError(f"method={method!r}: expected one that trains")
-    if updates < 2:
-        raise ConfigError(f"updates={updates}: expected at least 2, the first is not counted")
+    _check(method, updates)
     config = profile.run(method)
     settings = config.train.replace(steps=updates, checkpoint_every=0)
     ends: list[float] = []
@@ -73,6 +80,8 @@ def step_times(
     Raises:
         ConfigError: as `time_updates`.
     """
+    for method in methods:
+        _check(method, updates)  # all of them before the first is timed
     found: dict[str, list[float]] = {method: [] for method in methods}
     for _ in range(rounds):
         for method, seconds in found.items():
@@ -80,16 +89,19 @@ def step_times(
     return {method: min(seconds) for method, seconds in found.items()}
 
 
-def main(arguments: list[str] | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Time an update of each method."""
+
+    profile: str = "smoke"  # smoke, cpu or gpu
+    methods: Annotated[tuple[str, ...], some_of(METHODS)] = SEARCHED
+    updates: Annotated[int, AtLeast(2)] = UPDATES  # of a round; the first is not counted
+    rounds: Annotated[int, AtLeast(1)] = ROUNDS  # how often every method has its turn
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: time an update of each method."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.studies.step_time", description=main.__doc__
-    )
-    parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
-    parser.add_argument("--methods", nargs="+", default=list(SEARCHED), metavar="NAME")
-    parser.add_argument("--updates", type=int, default=UPDATES, help="of a round")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    given = parser.parse_args(arguments)
+    given = read_options(Options, arguments, "python -m bclip_core.studies.step_time")
     torch.set_num_threads(1)
     seconds = step_times(get_profile(given.profile), given.methods, given.updates, given.rounds)
     values = {"seconds": seconds, "updates": given.updates, "rounds": given.rounds}
@@ -98,7 +110,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    run_command(main)

@@ -60,11 +60,11 @@ def _line(x: tuple[int, ...], y: tuple[float, ...], at: int) -> float:
     return y[-1] + slope * (at - x[-1])
 
 
-def dry_run(config: RunConfig, *, device: str = "", processes: int = 1, about: str = "") -> bool:
-    """Print what a training of this configuration will be; nothing is kept.
+def dry_run(plan: Plan, *, device: str = "", processes: int = 1, about: str = "") -> bool:
+    """Print what a training will be; nothing is kept.
 
     Args:
-        config: of the run.
+        plan: of the run, see `plan_run`.
         device: "cpu" keeps an available GPU out of it.
         processes: how many will share a batch.
         about: what the profile says of itself.
@@ -75,7 +75,7 @@ def dry_run(config: RunConfig, *, device: str = "", processes: int = 1, about: s
     Raises:
         ConfigError, CheckpointError: the configuration cannot be, before a row is read.
     """
-    plan = resolve(config, check=True)
+    config = plan.config
     kind = "cpu" if device == "cpu" else default_device()
     problems = list[str]()
     for name, value in values(config).items():

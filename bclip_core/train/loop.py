@@ -14,9 +14,10 @@ import datasets
 
 from bclip_core import checkpoints
 from bclip_core.backbone import attention_kernel
+from bclip_core.checkpoints.own import WEIGHTS
 from bclip_core.config import RunConfig
 from bclip_core.data.loader_processes import loader_deaths
-from bclip_core.model import BClip, Plan, resolve
+from bclip_core.model import BClip, Plan
 from bclip_core.records.files import write_json
 from bclip_core.records.processes import end_asked, end_postponed
 from bclip_core.records.progress import progress_bar
@@ -26,19 +27,23 @@ from bclip_core.train.meters import Meter
 from bclip_core.train.optimization import float32_products, update_in_backward
 from bclip_core.train.resume import (
     append_line,
-    list_checkpoints,
     require_same_run,
     save_checkpoint,
 )
 from bclip_core.train.run import require_same_data
-from bclip_core.train.start import Training, check_model, create_model, prepare
+from bclip_core.train.start import (
+    Training,
+    check_model,
+    create_model,
+    is_finished,
+    plan_run,
+    prepare,
+)
 from bclip_core.train.step import end_run, micro_step, require_finite_weights
-
-WEIGHTS = "model.safetensors"  # the trained model in the folder of its run
 
 
 def train(
-    config: RunConfig,
+    config: RunConfig | Plan,
     dataset: datasets.Dataset,
     folder: Path,
     *,
@@ -53,7 +58,7 @@ def train(
     On the CPU a resumed run continues bit for bit. A finished run without checkpoints is loaded.
 
     Args:
-        config: everything that decides the weights.
+        config: everything that decides the weights; or what `plan_run` made of it before.
         dataset: rows with the columns of `batches.REQUIRED_COLUMNS`.
         folder: receives config.json, history.jsonl, checkpoints/ and model.safetensors.
         device: "cpu" keeps an available GPU out of it; "" lets accelerate choose.
@@ -75,20 +80,12 @@ def train(
         OSError: the folder cannot be written, the disk is full, or a loader's process died;
             earlier checkpoints are kept.
     """
-    tracking.require_trackers(trackers)
-    require_same_data(folder, config, dataset)
-    require_same_run(folder, config)
-    finished = _finished(folder)
-    plan = resolve(config, check=not finished)
-    if finished:
+    plan = config if isinstance(config, Plan) else plan_run(config, folder, trackers)
+    require_same_data(folder, plan.config, dataset)
+    if is_finished(folder):
         return checkpoints.load(folder / WEIGHTS, plan.parts).eval()
-    with alone(folder, config.train, device), loader_deaths():  # two would write one history
+    with alone(folder, plan.config.train, device), loader_deaths():  # two would write one history
         return _train(plan, dataset, folder, device, progress, stop_after, callback, trackers)
-
-
-def _finished(folder: Path) -> bool:
-    """Whether the trained model alone is left, see `runs.complete`."""
-    return (folder / WEIGHTS).is_file() and not list_checkpoints(folder)
 
 
 def _train(
@@ -98,7 +95,7 @@ def _train(
 ) -> BClip:  # fmt: skip
     config = plan.config
     require_same_run(folder, config)  # asked again: another process may have been here meanwhile
-    if _finished(folder):
+    if is_finished(folder):
         return checkpoints.load(folder / WEIGHTS, plan.parts).eval()
     model = create_model(plan)
     check_model(config, model)

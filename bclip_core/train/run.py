@@ -12,6 +12,7 @@ from typing import Any
 import datasets
 
 from bclip_core import checkpoints
+from bclip_core.checkpoints.own import WEIGHTS
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.real.identity import rows_digest
 from bclip_core.data.scenes import SCENES_VERSION
@@ -24,9 +25,7 @@ from bclip_core.train.resume import read_history
 
 Measure = Callable[[BClip, datasets.Dataset], Mapping[str, Any]]
 
-
 DATA = "data.json"  # what the run was trained on, in its folder
-WEIGHTS = "model.safetensors"
 EVALUATED = {"test": "metrics.json", "validation": "validation.json"}  # split to file
 MEASURED_ON = "measured_on.json"  # which held-out data of a data set of photographs
 
@@ -40,7 +39,7 @@ class Run:
 
     def model(self) -> BClip:
         """The trained model, on the CPU."""
-        return checkpoints.load(self.folder / "model.safetensors", self.config)
+        return checkpoints.load(self.folder / WEIGHTS, self.config)
 
     def history(self) -> list[dict[str, Any]]:
         """One record per update; empty for a method that does not train."""

@@ -15,18 +15,22 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from bclip_core.backbone import Backbone, Tokenizer
-from bclip_core.backbone.architectures import split_size
-from bclip_core.checkpoints import is_tag, open_model
-from bclip_core.checkpoints.own import build_model, equip, own_weights, refuse_mismatch
-from bclip_core.config import BackboneConfig, ConfigError, RunConfig
+from bclip_core.backbone import Tokenizer
+from bclip_core.checkpoints import start_model
+from bclip_core.checkpoints.own import WEIGHTS
+from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_loader
 from bclip_core.model import BClip, Method, Plan, resolve
 from bclip_core.records.files import write_json
 from bclip_core.train import tracking
 from bclip_core.train.distributed import make_accelerator
 from bclip_core.train.optimization import apply_settings, learning_rate_factor, make_optimizer
-from bclip_core.train.resume import resume, truncate_history
+from bclip_core.train.resume import (
+    list_checkpoints,
+    require_same_run,
+    resume,
+    truncate_history,
+)
 from bclip_core.train.run import keep_data
 
 
@@ -44,6 +48,7 @@ class Training:
         batches: of the steps to come, in order.
         update: how many updates are done.
         rows: of the data set that can be used; epochs are counted in them.
+        updates: how many the whole run takes.
         skipped: ids of the pictures that other rows had to stand in for.
         norms: of this update's gradients so far, where each weight moves as its gradient comes.
     """
@@ -57,6 +62,7 @@ class Training:
     batches: Iterator[Batch]
     update: int
     rows: int
+    updates: int
     skipped: set[str] = field(default_factory=set)
     norms: list[Tensor] | None = None
 
@@ -78,11 +84,6 @@ class Training:
             own = learning_rate_factor(done, settings, self.rows, pooler=True)
             factors["pooler_lr_factor"] = own
         return factors
-
-    @property
-    def updates(self) -> int:
-        """How many updates the whole run takes."""
-        return self.config.train.updates(self.rows)
 
     def kept_epochs(self) -> list[int]:
         """The epochs to keep that the update that is done ends."""
@@ -106,14 +107,28 @@ class Training:
             print(f"skipped, cannot be decoded ({len(self.skipped)} so far): {', '.join(new)}")
 
 
+def plan_run(config: RunConfig, folder: Path | None, trackers: Sequence[str] = ()) -> Plan:
+    """What a configuration comes to; all that is wrong without a look at the data is refused.
+
+    Raises:
+        ConfigError: an unknown method, a setting that it does not read (where the run is not
+            finished yet), a tracker that is not installed, or `folder` holds another run.
+    """
+    tracking.require_trackers(trackers)
+    if folder is not None:
+        require_same_run(folder, config)
+    return resolve(config, check=folder is None or not is_finished(folder))
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the trained model alone is left, see `runs.complete`."""
+    return (folder / WEIGHTS).is_file() and not list_checkpoints(folder)
+
+
 def create_model(config: RunConfig | Plan) -> BClip:
-    """The model that a run starts from: pretrained weights, positions stretched, fresh pooler.
+    """The model that a run starts from, see `checkpoints.start_model`.
 
-    What sets the weights apart (kind of patches, text paths, frozen positions, preprocessing) stays
-    with them; the configuration has to name it, so that it is the record of what was trained. Only
-    the kind of patches may be the method's, see `Method.patches`: they are the same weights, and
-    the trained ones carry the method's kind.
-
+    Weights state what sets them apart; of that only the kind of patches may be the method's own.
     The draw of the fresh weights depends on `config.train.seed` alone.
 
     Raises:
@@ -121,37 +136,8 @@ def create_model(config: RunConfig | Plan) -> BClip:
         CheckpointError: the pretrained weights do not fit the configuration.
     """
     plan = config if isinstance(config, Plan) else resolve(config)
-    seed, asked = plan.config.train.seed, plan.parts.backbone
-    torch.manual_seed(seed)
-    source = asked.pretrained
-    if not source or is_tag(source):
-        model = build_model(*plan.parts)
-        model.reading = plan.reading
-        return model
-    backbone = _open_at_size(source, asked)
     decided = ("patches",) if plan.method.patches else ()
-    refuse_mismatch(backbone.config, asked, source, but=("context_length", *decided))
-    backbone.config = backbone.config.replace(patches=asked.patches)
-    backbone.stretch_context(asked.context_length)
-    if own_weights(source) is None:  # ours remember what they once started from
-        backbone.config = backbone.config.replace(pretrained=source)
-    if asked.frozen_positions:
-        backbone.frozen_positions = asked.frozen_positions
-    torch.manual_seed(seed)
-    return equip(BClip(backbone, reading=plan.reading), plan.parts.pooler, plan.parts.heads)
-
-
-def _open_at_size(source: str, asked: BackboneConfig) -> Backbone:
-    """The weights' backbone, which reads pictures of the size that a name with "@" asks for."""
-    name, size = split_size(asked.name)
-    if not size:
-        return open_model(source, architecture=name, quick_gelu=asked.quick_gelu).backbone
-    ours = own_weights(source) is not None  # which state their architecture themselves
-    expected = "" if ours else name
-    backbone = open_model(source, architecture=expected, quick_gelu=asked.quick_gelu).backbone
-    if split_size(backbone.config.name)[0] == name:
-        backbone.resize_images(size)
-    return backbone
+    return start_model(plan.parts, plan.reading, plan.config.train.seed, decided)
 
 
 def check_model(config: RunConfig, model: BClip) -> None:
@@ -198,11 +184,12 @@ def prepare(
     )  # fmt: skip
     apply_settings(model, settings)
     parallel, optimizer = accelerator.prepare(model, make_optimizer(model, settings))
+    updates = settings.updates(len(data))
     start = resume(folder, accelerator) if (folder / "checkpoints").is_dir() else 0
     sampler = StepSampler(
         len(data),
         settings.batch_size,
-        settings.updates(len(data)) * settings.accumulation,
+        updates * settings.accumulation,
         settings.seed,
         start * settings.accumulation,
         accelerator.process_index,
@@ -215,7 +202,7 @@ def prepare(
     tokenizer = Tokenizer(config.backbone.context_length)
     batches = make_loader(data, sampler, tokenizer, settings.loader_workers)
     return Training(
-        plan, folder, model, parallel, optimizer, accelerator, batches, start, len(data)
+        plan, folder, model, parallel, optimizer, accelerator, batches, start, len(data), updates
     )
 
 

@@ -26,7 +26,7 @@ from bclip_core.train.resume import (
 from bclip_core.train.start import Training
 
 
-class NonFiniteLossError(RuntimeError):
+class NonFiniteLossError(ArithmeticError):
     """Loss, gradient or weights became NaN or infinite: where, when and what is left is named."""
 
 

@@ -15,11 +15,17 @@ COMMIT = "0" * 39 + "1"
 
 
 class SmallHub(ThreadingHTTPServer):
-    """Models by name, each a mapping of file names to contents."""
+    """Models by name, each a mapping of file names to contents.
+
+    `gated` and `private` names are refused as the hub refuses them to a stranger.
+    """
+
+    gated, private = "them/gated", "them/private"
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.models: dict[str, dict[str, bytes]] = {}
+        self.made: dict[str, dict] = {}  # what was asked for when a model was made
 
     @property
     def address(self) -> str:
@@ -39,8 +45,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def refuse(self, code: str) -> None:
-        self.answer({"error": code}, 404, X_Error_Code=code)
+    def refuse(self, code: str, status: int = 404, said: str = "") -> None:
+        told = said or code
+        self.answer({"error": told}, status, X_Error_Code=code, X_Error_Message=told)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -48,6 +55,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = unquote(urlsplit(self.path).path).strip("/").split("/")
         name = "/".join(parts[2:4] if parts[0] == "api" else parts[:2])
+        if name == self.server.gated:
+            said = f"Access to model {name} is restricted and you are not in the authorized list."
+            return self.refuse("GatedRepo", 403, said)
+        if name == self.server.private:  # not even that it is there
+            return self.answer({"error": "Invalid username or password."}, 401)
         if name not in self.server.models:
             return self.refuse("RepoNotFound")
         files = self.server.models[name]
@@ -78,6 +90,7 @@ class Handler(BaseHTTPRequestHandler):
             if asked["organization"] != "me":
                 return self.answer({"error": "no right"}, 403)
             self.server.models.setdefault(name, {})
+            self.server.made[name] = asked
             return self.answer({"url": f"{self.server.address}/{name}", "id": name})
         name = "/".join(parts[2:4])
         if parts[-2:-1] == ["preupload"]:

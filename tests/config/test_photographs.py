@@ -3,7 +3,7 @@
 import pytest
 
 from bclip_core.config import ConfigError, TrainConfig, change, configure, get_profile
-from bclip_core.train.__main__ import parse
+from bclip_core.train.options import parse
 
 # What the β-CLIP authors' scripts say of ViT-B/16, each number once.
 RECIPE = {

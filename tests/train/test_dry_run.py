@@ -6,6 +6,7 @@ import re
 import pytest
 
 from bclip_core.config import ConfigError, configure
+from bclip_core.model import resolve
 from bclip_core.records.files import write_json
 from bclip_core.train import train
 from bclip_core.train.__main__ import main
@@ -44,7 +45,7 @@ def test_a_dry_run_tells_every_value_and_the_sizes_that_a_run_then_has(
 
 def test_missing_data_are_told_and_stand_ins_timed(tiny, tmp_path, capsys):
     config = tiny.replace(data=tiny.data.replace(name="pairs", folder=str(tmp_path / "nowhere")))
-    assert not dry_run(config, device="cpu")
+    assert not dry_run(resolve(config, check=True), device="cpu")
     told = capsys.readouterr().out
     assert "not ready: pairs: no folder" in told
     assert "timed here on cpu" in told

@@ -10,7 +10,8 @@ import pytest
 from bclip_core.config import ConfigError, RunConfig, configure
 from bclip_core.config.flags import setting_types
 from bclip_core.records import REPOSITORY
-from bclip_core.train.__main__ import help_text, main, parse
+from bclip_core.train.__main__ import main
+from bclip_core.train.options import help_text, parse
 
 
 def options(tmp_path, *arguments):
@@ -67,7 +68,6 @@ def test_flags_and_set_are_one(tmp_path, flags, setting):
         (["--beta", "0.3"], "--beta: no such option; did you mean --loss.beta?"),
         (["--profil", "cpu"], "--profil: no such option; did you mean --profile?"),
         (["--profile", "smoek"], "did you mean smoke?"),
-        (["--method", "beta-clip-cee"], "did you mean beta-clip-ce?"),
         (["--loss.beta", "2"], "beta=2.0: expected a number in [0, 1]"),
         (["--train.steps", "ten"], "steps='ten': expected a whole number"),
         (["--train.steps"], "--train.steps: expected a value"),
@@ -119,6 +119,33 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, text):
     with pytest.raises(ConfigError, match=r"config\.json") as error:
         options(tmp_path, "--config", str(path))
     assert "\n" not in str(error.value)
+
+
+def test_an_unknown_method_is_refused_with_the_nearest(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"method='beta-clip-cee': .* did you mean beta-clip-ce\?"
+    ):
+        main(["--folder", str(tmp_path / "run"), "--method", "beta-clip-cee"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_and_a_mistyped_flag_need_no_torch():
+    code = """
+import sys
+from bclip_core.train.__main__ import main
+try:
+    main(["--loss.bta", "1"])
+except ValueError as error:
+    print(error)
+try:
+    main(["--help"])
+except SystemExit:
+    print(sorted({"torch", "open_clip", "datasets", "accelerate"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    first, *_, last = done.stdout.splitlines()
+    assert first == "--loss.bta: no such setting; did you mean --loss.beta?"
+    assert last == "[]", done.stderr
 
 
 def test_the_folder_is_needed():

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import tyro
+
+from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data import real
-from bclip_core.data.real.data_sets import DATA_SETS
-from bclip_core.data.real.rows import DataError, LayoutError
 
-DOWNLOADING = (
-    "Nothing is downloaded here. huggingface_hub.snapshot_download(ID, repo_type='dataset', "
-    "local_dir=DIR) resumes what was broken off; torch.hub.download_url_to_file(URL, FILE, "
-    "hash_prefix=SHA256) checks what it fetched."
-)
 _LOADERS: dict[str, Any] = {
     "captions": real.load_captions,
     "regions": real.load_regions,
@@ -23,18 +20,26 @@ _LOADERS: dict[str, Any] = {
 }
 
 
-def main(arguments: list[str] | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """List the data sets, describe one, or check one on disk and print its manifest.
+
+    Nothing is downloaded here. huggingface_hub.snapshot_download(ID, repo_type='dataset',
+    local_dir=DIR) resumes what was broken off; torch.hub.download_url_to_file(URL, FILE,
+    hash_prefix=SHA256) checks what it fetched.
+    """
+
+    name: tyro.conf.Positional[str] = ""  # of the data set; none: the list of all
+    folder: Path | None = None  # check the data set that lies there
+    split: str = ""  # of the data set; none: its first
+    on_error: Literal["raise", "skip"] = "raise"  # skip leaves malformed rows out
+    links: Literal["inside", "follow"] = "inside"  # follow reads behind links
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """List the data sets, describe one, or check one on disk and print its manifest."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.data.real", description=main.__doc__, epilog=DOWNLOADING
-    )
-    parser.add_argument("name", nargs="?", help="one of " + ", ".join(DATA_SETS))
-    parser.add_argument("--folder", type=Path, help="check the data set that lies there")
-    parser.add_argument("--split", help="of the data set (default: its first)")
-    parser.add_argument("--on-error", default="raise", help="'skip' leaves malformed rows out")
-    parser.add_argument("--links", default="inside", help="'follow' reads behind links")
-    given = parser.parse_args(arguments)
-    if given.name is None:
+    given = read_options(Options, arguments, "python -m bclip_core.data.real")
+    if not given.name:
         print(real.table())
     elif given.folder is None:
         print(real.describe(given.name))
@@ -47,7 +52,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, DataError, LayoutError) as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    run_command(main, ValueError)

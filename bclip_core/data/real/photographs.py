@@ -15,14 +15,16 @@ import json
 import os
 import random
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType as Fixed
 from typing import Any
 
+import tyro
 from filelock import FileLock
 
+from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data.real import pairs
 from bclip_core.data.real.record import DataSet, Place, Source
 from bclip_core.data.real.rows import LayoutError
@@ -243,10 +245,18 @@ def false_expressions(region: dict[str, Any], changed: int) -> list[str]:
     return random.Random(f"{true_expression(region)} {changed}").sample(pool, NEGATIVES)
 
 
+@dataclass(frozen=True)
+class Options:
+    """Write the sample photographs as data sets that the loaders read."""
+
+    folder: tyro.conf.Positional[Path]  # becomes the folder above the data sets, $BCLIP_DATA
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: write the sample photographs."""
+    options = read_options(Options, arguments, "python -m bclip_core.data.real.photographs")
+    print(write_photographs(options.folder))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        raise SystemExit("usage: python -m bclip_core.data.real.photographs DIR")
-    try:
-        print(write_photographs(Path(sys.argv[1])))
-    except (OSError, ValueError) as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    run_command(main, ValueError)

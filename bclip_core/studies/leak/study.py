@@ -7,13 +7,15 @@ the record, so that they can be done one at a time; runs that the comparison mad
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from bclip_core.config import ConfigError, PoolerConfig, Profile, RunConfig, get_profile
+from bclip_core.config import PoolerConfig, Profile, RunConfig
+from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data.sources import load_split
 from bclip_core.records.results import save_result
+from bclip_core.studies.command import StudyOptions, some_of
 from bclip_core.studies.leak.measure import measure_leak, obtain_leaks
 from bclip_core.studies.search import settled
 from bclip_core.studies.step_time import step_times
@@ -144,27 +146,22 @@ def save_study(profile: str, values: dict[str, Any]) -> dict[str, Any]:
     return ordered
 
 
-def main(arguments: list[str] | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options(StudyOptions):
+    """Train and measure variants of conditioning."""
+
+    variants: Annotated[tuple[str, ...], some_of(VARIANTS)] = tuple(VARIANTS)
+    seeds: int = 0  # the first so many; 0: all
+    steps: int = 0  # of 'own, equal time'; 0: as many as fit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: train and measure variants of conditioning."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.studies.leak.study", description=main.__doc__
-    )
-    parser.add_argument("--profile", default="smoke", help="smoke, cpu or gpu (default: smoke)")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="NAME",
-                        help=f"of: {'; '.join(VARIANTS)}")  # fmt: skip
-    parser.add_argument("--workers", type=int, help="runs side by side (default: the profile's)")
-    parser.add_argument("--seeds", type=int, default=0, help="the first so many (default: all)")
-    parser.add_argument("--steps", type=int, default=0,
-                        help="of 'own, equal time' (default: as many as fit)")  # fmt: skip
-    given = parser.parse_args(arguments)
-    profile = get_profile(given.profile)
-    workers = profile.workers if given.workers is None else given.workers
+    given = read_options(Options, arguments, "python -m bclip_core.studies.leak.study")
+    profile, workers = given.sizes()
     values = study(profile, given.variants, workers, given.seeds, given.steps)
     print("leak of", ", ".join(save_study(profile.name, values)))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    run_command(main)

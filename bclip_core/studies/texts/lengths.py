@@ -6,9 +6,9 @@ results/reference/text_lengths.json. No picture is needed.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ import numpy as np
 
 from bclip_core.backbone import Tokenizer
 from bclip_core.captions import PhraseExtractor, RuleBasedExtractor, SpacyExtractor, decompose
+from bclip_core.config import ConfigError
+from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data import real
 from bclip_core.records.files import write_json
 from bclip_core.records.progress import progress_bar
@@ -128,14 +130,19 @@ def measure_set(name: str, split: str, root: Path, *, progress: bool = False) ->
     return described
 
 
-def main() -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How long real captions are: every data set that is there, and which are not."""
+
+    root: Path | None = None  # the folder above the data sets; not given: $BCLIP_DATA
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every data set that is there; say which are not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bclip_core.studies.texts.lengths", description="How long real captions are."
-    )
-    default = os.environ.get(real.loading.DATA_VARIABLE)
-    parser.add_argument("--root", type=Path, default=default, required=default is None)
-    root = parser.parse_args().root
+    given = read_options(Options, arguments, "python -m bclip_core.studies.texts.lengths")
+    root = given.root or os.environ.get(real.loading.DATA_VARIABLE)
+    if not root:
+        raise ConfigError("--root: expected the folder above the data sets; $BCLIP_DATA has none")
     sets, absent = {}, {}
     for title, name, split in SETS:
         try:
@@ -149,4 +156,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)
