@@ -120,11 +120,11 @@ def cross_captions(pooler: Pooler, patches: Tensor, caption: Tensor) -> Tensor:
         with these; places count around the batch.
     """
     count = len(patches)
-    parts: list[Tensor] = [
+    parts = [
         checkpoint(_pool_with_all, pooler, patches, part, use_reentrant=False)
         if count > CAPTIONS_AT_A_TIME and torch.is_grad_enabled()
         else _pool_with_all(pooler, patches, part)
-        for part in caption.split(CAPTIONS_AT_A_TIME)
+        for part in torch.split(caption, CAPTIONS_AT_A_TIME)
     ]
     cosines = torch.cat(parts, dim=1)  # image by caption
     own = torch.arange(count, device=cosines.device)[:, None]
