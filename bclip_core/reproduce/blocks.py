@@ -277,10 +277,10 @@ def honest_gains_table(record: Record, columns: Columns = HONEST) -> str:
 def shipped_block(name: str = "scenes") -> str:
     """What a shipped model is, from its record."""
     record = read_json(SHIPPED[name].with_suffix(".json"))
-    config, curve = record["config"], record["training_curve"]
+    config = record["config"]
     megabytes = SHIPPED[name].stat().st_size / 1e6
     return (
-        f"`{config['backbone']['name']}`, {curve[-1]['update']:,} updates of "
+        f"`{config['backbone']['name']}`, {config['train']['steps']:,} updates of "
         f"{config['train']['batch_size']} of {config['data']['train']:,} "
         f"`{config['data']['difficulty']}` scenes, seed {config['train']['seed']}, "
         f"{megabytes:.1f} MB, made on: {record['machine']['processor']}."

@@ -123,7 +123,7 @@ class Judged:
     Attributes:
         claim: what is claimed.
         by_length: for each length with runs of both curves the differences, one per shared seed.
-        length: the longest one with two seeds or more, else the longest; 0: no runs.
+        length: the one with the most seeds, of several the longest; 0: no runs.
         p: two-sided, of the paired t test at that length, corrected by Holm; None for one seed.
     """
 
@@ -190,8 +190,8 @@ def judge(values: Values, claims: Sequence[Claim] = CLAIMS) -> list[Judged]:
             for length in sorted({int(n) for n in values.get(claim.first, {})})
             if (gaps := _differences(values, claim, length, untuned))
         }
-        several = [length for length, gaps in found.items() if len(gaps) > 1]
-        judged.append(Judged(claim, found, max(several or found or [0])))
+        decides = max(found, key=lambda length: (len(found[length]), length), default=0)
+        judged.append(Judged(claim, found, decides))
     tested = [i for i, one in enumerate(judged) if len(one.differences) > 1]
     raw = [float(stats.ttest_1samp(judged[i].differences, 0).pvalue) for i in tested]
     raw = [1.0 if math.isnan(p) else p for p in raw]  # no spread and no difference

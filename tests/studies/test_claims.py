@@ -56,7 +56,7 @@ def test_seeds_are_paired_by_name_not_by_place():
     assert one.verdict == "one seed: not decided"
 
 
-def test_the_longest_length_with_several_seeds_decides():
+def test_the_length_with_the_most_seeds_decides_of_several_the_longest():
     values = values_of((0.80, 0.81), (0.60, 0.612))
     values["beta-clip-ce"]["1000"] = points(0.5)
     values["clip-ft"]["1000"] = points(0.9)
@@ -64,6 +64,9 @@ def test_the_longest_length_with_several_seeds_decides():
     assert one.length == 100
     row = claim_rows([one])[1]
     assert row[3:5] == ["+19.9 ±1.3 (2)", "-40.0 (1)"]
+    for name, value in (("beta-clip-ce", 0.6), ("clip-ft", 0.4)):
+        values[name]["1000"] = points(value, value)
+    assert judge(values, [CE_BEATS_FT])[0].length == 1000
 
 
 def test_many_claims_are_corrected_as_holm_does():
