@@ -14,6 +14,7 @@ from bclip_core.train.gradient_cache import backward_in_chunks, encode_in_chunks
 METHODS = (
     "clip-ft",
     "beta-clip-ce",
+    "beta-clip-ce, nested",
     "beta-clip-bce",
     "beta-clip-bce-balanced",
     "filip",
@@ -35,19 +36,23 @@ def gradients(
 ) -> dict[str, torch.Tensor]:
     """The method's loss and gradients in float64 over some of the images, joined with the rest.
 
-    `cached` encodes so many images at a time (gradient caching).
+    `cached` encodes so many images at a time (gradient caching). ", nested" after the method's name
+    is `loss.context=nested`.
     """
+    name, _, context = name.partition(", ")
     method = get_method(name)
+    settings = LossConfig(beta=0.25, duplicates="ignore", context=context or "image")
+    needs = method.needs(settings)
     torch.manual_seed(0)
     config = RunConfig(name, BackboneConfig("scene-tiny"), PoolerConfig(init="xavier"))
     model = build_model(*method.parts(config)).double()
-    model.reading = Reading(tokens="tokens" in method.needs())
+    model.reading = Reading(tokens="tokens" in needs, nested="nested" in needs)
     images = torch.randn(len(ROWS), 3, 64, 64, dtype=torch.float64)[rows]
     texts = collate_texts(ROWS[rows], Tokenizer())
     forward = DistributedDataParallel(model) if parallel else model
     local = encode_in_chunks(forward, images, texts, cached) if cached else forward(images, texts)
     features = gather_features(local)
-    terms = method.loss_terms(features, LossConfig(beta=0.25, duplicates="ignore"))
+    terms = method.loss_terms(features, settings)
     loss = torch.stack(list(terms.values())).sum()
     loss.backward()
     if cached:
