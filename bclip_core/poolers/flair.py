@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bclip_core.config import PoolerConfig
+from bclip_core.poolers.protocol import check_shapes
 from bclip_core.poolers.text_conditioned import start_attention_at_identity
 
 
@@ -48,6 +49,7 @@ class AttentionPooler(nn.Module):
 
         The weights leave out the all-zero key, so they sum to less than 1.
         """
+        check_shapes(patches, text, self.attn.embed_dim)
         pooled, weights = self.attn(
             self.ln_q(text),
             self.ln_k(patches),

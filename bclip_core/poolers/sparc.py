@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bclip_core.config import PoolerConfig
 from bclip_core.losses.numerics import at_least_float32
+from bclip_core.poolers.protocol import check_shapes
 
 
 class SimilarityPooler(nn.Module):
@@ -27,6 +28,7 @@ class SimilarityPooler(nn.Module):
         self, patches: Tensor, text: Tensor, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Patches [B, P, D] and text [B, K, D] to [B, K, D] and weights [B, 1, K, P] or None."""
+        check_shapes(patches, text)
         pooled, weights = sparse_average(patches, text)
         return pooled, weights[:, None] if need_weights else None
 

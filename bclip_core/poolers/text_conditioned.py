@@ -15,6 +15,7 @@ from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
 from bclip_core.config import PoolerConfig
+from bclip_core.poolers.protocol import check_shapes
 
 IDENTITY_GAIN = 20.0
 """Head h of an identity-started pooler has attention logits
@@ -101,13 +102,7 @@ class TextConditionedPooler(nn.Module):
         Raises:
             ValueError: the shapes do not fit each other or the pooler's width.
         """
-        dim = self.attn.embed_dim
-        fits = patches.ndim == text.ndim == 3 and patches.shape[0] == text.shape[0]
-        if not fits or patches.shape[-1] != dim or text.shape[-1] != dim:
-            raise ValueError(
-                f"patches {tuple(patches.shape)}, text {tuple(text.shape)}: "
-                f"expected [B, P, {dim}] and [B, K, {dim}]"
-            )
+        check_shapes(patches, text, self.attn.embed_dim)
         patches = F.normalize(patches, dim=-1)
         pooled, weights = self.attn(
             F.normalize(text, dim=-1),

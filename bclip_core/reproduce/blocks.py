@@ -17,7 +17,7 @@ from bclip_core.records.markdown import aligned_markdown
 from bclip_core.records.results import load_result
 from bclip_core.studies import sigmoid
 from bclip_core.studies.claims import claim_rows, judge
-from bclip_core.studies.curves import SERIES, table_rows
+from bclip_core.studies.curves import SERIES, beta_rows, table_rows
 from bclip_core.studies.leak.study import ORDER, OWN
 from bclip_core.studies.leak.tables import HONEST, leak_rows
 from bclip_core.studies.mulclip import ablation as mulclip
@@ -307,6 +307,11 @@ def curves_block() -> str:
     return aligned_markdown(table_rows(in_order(_committed("curves")["values"], SERIES)))
 
 
+def betas_block() -> str:
+    """Both forms over β, of the reference."""
+    return aligned_markdown(beta_rows(_committed("curves")["values"]))
+
+
 def claims_block() -> str:
     """The papers' claims and ours against the learning curves' runs."""
     return aligned_markdown(claim_rows(judge(_committed("curves")["values"])))
@@ -334,6 +339,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sigmoid_gains": sigmoid_gains_block,
     "sigmoid_plateau": sigmoid_plateau_block,
     "curves": curves_block,
+    "betas": betas_block,
     "flair_patches": patches_block,
     "protocols": lambda: aligned_markdown(protocol_rows(), left=6),
     "claims": claims_block,

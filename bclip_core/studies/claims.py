@@ -62,6 +62,7 @@ HARD, MEDIUM = region_metric("hard"), region_metric("medium")
 ATTENTION = grounding_metric("attention", "pointing")
 CE, BCE, FT, OWN = "beta-clip-ce", "beta-clip-bce", "clip-ft", "beta-clip-ce-cross, one head"
 NESTED, NESTED_OWN = f"{CE}, nested", f"{OWN}, nested"
+CAPTIONS = "beta-clip-ce-captions, one head, nested"
 CLAIMS = (
     Claim("β-CAL (CE) beside the global loss retrieves long captions better", BETA_CLIP, CE, FT,
           LONG),
@@ -75,6 +76,18 @@ CLAIMS = (
           "beta-clip-ce, β = 0", LONG),
     Claim("β between the ends is better than 0 for regions, medium", BETA_CLIP, CE,
           "beta-clip-ce, β = 0", MEDIUM),
+    Claim("β between the ends is better than 1 for regions, medium", BETA_CLIP, CE,
+          "beta-clip-ce, β = 1", MEDIUM),
+    Claim("in the sigmoid form, too, better than 0 for long captions", BETA_CLIP, BCE,
+          "beta-clip-bce, β = 0", LONG),
+    Claim("patches that keep their own value know more of regions, medium", BETA_CLIP, CE,
+          "beta-clip-ce, patches attend", MEDIUM),
+    Claim("with them attention points better", BETA_CLIP, CE, "beta-clip-ce, patches attend",
+          ATTENTION),
+    Claim("equal texts of other images are better ignored, long captions", OURS,
+          "beta-clip-ce, duplicates ignored", CE, LONG),
+    Claim("equal texts of other images are better ignored, regions, medium", OURS,
+          "beta-clip-ce, duplicates ignored", CE, MEDIUM),
     Claim("phrases carry the gain in regions, medium", BETA_CLIP, CE, "beta-clip-ce, no phrases",
           MEDIUM),
     Claim("sentences add to it, medium", BETA_CLIP, CE, "beta-clip-ce, no sentences", MEDIUM),
@@ -108,6 +121,10 @@ CLAIMS = (
           LONG),
     Claim("with one head and cross, nested: less of the text in what is pooled", OURS, NESTED_OWN,
           OWN, TEXT_SHARE, more=False),
+    Claim("captions pooled crosswise besides: more of honest conditioned retrieval", OURS,
+          CAPTIONS, NESTED_OWN, HONEST),
+    Claim("captions pooled crosswise besides: attention points better", OURS, CAPTIONS,
+          NESTED_OWN, ATTENTION),
 )  # fmt: skip
 MEASURES = {
     LONG: "long → image", SHORT: "short → image", HONEST: "conditioned → image",

@@ -23,11 +23,16 @@ from bclip_core.records.results import code_version, load_result, save_result
 from bclip_core.studies.command import StudyOptions, some_of
 from bclip_core.studies.leak.measure import obtain_leaks
 from bclip_core.studies.runs import obtain
+from bclip_core.studies.tables import cell, summarise
 from bclip_core.train import Run, find
 
 LENGTHS = (100, 300, 1000)
 ONE_HEAD = "pooler.heads=1"
 NESTED = "loss.context=nested"
+FORMS = ("beta-clip-ce", "beta-clip-bce")
+BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+PUBLISHED_BETA = 0.5
+"""The forms' own; its curve has the form's plain name."""
 SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "clip-ft": ("clip-ft", ()),
     "beta-clip-ce": ("beta-clip-ce", ()),
@@ -43,9 +48,15 @@ SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "beta-clip-ce-cross, one head, nested": ("beta-clip-ce-cross", (ONE_HEAD, NESTED)),
     "beta-clip-bce-cross": ("beta-clip-bce-cross", ()),
     "beta-clip-ce, one head": ("beta-clip-ce", (ONE_HEAD,)),
-    "beta-clip-ce, β = 0": ("beta-clip-ce", ("loss.beta=0.0",)),
-    "beta-clip-ce, β = 1": ("beta-clip-ce", ("loss.beta=1.0",)),
-    "beta-clip-bce, β = 0": ("beta-clip-bce", ("loss.beta=0.0",)),
+    "beta-clip-ce-captions, one head, nested": ("beta-clip-ce-captions", (ONE_HEAD, NESTED)),
+    **{
+        f"{form}, β = {beta:g}": (form, (f"loss.beta={beta}",))
+        for form in FORMS
+        for beta in BETAS
+        if beta != PUBLISHED_BETA
+    },
+    "beta-clip-ce, duplicates ignored": ("beta-clip-ce", ("loss.duplicates=ignore",)),
+    "beta-clip-ce, patches attend": ("beta-clip-ce", ("backbone.patches=attention",)),
     "beta-clip-ce, no phrases": ("beta-clip-ce", ("texts.phrases=0",)),
     "beta-clip-ce, no sentences": ("beta-clip-ce", ("texts.sentence_texts=false",)),
     "beta-clip-ce, caption alone": (
@@ -108,6 +119,20 @@ def table_rows(values: Mapping[str, Any]) -> list[list[str]]:
                      for metric in COLUMNS.values()]  # fmt: skip
             share = _mean([p["leak"].get("share/text") for p in points])
             rows.append([series, f"{int(length):,}", str(len(points)), *cells, share])
+    return rows
+
+
+def beta_rows(values: Mapping[str, Any], length: int = LENGTHS[0]) -> list[list[str]]:
+    """A row per form and β that was run at a length, means over seeds with intervals; a header."""
+    rows = [["form", "β", "seeds", *COLUMNS]]
+    for form in FORMS:
+        for beta in BETAS:
+            name = form if beta == PUBLISHED_BETA else f"{form}, β = {beta:g}"
+            points = list(values.get(name, {}).get(str(length), {}).values())
+            if points:
+                found = summarise([one["metrics"] for one in points])
+                cells = [cell(found, metric) for metric in COLUMNS.values()]
+                rows.append([form, f"{beta:g}", str(len(points)), *cells])
     return rows
 
 

@@ -1,5 +1,7 @@
 """Every pooler of `POOLERS` is a `Pooler`, and the rest of the house asks for nothing else."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -46,6 +48,25 @@ def test_every_pooler_has_what_the_protocol_names(kind):
     scale = pooler.logit_scale
     assert scale is None or (isinstance(scale, nn.Parameter) and scale.ndim == 0)
     assert all(isinstance(parameter, nn.Parameter) for parameter in pooler.parameters())
+
+
+@pytest.mark.parametrize("kind", POOLERS)
+@pytest.mark.parametrize(
+    ("patches", "text"),
+    [
+        ((2, 5, 16), (3, 4, 16)),
+        ((2, 5, 8), (2, 4, 16)),
+        ((2, 5, 16), (2, 4, 8)),
+        ((5, 16), (2, 4, 16)),
+        ((16,), (2, 4, 16)),
+        ((2, 0, 16), (2, 4, 16)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(kind, patches, text):
+    pooler = build_pooler(16, PoolerConfig(4, kind=kind))
+    named = re.escape(f"patches {patches}, text {text}: expected [B, P, ")
+    with pytest.raises(ValueError, match=named):
+        pooler(torch.zeros(patches), torch.zeros(text))
 
 
 @pytest.mark.parametrize("kind", POOLERS)

@@ -152,11 +152,3 @@ def test_impossible_settings_are_refused() -> None:
         TextConditionedPooler(16, init="zeros")
     with pytest.raises(ConfigError, match="heads=0"):
         TextConditionedPooler(16, heads=0)
-
-
-@pytest.mark.parametrize(
-    ("patches", "text"), [((2, 5, 16), (3, 4, 16)), ((2, 5, 8), (2, 4, 16)), ((5, 16), (2, 4, 16))]
-)
-def test_shapes_that_do_not_fit_are_named(patches: tuple[int, ...], text: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected \[B, P, 16\] and \[B, K, 16\]"):
-        TextConditionedPooler(16)(torch.zeros(patches), torch.zeros(text))

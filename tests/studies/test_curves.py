@@ -8,7 +8,18 @@ from bclip_core.config import ConfigError, get_profile
 from bclip_core.records import results
 from bclip_core.records.files import read_json
 from bclip_core.studies import curves
-from bclip_core.studies.curves import COLUMNS, SERIES, configuration, flat, study, table_rows
+from bclip_core.studies.curves import (
+    BETAS,
+    COLUMNS,
+    FORMS,
+    PUBLISHED_BETA,
+    SERIES,
+    beta_rows,
+    configuration,
+    flat,
+    study,
+    table_rows,
+)
 
 
 def test_a_length_changes_the_number_of_updates_alone():
@@ -36,6 +47,28 @@ def test_what_is_finished_is_recorded_and_shown(tmp_path, monkeypatch):
     assert header[3:-1] == list(COLUMNS)
     assert set(values) <= set(SERIES)
     assert all(cell != "–" for cell in sorted(rows)[0])
+
+
+def test_beta_has_a_row_for_each_form_and_value_that_was_run():
+    profile, points = get_profile("cpu"), {}
+    for form in FORMS:
+        assert configuration(profile, form, 100, 0).loss.beta == PUBLISHED_BETA
+        for beta in BETAS:
+            name = form if beta == PUBLISHED_BETA else f"{form}, β = {beta:g}"
+            assert configuration(profile, name, 100, 0).loss.beta == beta
+            metrics = {COLUMNS["medium"]: {"mean": beta / 2, "low": beta / 2, "high": beta / 2}}
+            points[name] = {"100": {"0": {"metrics": metrics}}}
+    del points["beta-clip-bce, β = 0.75"]
+    _, *rows = beta_rows(points, 100)
+    medium = 3 + list(COLUMNS).index("medium")
+    found = [(row[0], row[1], row[medium]) for row in rows]
+    assert found == [
+        (form, f"{beta:g}", f"{50 * beta:.1f}")
+        for form in FORMS
+        for beta in BETAS
+        if (form, beta) != ("beta-clip-bce", 0.75)
+    ]
+    assert beta_rows(points, 300)[1:] == []
 
 
 def test_recorded_points_are_kept_and_not_trained_again(tmp_path, monkeypatch):
