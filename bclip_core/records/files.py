@@ -155,7 +155,7 @@ def read_json(path: Path) -> Any:
         ValueError: broken JSON (file and position are named), no UTF-8, or nested beyond reason.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors write a mark
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: broken JSON at line {error.lineno}: {error.msg}") from error
     except UnicodeDecodeError as error:

@@ -77,7 +77,9 @@ def answer_of(turns: Any) -> str:
         speaker = field_of(turn, named, str)
         if speaker.strip().lower() in _ANSWERS:
             said = field_of(turn, "content" if "content" in turn else "value", str)
-            return said.strip().removeprefix(_PLACE).removesuffix(_PLACE)
+            return (
+                said.strip().removeprefix(_PLACE).removesuffix(_PLACE) if _PLACE in said else said
+            )
         speakers.append(speaker)
     all_said = f"{len(turns)} turns of {', '.join(speakers) or 'nobody'}"
     raise RowError(f"{all_said}: expected one of {' or '.join(_ANSWERS)}, which is the caption")
