@@ -25,7 +25,7 @@ from bclip_core.checkpoints.released import is_beta_clip, released_layout
 from bclip_core.checkpoints.torchscript import is_torchscript
 from bclip_core.checkpoints.weights import is_safetensors, one_line, read_weights
 from bclip_core.model import BClip
-from bclip_core.records.files import read_json
+from bclip_core.records.files import is_hidden, read_json
 
 _OPEN_CLIP_CONFIGS = "*open_clip*config.json"
 _WRONG = (KeyError, TypeError, ValueError, AttributeError, IndexError)  # of what a JSON may hold
@@ -157,7 +157,8 @@ def _heads_beside(clip: Mapping[str, Tensor], folder: Path) -> tuple[int, int] |
     if "positional_embedding" not in clip:
         return None
     found = shape_of_weights(clip)
-    for file in sorted(folder.glob(_OPEN_CLIP_CONFIGS)):
+    files = sorted(path for path in folder.glob(_OPEN_CLIP_CONFIGS) if not is_hidden(path.name))
+    for file in files:
         described = _read(file)
         try:
             embed_dim, vision, text = open_clip_towers(described.get("model_cfg", described))
