@@ -170,6 +170,15 @@ def test_such_words_are_found_wherever_a_piece_ends(tmp_path):
         list(json_array(path))
 
 
+@pytest.mark.parametrize("mark", ["<end_of_text>", "<Start_Of_Text>", "&lt;end_of_text&gt;"])
+def test_a_mark_that_would_end_a_text_is_named(tmp_path, mark):
+    for name in ("x.jpg", "y.jpg"):
+        picture(tmp_path / name)
+    written(tmp_path, {"x.txt": f"A dog {mark} and a cat.", "y.txt": "A <b>dog</b> & a cat."})
+    found = refused_and_skipped("pairs", tmp_path, "is CLIP's own mark")
+    assert texts(found) == {"y.jpg": ("A <b>dog</b> & a cat.",)}
+
+
 # ---------------------------------------------------------------------------- COCO
 
 

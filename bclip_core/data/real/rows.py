@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
-from bclip_core.records.texts import is_blank
+from bclip_core.records.texts import clean_text, is_blank
 
 _CHOICES = {"missing": ("raise", "skip", "ignore"), "on_error": ("raise", "skip")}
 _KINDS: dict[Any, str] = {
@@ -18,6 +19,7 @@ _KINDS: dict[Any, str] = {
     bytes: "bytes",
     int: "a whole number",
 }
+_SPECIAL = re.compile(r"<(?:start|end)_of_text>", re.IGNORECASE)  # of open_clip's tokenizer
 T = TypeVar("T")
 
 
@@ -245,7 +247,7 @@ def text_of(value: Any, name: str) -> str:
     """A caption on one line: white space is collapsed, as the tokenizer does.
 
     Raises:
-        RowError: no text, or a blank one.
+        RowError: no text, a blank one, or one with a mark that the tokenizer takes for an end.
     """
     if not isinstance(value, str):
         raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
@@ -254,6 +256,11 @@ def text_of(value: Any, name: str) -> str:
         raise RowError(f"{name}={shortened(value)}: a zero character: expected a text in UTF-8")
     if is_blank(value):
         raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
+    if ("<" in value or "&" in value) and (found := _SPECIAL.search(clean_text(value))):
+        raise RowError(
+            f"{name}={shortened(value)}: {found.group()} is CLIP's own mark, which would end or "
+            "begin the text there: expected words alone"
+        )
     return " ".join(value.removeprefix("\ufeff").split())
 
 
