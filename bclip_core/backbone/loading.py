@@ -20,10 +20,22 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], source: str | P
 
     Raises:
         CheckpointError: names are missing or unknown, or shapes differ; the first of each kind are
-            listed, with both shapes.
+            listed, with both shapes. Or a weight is no real number, or not finite in float32.
     """
     _refuse(module, state, source)
-    module.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
+    wanted = module.state_dict()
+    loaded = {n: v.float() if v.is_floating_point() else v for n, v in state.items()}
+    for name, value in loaded.items():
+        if wanted[name].is_floating_point() and not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{source}: {name}: {kind}: expected floating-point numbers")
+        if value.is_floating_point() and not value.isfinite().all():
+            lost = int((~value.isfinite()).sum())
+            raise CheckpointError(
+                f"{source}: {name}: {lost:,} of {value.numel():,} numbers are not finite: weights "
+                "of a training that failed; take an earlier checkpoint"
+            )
+    module.load_state_dict(loaded)
 
 
 def refuse_unfit(

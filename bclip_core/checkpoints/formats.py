@@ -31,9 +31,19 @@ _REFUSED: tuple[tuple[str, str, Callable[[Iterable[str]], bool]], ...] = (
     ("FG-CLIP 2", "its towers are SigLIP 2's (patches of any number, no class token, attention "
      "pooling), which are not built here",
      lambda names: _any(names, r"^(longtext_head|boxtext_head|dense_feature_head)\b")),
+    ("CoCa", "its decoder of captions and its pooled tokens are not built here",
+     lambda names: _any(names, r"^text_decoder\.")),
+    ("a CLIP with a ResNet", "its image tower has no class token and no patches as a ViT's, and "
+     "is not built here; a ViT of the same release is read",
+     lambda names: _any(names, r"^visual\.(layer1|attnpool)\.")),
     ("SigLIP or SigLIP 2", "attention pooling instead of a class token and a text tower without "
      "causal mask are not built here",
      lambda names: _any(names, r"^(vision_model\.head\.|text_model\.head\.)|attn_pool\.")),
+    ("a CLIP with an image tower of timm", "such as ConvNeXt, EVA or MobileCLIP, which are not "
+     "built here", lambda names: _any(names, r"^visual\.trunk\.")
+     and not _any(names, r"(^|\.)word_embeddings\.")),
+    ("open_clip's CustomTextCLIP", "its masks and pooling stand in a configuration alone and are "
+     "not built here", lambda names: _any(names, r"^text\.transformer\.resblocks\.")),
     ("LoTLIP, or another CLIP with a BERT text tower", "its vocabulary, corner tokens and "
      "attention mask are not built here",
      lambda names: _any(names, r"(^|\.)word_embeddings\.|^visual\.trunk\.|^text\.transformer\.")),
@@ -84,6 +94,9 @@ def layout_of(
         )
     clip = {name: value for name, value in state.items() if name not in _NO_WEIGHTS}
     bias = clip.pop("logit_bias", None)
+    scale = clip.get("logit_scale")
+    if scale is not None and scale.shape == (1,):  # open_clip's nonscalar_logit_scale
+        clip["logit_scale"] = scale.reshape(())
     if "image_post.proj" in clip or _any(clip, rf"^{re.escape(_FLAIR_POOLER)}"):
         layout = _flair(clip)
     elif _TRAINED in clip:

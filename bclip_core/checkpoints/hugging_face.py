@@ -27,7 +27,10 @@ from bclip_core.model import BClip
 from bclip_core.records.files import write_atomically, write_json
 
 CONFIG, PREPROCESSING = "config.json", "preprocessor_config.json"
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+WEIGHTS = (
+    *("model.safetensors", "pytorch_model.bin"),
+    *("model.safetensors.index.json", "pytorch_model.bin.index.json"),  # in several files
+)
 TABLE = "text_model.embeddings.position_embedding"
 _SHORT, _LONG = f"{TABLE}.weight", (f"{TABLE}_ori.weight", f"{TABLE}_res.weight")
 _FILIP = "text_filip_projection.weight"
@@ -60,6 +63,7 @@ _PARTS = {
 }
 _LAYER = re.compile(r"^(.+?\.layers\.)(\d+)\.(.+)\.(weight|bias)$")
 _EPSILON = 1e-5
+_DECIDE = ("hidden_act", "num_attention_heads", "layer_norm_eps", "eos_token_id")
 
 
 def is_hugging_face(names: Mapping[str, Tensor]) -> bool:
@@ -121,6 +125,14 @@ def _fg_clip(weights: dict[str, Tensor]) -> Layout:
 def _apply_config(layout: Layout, config: Mapping[str, Any]) -> None:
     """What config.json states and shapes do not: heads, activation; and a check of the rest."""
     text, vision = config["text_config"], config["vision_config"]
+    for tower, stated in (("text", text), ("vision", vision)):
+        second = config.get(f"{tower}_config_dict") or {}  # old files say it twice
+        for field in _DECIDE:
+            if field in second and second[field] != stated.get(field, second[field]):
+                raise CheckpointError(
+                    f"{tower}_config says {field}={stated[field]!r}, and {tower}_config_dict "
+                    f"{second[field]!r}: expected the same"
+                )
     activations = {part.get("hidden_act", "quick_gelu") for part in (text, vision)}
     if len(activations) > 1 or not activations <= {"quick_gelu", "gelu"}:
         raise CheckpointError(

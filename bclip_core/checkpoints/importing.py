@@ -23,9 +23,9 @@ from bclip_core.checkpoints.layout import Layout, assemble
 from bclip_core.checkpoints.recognition import name_of, recognise, shape_of_weights
 from bclip_core.checkpoints.released import is_beta_clip, released_layout
 from bclip_core.checkpoints.torchscript import is_torchscript
-from bclip_core.checkpoints.weights import one_line, read_weights
+from bclip_core.checkpoints.weights import is_safetensors, one_line, read_weights
 from bclip_core.model import BClip
-from bclip_core.records.files import read_json
+from bclip_core.records.files import is_hidden, read_json
 
 _OPEN_CLIP_CONFIGS = "*open_clip*config.json"
 _WRONG = (KeyError, TypeError, ValueError, AttributeError, IndexError)  # of what a JSON may hold
@@ -117,7 +117,7 @@ def import_hugging_face(folder: Path, name: str = "", quick_gelu: bool | None = 
         )
     present = [folder / file for file in HF_WEIGHTS if (folder / file).is_file()]
     if not present:
-        raise CheckpointError(f"folder {folder}: expected {' or '.join(HF_WEIGHTS)} in one piece")
+        raise CheckpointError(f"folder {folder}: expected {' or '.join(HF_WEIGHTS)}")
     layout = read_layout(present[0], name)
     beside.read(layout, folder)
     model = assemble(layout, present[0], name, quick_gelu)
@@ -140,7 +140,7 @@ def _layout(state: Mapping[str, Tensor], path: Path, name: str) -> Layout:
             if path.name in HF_WEIGHTS:  # theirs go together; any other file only lies beside it
                 raise CheckpointError(f"{HF_CONFIG} beside it describes a model of other sizes")
             config = None
-        bare = path.suffix != ".safetensors" and path.name not in HF_WEIGHTS
+        bare = not is_safetensors(path) and path.name not in HF_WEIGHTS
         layout = layout_of(state, config, bare)
         preprocessing = path.with_name(HF_PREPROCESSING)
         if config is not None and preprocessing.is_file():
@@ -157,7 +157,8 @@ def _heads_beside(clip: Mapping[str, Tensor], folder: Path) -> tuple[int, int] |
     if "positional_embedding" not in clip:
         return None
     found = shape_of_weights(clip)
-    for file in sorted(folder.glob(_OPEN_CLIP_CONFIGS)):
+    files = sorted(path for path in folder.glob(_OPEN_CLIP_CONFIGS) if not is_hidden(path.name))
+    for file in files:
         described = _read(file)
         try:
             embed_dim, vision, text = open_clip_towers(described.get("model_cfg", described))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,10 +148,12 @@ def add_bias(model: BClip, logit_bias: Tensor) -> None:
     """Keep the bias that a sigmoid loss learnt beside the model, where such a loss reads it.
 
     Raises:
-        CheckpointError: it is no single number.
+        CheckpointError: it is no single finite number.
     """
     if logit_bias.numel() != 1:
         raise CheckpointError(f"logit_bias {list(logit_bias.shape)}: expected a single number")
+    if not math.isfinite(float(logit_bias.reshape(()))):
+        raise CheckpointError(f"logit_bias {float(logit_bias.reshape(()))}: expected a finite one")
     rows, columns = model.backbone.grid
     learnt = {"sigmoid_bias": float(logit_bias.reshape(()))}
     heads = Heads(learnt, model.backbone.dim, rows * columns, False, HeadsConfig())

@@ -11,9 +11,10 @@ from huggingface_hub import ModelCard, ModelHubMixin
 
 from bclip_core.backbone import CheckpointError
 from bclip_core.checkpoints import hub, hugging_face, importing, open_clip, own
-from bclip_core.checkpoints.weights import read_safetensors
+from bclip_core.checkpoints.weights import is_safetensors, read_safetensors
 from bclip_core.config import BackboneConfig, PoolerConfig
 from bclip_core.model import BClip
+from bclip_core.records.files import is_hidden
 
 RANDOM = "random"
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -148,7 +149,7 @@ def _open(source: str | Path, architecture: str, quick_gelu: bool | None) -> BCl
             return open_folder(path, architecture, quick_gelu)
     except OSError as error:
         raise CheckpointError(f"{source}: cannot be read: {error}") from error
-    if hub.is_name(text) and path.suffix not in WEIGHT_SUFFIXES:
+    if hub.is_name(text) and path.suffix.lower() not in WEIGHT_SUFFIXES:
         return open_folder(hub.fetch(text), architecture, quick_gelu)
     return open_clip.import_open_clip(text, architecture or None, quick_gelu=quick_gelu)
 
@@ -174,7 +175,8 @@ def open_folder(folder: Path, architecture: str = "", quick_gelu: bool | None = 
         (folder / name).is_file() for name in hugging_face.WEIGHTS
     ):
         return importing.import_hugging_face(folder, architecture, quick_gelu)
-    found = sorted(p for p in folder.iterdir() if p.suffix in WEIGHT_SUFFIXES and p.is_file())
+    files = [p for p in folder.iterdir() if p.is_file() and not is_hidden(p.name)]
+    found = sorted(p for p in files if p.suffix.lower() in WEIGHT_SUFFIXES)
     if len(found) == 1:
         return _open_file(found[0], architecture, quick_gelu)
     names = ", ".join(path.name for path in found) or "none"
@@ -182,7 +184,7 @@ def open_folder(folder: Path, architecture: str = "", quick_gelu: bool | None = 
 
 
 def _open_file(path: Path, architecture: str, quick_gelu: bool | None) -> BClip:
-    if path.suffix == ".safetensors" and "bclip" in read_safetensors(path)[0]:
+    if is_safetensors(path) and "bclip" in read_safetensors(path)[0]:
         model = own.load(path)
         asked = model.backbone.config
         if architecture:

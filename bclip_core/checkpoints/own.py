@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from bclip_core import __version__
 from bclip_core.backbone import CheckpointError, create_backbone, load_exactly
 from bclip_core.backbone.loading import refuse_unfit
-from bclip_core.checkpoints.weights import one_line, read_safetensors, read_weights
+from bclip_core.checkpoints.weights import is_safetensors, one_line, read_safetensors, read_weights
 from bclip_core.config import BackboneConfig, HeadsConfig, PoolerConfig, RunConfig
 from bclip_core.model import BClip, Heads, HeadsSpec, Parts, get_method
 from bclip_core.poolers import build_pooler
@@ -67,7 +67,7 @@ def own_weights(pretrained: str) -> Path | None:
     if pretrained in SHIPPED:
         return SHIPPED[pretrained]
     path = Path(pretrained)
-    if path.suffix != ".safetensors" or not path.is_file():
+    if not path.is_file() or not is_safetensors(path):
         return None
     return path if "bclip" in read_safetensors(path)[0] else None
 

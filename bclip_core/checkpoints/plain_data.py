@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from argparse import Namespace
+from collections import OrderedDict
 from pathlib import PurePosixPath
 from pickle import UnpicklingError
 from typing import Any
@@ -42,8 +43,58 @@ class Array:
         self.state = state
 
 
-def number(kind: object, content: object = b"") -> float | int | bool:
-    """A NumPy scalar as a plain number."""
+class Held:
+    """Stands for a value of any class: takes whatever it is made of and keeps nothing."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __new__(cls, *_: object) -> Held:  # noqa: D102
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+class HeldMapping:
+    """Stands for classes of settings that are dictionaries: becomes a plain one."""
+
+    def __new__(cls, *_: object) -> Any:  # noqa: D102
+        return OrderedDict()  # which torch lets be filled, and given attributes
+
+
+class HeldList:
+    """Stands for classes that are lists: becomes a plain one."""
+
+    def __new__(cls, *_: object) -> Any:  # noqa: D102
+        return []
+
+
+# Kept by training scripts beside their weights: settings, logs, times. None of it is ever used.
+_HELD = (
+    *("types.SimpleNamespace", "torch.torch_version.TorchVersion"),
+    *(f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
+    *(f"pathlib.{name}" for name in ("Path", "PurePath", "WindowsPath", "PureWindowsPath")),
+    *("pathlib.PurePosixPath", "pathlib._local.WindowsPath"),
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__")
+      for name in ("list", "dict", "int", "float", "str", "bool", "tuple", "slice", "range",
+                   "xrange", "complex", "frozenset")),
+    *("typing.Any", "omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig"),
+    *(f"omegaconf.base.{name}" for name in ("Metadata", "ContainerMetadata")),
+    *(f"omegaconf.nodes.{kind}Node" for kind in ("Any", "String", "Integer", "Float", "Boolean")),
+)  # fmt: skip
+
+
+_HELD_MAPPINGS = (
+    *("collections.defaultdict", "easydict.EasyDict", "addict.addict.Dict", "yacs.config.CfgNode"),
+    *("munch.Munch", "mmengine.config.config.ConfigDict", "mmcv.utils.config.ConfigDict"),
+)
+
+
+def number(kind: object, content: object = b"") -> float | int | bool | str:
+    """A NumPy scalar as a plain number; a text as an empty one."""
+    if isinstance(kind, NumberType) and kind.code[:1] in ("U", "S"):
+        return ""  # a text of NumPy's; whoever saved it beside weights, nobody reads it
     if not isinstance(kind, NumberType) or kind.code not in _FORMATS:
         raise UnpicklingError(f"NumPy scalar {getattr(kind, 'code', kind)!r}: expected a number")
     if not isinstance(content, bytes):
@@ -64,6 +115,9 @@ PLAIN_DATA: list[Any] = [
     (PurePosixPath, "pathlib._local.PosixPath"),
     (NumberType, "numpy.dtype"),
     (Array, "numpy.ndarray"),
+    *((Held, name) for name in _HELD),
+    *((HeldMapping, name) for name in _HELD_MAPPINGS),
+    (HeldList, "collections.deque"),
     *[
         (made, f"numpy.{core}.multiarray.{name}")
         for core in ("core", "_core")  # before and since NumPy 2

@@ -10,7 +10,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,23 @@ from torch.serialization import safe_globals
 from bclip_core.backbone import CheckpointError
 from bclip_core.checkpoints.plain_data import PLAIN_DATA
 from bclip_core.checkpoints.torchscript import is_torchscript, read_torchscript
+from bclip_core.records.files import read_json
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which scripts keep weights
-_PREFIXES = {"module", "_orig_mod"}  # of distributed training and of torch.compile, in any order
+# Keys under which scripts keep weights, also one below another; averaged ones come after.
+_WRAPPERS = (
+    *("state_dict", "model_state_dict", "model", "module", "state", "net", "network", "weights"),
+    *("params", "clip", "student", "state_dict_ema", "ema_state_dict", "model_ema", "ema"),
+    *("params_ema", "teacher"),
+)
+# What distributed training, torch.compile and sharded training put into names, in any order; and
+# what stands before all names where the CLIP is an attribute of what was saved.
+_PREFIXES = {
+    *("module", "_orig_mod", "_forward_module", "_fsdp_wrapped_module"),
+    "_checkpoint_wrapped_module",
+}
+_HOLDERS = {"model", "clip", "clip_model", "net", "network", "base_model", "student", "ema"}
+INDEX = ".index.json"  # ending of the list of a model in several files
+_DEEPEST = 4  # such keys one below another
 _NAMED = re.compile(r"GLOBAL ([\w.]+)")
 _LARGEST_PACKING = 2  # unpacked over packed size; torch stores tensors as they are
 _LARGEST_SHARING, _LARGEST_EXPANDED = 4, 2**30  # copied over shared size; bytes always allowed
@@ -39,6 +53,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         CheckpointError: damaged, or no safetensors.
     """
     _require_file(path)
+    _refuse_stub(path)
     try:
         with safe_open(path, "pt") as handle:
             return handle.metadata() or {}, {n: handle.get_tensor(n) for n in handle.keys()}
@@ -57,11 +72,12 @@ def read_torch_file(path: Path) -> Any:
             is damaged.
     """
     _require_file(path)
+    _refuse_stub(path)
     try:
         _refuse_packed(path)
-        with safe_globals(PLAIN_DATA), warnings.catch_warnings():
+        with safe_globals(PLAIN_DATA), warnings.catch_warnings(), path.open("rb") as handle:
             warnings.simplefilter("ignore")  # of a pickle protocol that torch did not write
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(handle, map_location="cpu", weights_only=True)  # whatever its name
     except CheckpointError:
         raise
     except pickle.UnpicklingError as error:
@@ -81,7 +97,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dict of a `.safetensors` file, a TorchScript archive or a torch file.
 
     A torch file may hold the state dict itself or, under "state_dict", among other things. What
-    distributed training ("module.") and `torch.compile` ("_orig_mod.") put into names is removed.
+    distributed training ("module.") and `torch.compile` ("_orig_mod.") put into names is removed,
+    and what stands before all of them ("model."). A list of shards (`model.safetensors.index.json`)
+    gives the weights of them all.
 
     Raises:
         FileNotFoundError: no such file.
@@ -89,8 +107,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     _require_file(path)
-    if path.suffix == ".safetensors":
-        stored: Any = read_safetensors(path)[1]
+    if path.name.lower().endswith(INDEX):
+        stored: Any = _read_shards(path)
+    elif is_safetensors(path):
+        stored = read_safetensors(path)[1]
     elif is_torchscript(path):
         try:
             _refuse_packed(path)
@@ -115,7 +135,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 f"checkpoint {path}: {name!r}: expected a dense tensor on the CPU"
             )
     _refuse_expanding(path, stored)
-    weights = {_plain_name(name): value.detach() for name, value in stored.items()}
+    weights = {
+        name: value.detach()
+        for name, value in zip(_plain_names(stored), stored.values(), strict=True)
+    }
     if len(weights) != len(stored):
         raise CheckpointError(f"checkpoint {path}: the same weight twice, with prefix and without")
     return weights
@@ -128,14 +151,95 @@ def one_line(error: object, longest: int = 200) -> str:
 
 
 def _unwrapped(stored: Any) -> Any:
-    for key in _WRAPPERS:
-        if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
-            return stored[key]
+    """The state dict in what a script saved, however deep; weights beside it are told of."""
+    for _ in range(_DEEPEST):
+        if not isinstance(stored, Mapping) or any(map(_is_tensor, stored.values())):
+            break
+        held = [key for key in _WRAPPERS if _holds_weights(stored.get(key), _DEEPEST)]
+        held = held or [key for key in _WRAPPERS if isinstance(stored.get(key), Mapping)][:1]
+        if not held:
+            break
+        if held[1:]:
+            others = ", ".join(map(repr, held[1:]))
+            print(f"checkpoint: {held[0]!r} is read; not {others} beside it")
+        stored = stored[held[0]]
     return stored
 
 
-def _plain_name(name: str) -> str:
-    return ".".join(part for part in name.split(".") if part not in _PREFIXES)
+def _holds_weights(value: object, depth: int) -> bool:
+    if not isinstance(value, Mapping) or not depth:
+        return False
+    if any(map(_is_tensor, value.values())):
+        return True
+    return any(_holds_weights(value.get(key), depth - 1) for key in _WRAPPERS)
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _plain_names(names: Iterable[str]) -> list[str]:
+    """Names without what wrappers of models put into them, in the same order."""
+    parts = [[p for p in name.split(".") if p not in _PREFIXES] for name in names]
+    while parts and all(len(part) > 1 and part[0] in _HOLDERS for part in parts):
+        if len({part[0] for part in parts}) > 1:
+            break
+        parts = [part[1:] for part in parts]
+    return [".".join(part) for part in parts]
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is of safetensors: by its start, and where that tells nothing by its name."""
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(9)
+    except OSError:
+        start = b""
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:
+        return True
+    of_torch = start[:4] == b"PK\3\4" or start[:1] == b"\x80"  # an archive, or a pickle
+    return not of_torch and path.suffix.lower() == ".safetensors"
+
+
+def _refuse_stub(path: Path) -> None:
+    """Refuse what stands in the place of weights that were never fetched."""
+    with path.open("rb") as handle:
+        start = handle.read(200).lstrip().lower()
+    found = {
+        b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself (git lfs pull)",
+        b"<!doctype": "a web page: download the file again",
+        b"<html": "a web page: download the file again",
+    }
+    reason = next((text for begin, text in found.items() if start.startswith(begin)), "")
+    if reason:
+        raise CheckpointError(f"checkpoint {path}: no weights, but {reason}")
+
+
+def _read_shards(path: Path) -> dict[str, Tensor]:
+    """The weights of all files that an index names.
+
+    Raises:
+        CheckpointError: no such index, a file that is missing or lies elsewhere, or a weight that
+            its file does not hold.
+    """
+    try:
+        named = read_json(path)["weight_map"]
+        files = sorted(set(named.values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"expected a weight_map from names to files: {error!r}"
+        raise CheckpointError(f"checkpoint {path}: {one_line(what)}") from error
+    found = dict[str, Tensor]()
+    for file in files:
+        if not isinstance(file, str) or Path(file).name != file or file.endswith(INDEX):
+            raise CheckpointError(f"checkpoint {path}: {file!r}: expected a file beside it")
+        if not (path.parent / file).is_file():
+            raise CheckpointError(f"checkpoint {path}: {file}, which it names, is not there")
+        found |= read_weights(path.parent / file)
+    plain = set(_plain_names(named))
+    missing = sorted(plain - set(found))
+    if missing:
+        raise CheckpointError(f"checkpoint {path}: {missing[0]!r} is in none of its files")
+    return found
 
 
 def _refuse_expanding(path: Path, stored: Mapping[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
@@ -28,7 +28,20 @@ from bclip_core.records.progress import progress_bar
 
 # Raster formats alone: Pillow would hand PostScript to an interpreter, for example. MPO, several
 # JPEGs in one file as telephones write them, is opened as JPEG.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_MODERN = {"AVIF": ("avif",), "JPEG2000": ("jp2", "j2k", "jpf", "jpx")}  # some Pillows read them
+_READABLE = [kind for kind in _MODERN if features.check({"JPEG2000": "jpg_2000"}.get(kind, "avif"))]
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP", *_READABLE)
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".jfif", ".jpe", ".gif", ".pgm", ".ppm", ".pnm"),
+    *(f".{ending}" for kind in _READABLE for ending in _MODERN[kind]),
+)
+# Pictures, too, which are named where they lie unread: of other formats, or this Pillow cannot.
+UNREAD_SUFFIXES = (
+    *(".heic", ".heif", ".jxl", ".svg", ".psd", ".tga", ".ico", ".eps", ".exr", ".hdr"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".jxr", ".pcx", ".xcf"),
+    *(f".{ending}" for kind in _MODERN if kind not in _READABLE for ending in _MODERN[kind]),
+)
 LARGEST_PIXELS = 89_478_485  # width x height; Pillow's own limit, a quarter of a gigabyte as RGB
 LARGEST_RATIO = 50  # long side over short side: the short one is brought to the model's size
 _DRAFT = 2  # how many times larger than asked for a JPEG is decoded at least
@@ -281,7 +294,6 @@ def tell_skipped(broken: list[str], total: int) -> None:
         raise BrokenImageError(f"none of the {total} images can be decoded")
 
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MOST_LISTED = 1_000
 
 
@@ -291,10 +303,12 @@ class Listing(NamedTuple):
     Attributes:
         paths: the first of them by name, at most `MOST_LISTED`.
         total: how many there are.
+        unread: names of pictures of kinds that are not read, see `UNREAD_SUFFIXES`.
     """
 
     paths: list[Path]
     total: int
+    unread: tuple[str, ...] = ()
 
 
 def open_picture(source: str | os.PathLike[str] | bytes, name: str = "") -> Image.Image:
@@ -335,14 +349,15 @@ def list_pictures(folder: str | os.PathLike[str]) -> Listing:
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"folder {folder}: no such folder")
-    names = sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.name.lower().endswith(SUFFIXES) and not is_hidden(entry.name) and entry.is_file()
-    )
+    files = [
+        entry.name for entry in os.scandir(folder) if not is_hidden(entry.name) and entry.is_file()
+    ]
+    names = sorted(name for name in files if name.lower().endswith(SUFFIXES))
+    unread = tuple(sorted(name for name in files if name.lower().endswith(UNREAD_SUFFIXES)))
     if not names:
-        raise FileNotFoundError(f"folder {folder}: no picture ({', '.join(SUFFIXES)})")
-    return Listing([folder / name for name in names[:MOST_LISTED]], len(names))
+        others = f"; of kinds that are not read: {', '.join(unread[:3])}" if unread else ""
+        raise FileNotFoundError(f"folder {folder}: no picture ({', '.join(SUFFIXES)}){others}")
+    return Listing([folder / name for name in names[:MOST_LISTED]], len(names), unread)
 
 
 def load_photo(path: str | os.PathLike[str], image_size: int, *, whole: bool = False) -> Tensor:

@@ -246,15 +246,22 @@ def _result_name(values: Mapping[str, Any], split: str, size: str) -> str:
     path = runs_folder() / "tables" / f"{name}__{size}.json"
     if not path.is_file():
         return name
-    there = read_record(path, "values")["values"]
-    if there.get("folder") == values["folder"] or _digests(there) == _digests(values):
+    try:
+        there = read_record(path, "values")["values"]
+    except (OSError, ValueError):  # what was measured is kept beside it, whatever lies there
+        there = None
+    if isinstance(there, dict) and (
+        there.get("folder", None) == values["folder"] or _digests(there) == _digests(values)
+    ):
         return name
     digest = hashlib.sha256("".join(_digests(values)).encode()).hexdigest()
     return f"{name}__{digest[:8]}"
 
 
 def _digests(values: Mapping[str, Any]) -> list[str]:
-    return [one.get(kind, "") for one in values["data"] for kind in ("sha256", "pictures_sha256")]
+    data = values.get("data")  # not in the oldest results
+    splits = [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
+    return [str(one.get(kind, "")) for one in splits for kind in ("sha256", "pictures_sha256")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from bclip_core.checkpoints.own import PRETRAINED_FOLDER, WEIGHTS
 from bclip_core.config import RunConfig
 from bclip_core.evaluation import grounding_metric
 from bclip_core.model import METHODS, BClip
-from bclip_core.records.files import read_json
+from bclip_core.records.files import is_hidden, read_json
 from bclip_core.records.results import runs_folder
 from bclip_core.train import Run
 
@@ -58,7 +58,8 @@ def untouched() -> ModelEntry:
 def shipped_models(folder: Path = PRETRAINED_FOLDER) -> list[ModelEntry]:
     """What the collection ships beside the untouched model, by tag: the files of its folder."""
     base = checkpoints.SHIPPED["scenes"].name
-    paths = sorted(path for path in folder.glob("*.safetensors") if path.name != base)
+    files = (path for path in folder.glob("*.safetensors") if not is_hidden(path.name))
+    paths = sorted(path for path in files if path.name != base)
     return [
         ModelEntry(
             path.stem, f"{path.stem} (shipped)", partial(checkpoints.load, path), file=path,
@@ -87,7 +88,10 @@ def find_models(folder: Path | None = None) -> dict[str, ModelEntry]:
         folder: where runs are; None takes `results.runs_folder()`.
     """
     runs = (folder or runs_folder()).glob("*/metrics.json")
-    found = sorted((_run_entry(path.parent) for path in runs), key=lambda item: item[0])
+    found = sorted(
+        (_run_entry(path.parent) for path in runs if not is_hidden(path.parent.name)),
+        key=lambda item: item[0],
+    )
     entries = _with_distinct_labels([entry for _, entry in found])
     return {entry.name: entry for entry in (untouched(), *shipped_models(), *entries)}
 

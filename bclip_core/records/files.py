@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 _LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+_DEEPEST = 100  # values within values of a record
 REPOSITORY = Path(__file__).resolve().parents[2]
 _WHAT_TO_DO = {
     **dict.fromkeys(
@@ -143,25 +145,63 @@ def what_to_do(error: BaseException) -> str:
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """`value` as indented, sorted JSON, atomically. NaN is refused: it is not JSON."""
-    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    """`value` as indented, sorted JSON, atomically.
+
+    Raises:
+        ValueError: NaN, infinity or what is no JSON; the file, the place in it and the value are
+            named, and an earlier file stays.
+    """
+    how: dict[str, Any] = {"indent": 1, "sort_keys": True, "ensure_ascii": False}
+    try:
+        text = json.dumps(value, allow_nan=False, **how) + "\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        place, found = _no_json(value)
+        what = f"{place}={found!r} is not JSON compliant" if place else str(error)
+        raise ValueError(
+            f"{path}: {what}: expected finite numbers, texts, lists and dictionaries"
+        ) from error
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _no_json(value: Any, place: str = "", depth: int = 0) -> tuple[str, Any]:
+    """Where the first value lies that JSON cannot hold, as `values.metrics[0].r`, and the value."""
+    if depth > _DEEPEST or value is None or isinstance(value, str | bool | int):
+        return "", None
+    if isinstance(value, float):
+        return ("", None) if math.isfinite(value) else (place, value)
+    parts: Any = None
+    if isinstance(value, dict):
+        parts = ((f"{place}.{name}".lstrip("."), part) for name, part in value.items())
+    elif isinstance(value, list | tuple):
+        parts = ((f"{place}[{number}]", part) for number, part in enumerate(value))
+    if parts is None:
+        return place, value
+    found = (_no_json(part, name, depth + 1) for name, part in parts)
+    return next(((name, part) for name, part in found if name), ("", None))
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON: expected a finite number")
 
 
 def read_json(path: Path) -> Any:
     """Parsed JSON.
 
     Raises:
-        ValueError: broken JSON (file and position are named), no UTF-8, or nested beyond reason.
+        ValueError: broken JSON (file and position are named), NaN, no UTF-8, or nested beyond
+            reason.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors write a mark
+        return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: broken JSON at line {error.lineno}: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected UTF-8: {error}") from error
     except RecursionError as error:
         raise ValueError(f"{path}: JSON nested too deep") from error
+    except ValueError as error:  # NaN, or a number too long
+        raise ValueError(f"{path}: {error}") from error
 
 
 def read_record(path: Path, *fields: str) -> dict[str, Any]:

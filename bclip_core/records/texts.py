@@ -24,6 +24,14 @@ def clean_text(text: str) -> str:
     return " ".join(text.split())
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text file: ends of lines alone part them.
+
+    `str.splitlines` would also part a caption at the separators that Unicode has inside of texts.
+    """
+    return re.split(r"\r\n|\r|\n", text)
+
+
 def is_blank(text: str) -> bool:
     """Whether nothing can be seen: empty, white space, `&nbsp;`, byte-order marks, zero width."""
     return all(unicodedata.category(letter) in _UNSEEN for letter in clean_text(text))

@@ -15,7 +15,14 @@ import tyro
 
 from bclip_core.config.command_line import read_options
 from bclip_core.records import results
-from bclip_core.records.files import REPOSITORY, make_folder, naming, read_record, what_to_do
+from bclip_core.records.files import (
+    REPOSITORY,
+    is_hidden,
+    make_folder,
+    naming,
+    read_record,
+    what_to_do,
+)
 from bclip_core.records.results import runs_folder
 
 
@@ -27,7 +34,8 @@ def promote(profile: str) -> list[Path]:
         ValueError: one of its results is broken; it is named.
         OSError: the disk is full or may not be written to; results/reference is as it was.
     """
-    found = sorted((runs_folder() / "tables").glob(f"*__{profile}.json"))
+    files = (runs_folder() / "tables").glob(f"*__{profile}.json")
+    found = sorted(path for path in files if not is_hidden(path.name))
     if not found:
         raise FileNotFoundError(f"no results of profile {profile!r} in {runs_folder() / 'tables'}")
     for path in found:

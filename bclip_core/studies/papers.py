@@ -15,7 +15,7 @@ from typing import Any
 
 from bclip_core.evaluation import REGION_LEVELS, percent, region_metric, retrieval_metric
 from bclip_core.evaluation.protocols.named import OURS, PROTOCOLS, get_protocol
-from bclip_core.records.files import read_record
+from bclip_core.records.files import is_hidden, read_record
 from bclip_core.records.results import REFERENCE_FOLDER
 
 _CARD = "github.com/fzohra/B-CLIP, README.md"
@@ -158,6 +158,8 @@ def measured(size: str, folder: Path = REFERENCE_FOLDER) -> list[dict[str, Any]]
     """
     found = []
     for path in sorted(folder.glob(f"*__{size}.json")):
+        if is_hidden(path.name):  # as macOS leaves them beside copies
+            continue
         values = read_record(path, "values")["values"]
         if not isinstance(values, dict) or not _FIELDS <= values.keys():
             raise ValueError(f"{path}: expected a result of `measure`, with {sorted(_FIELDS)}")

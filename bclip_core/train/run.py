@@ -12,13 +12,14 @@ from typing import Any
 import datasets
 
 from bclip_core import checkpoints
+from bclip_core.checkpoints.opening import WEIGHT_SUFFIXES
 from bclip_core.checkpoints.own import WEIGHTS
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.data.real.identity import rows_digest
 from bclip_core.data.scenes import SCENES_VERSION
 from bclip_core.data.sources import load_split
 from bclip_core.model import METHODS, BClip
-from bclip_core.records.files import read_json, read_record, sha256, write_json
+from bclip_core.records.files import is_hidden, read_json, read_record, sha256, write_json
 from bclip_core.records.machine import default_device
 from bclip_core.records.results import runs_folder
 from bclip_core.train.resume import read_history
@@ -147,6 +148,16 @@ def keep_data(folder: Path, config: RunConfig, rows: datasets.Dataset) -> None:
         write_json(folder / DATA, {"name": config.data.name, "rows": len(rows), "sha256": digest})
 
 
+def _files_digest(folder: Path) -> str:
+    """What the weight files of a folder hold; "" for what is no folder, such as a tag."""
+    if not folder.name or not folder.is_dir():
+        return ""
+    there = (path for path in folder.iterdir() if path.is_file())
+    files = (path for path in there if path.suffix.lower() in WEIGHT_SUFFIXES)
+    held = [f"{path.name} {sha256(path)}" for path in sorted(files) if not is_hidden(path.name)]
+    return hashlib.sha256("\n".join(held).encode()).hexdigest()
+
+
 def find(config: RunConfig) -> Run:
     """The run of a configuration, whether it exists on disk yet or not."""
     source = config.backbone.pretrained
@@ -155,7 +166,7 @@ def find(config: RunConfig) -> Run:
         "method": config.method,
         "config": config.changes(),
         "scenes": SCENES_VERSION,
-        "pretrained": sha256(weights) if weights else "",
+        "pretrained": sha256(weights) if weights else _files_digest(Path(source)),
     }
     method = METHODS.get(config.method)  # a reader's own one may be gone
     if method is not None and method.patches not in ("", config.backbone.patches):

@@ -366,15 +366,6 @@ def test_escapes_are_read_right_wherever_a_piece_of_the_file_ends(tmp_path):
         assert row.value().replace("\ud800", "\ud83d") == json.loads(text)[0]
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_number_in_json_is_one_clear_line(folder, value):
-    rows = ['{"image": "0.jpg", "caption": "A dog."}', f'{{"image": "1.jpg", "caption": {value}}}']
-    (folder / "metadata.json").write_text(f"[{rows[0]},\n {rows[1]}]")
-    with pytest.raises(DataError, match=r"line 2: row 1: (NaN|Infinity) is no JSON: expected") as e:
-        pairs(folder)
-    assert "\n" not in str(e.value)
-
-
 def test_the_filtered_file_of_the_authors_is_found_where_they_have_it(tmp_path, capsys):
     (tmp_path / "annotations").mkdir()
     pictures = tmp_path / "data" / "coco"

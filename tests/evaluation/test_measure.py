@@ -172,6 +172,26 @@ def test_one_level_does_not_replace_all_four(checkpoint: Path) -> None:
     assert measure._result_name(values, "hard", "full") == "fgovd__a__hard"
 
 
+@pytest.mark.parametrize(
+    "there",
+    ["{", "[]", '{"values": null}', '{"values": []}', '{"values": {"label": "a"}}',
+     '{"values": {"data": null}}', '{"values": {"data": [5], "folder": null}}',
+     '{"values": {"data": [{"sha256": null}]}}', '{"values": {"data": [], "r": NaN}}'],
+)  # fmt: skip
+def test_what_was_measured_is_kept_whatever_lies_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path))
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "pairs__a__full.json").write_text(there)
+    values = {"data_set": "pairs", "label": "a", "folder": "/x", "protocol": {"name": "ours"}}
+    values["data"] = [{"sha256": "1", "pictures_sha256": "2"}]
+    assert measure._result_name(values, "", "full").startswith("pairs__a__6b51d431")
+    (tmp_path / "tables" / "._docci__b__full.json").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "tables" / "pairs__a__full.json").unlink()
+    assert papers.measured("full", tmp_path / "tables") == []
+
+
 def test_another_folders_data_get_a_file_of_their_own(
     checkpoint: Path, tmp_path: Path, runs: Path
 ) -> None:

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -169,3 +170,34 @@ def test_broken_records_are_named(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.json: "):
         read_record(tmp_path / "a.json", "values")
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (float("nan"), r"values\.metrics\[1\]\.r=nan"),
+        (float("-inf"), r"values\.metrics\[1\]\.r=-inf"),
+        (Path("x"), r"values\.metrics\[1\]\.r=PosixPath\('x'\)"),
+        ({1, 2}, r"values\.metrics\[1\]\.r=\{1, 2\}"),
+        ({"a": [object]}, r"values\.metrics\[1\]\.r\.a\[0\]=<class 'object'>"),
+        ({(1, 2): 3}, "keys must be str"),
+    ],
+)
+def test_what_json_cannot_hold_is_named_with_its_place(tmp_path, value, place):
+    path = write_json(tmp_path / "a.json", {"good": 1})
+    with pytest.raises(ValueError, match=rf"a\.json: {place}.*: expected finite numbers"):
+        write_json(path, {"values": {"metrics": [{"r": 1.0}, {"r": value}]}})
+    assert read_json(path) == {"good": 1}
+    assert names(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_is_not_read_as_one(tmp_path, number):
+    (tmp_path / "a.json").write_text(f'{{"values": {number}}}')
+    with pytest.raises(ValueError, match=rf"a\.json: {number} is no JSON"):
+        read_record(tmp_path / "a.json", "values")
+
+
+def test_a_mark_of_the_encoding_is_no_part_of_json(tmp_path):
+    (tmp_path / "a.json").write_text('{"values": "é"}', encoding="utf-8-sig")
+    assert read_json(tmp_path / "a.json") == {"values": "é"}

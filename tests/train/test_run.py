@@ -73,3 +73,18 @@ def test_a_broken_digest_is_named(photos, config):
 def test_scenes_need_no_digest(tiny_config, tiny_scenes, tmp_path):
     train(tiny_config, tiny_scenes, tmp_path, progress=False, stop_after=1)
     assert not (tmp_path / DATA).exists()
+
+
+def test_other_weights_in_a_folder_are_another_run(tiny_config, tmp_path):
+    bare = tiny_config.backbone
+    keys = []
+    for name, content in (
+        ("model.safetensors", "a"), ("model.safetensors", "b"), ("readme.txt", "x"),
+        ("._model.safetensors", "junk"), ("second.BIN", "c"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(content)
+        config = tiny_config.replace(backbone=bare.replace(pretrained=str(tmp_path)))
+        keys.append(find(config).folder.name)
+    assert keys[0] != keys[1]
+    assert keys[1] == keys[2] == keys[3]
+    assert keys[3] != keys[4]

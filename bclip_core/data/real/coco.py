@@ -7,10 +7,10 @@ from pathlib import Path
 from types import MappingProxyType as Fixed
 from typing import Any
 
-from bclip_core.data.real.json_files import whole_json
+from bclip_core.data.real.json_files import once, whole_json
 from bclip_core.data.real.layouts import TEST, WEB_CAPTIONS
 from bclip_core.data.real.record import NOT_CHECKED, DataSet, Hub, Place, Source
-from bclip_core.data.real.rows import DataError, Row, RowError, failing, field_of
+from bclip_core.data.real.rows import DataError, Row, RowError, failing, field_of, whole_number
 
 
 def read(place: Place) -> Source:
@@ -26,37 +26,49 @@ def _rows(path: Path, folder: str) -> Iterator[Row]:
     images, annotations = stored.get("images"), stored.get("annotations")
     if not isinstance(images, list) or not isinstance(annotations, list):
         raise DataError(f"{path}: expected COCO captions: lists under 'images' and 'annotations'")
-    captions = dict[str, list[tuple[int, Any]]]()
-    faults = list[Row]()
-    for number, annotation in enumerate(annotations):
-        try:
-            key = str(_of(annotation, "image_id"))
-            captions.setdefault(key, []).append((_of(annotation, "id"), annotation.get("caption")))
-        except RowError as error:
-            faults.append(Row(f"annotation {number}", failing(error)))
+    captions, faults = _by_picture(annotations)
+    listed = set[int]()
     for number, image in enumerate(images):
         try:
-            key, name = str(_of(image, "id")), field_of(image, "file_name", str)
+            key, name = whole_number(once(image), "id"), field_of(image, "file_name", str)
+            if key in listed:
+                twice = f"id={key} twice under 'images': expected each id once"
+                raise RowError(f"picture {_named(name, folder)!r}: {twice}")
         except RowError as error:
             yield Row(f"image {number}", failing(error))
             continue
-        own = captions.get(key, [])
-        texts = [text for _, text in sorted(own, key=lambda pair: pair[0])]
-        row = {"image": f"{folder}/{name}", "caption": texts}
+        listed.add(key)
+        texts = [text for _, text in sorted(captions.get(key, {}).items())]
+        row = {"image": _named(name, folder), "caption": texts}
         yield Row(f"image id {key}", lambda row=row: row)  # type: ignore[misc]
-    listed = {str(image.get("id")) for image in images if isinstance(image, dict)}
-    for key in captions.keys() - listed:
-        for number, _ in captions[key]:
+    for key in sorted(captions.keys() - listed):
+        for number in captions[key]:
             fault = RowError(f"image_id={key}: no such picture under 'images'")
             faults.append(Row(f"annotation id {number}", failing(fault)))
     yield from faults
 
 
-def _of(row: Any, name: str) -> int:
-    """A number, also where it is written as a text."""
-    if isinstance(row, dict) and isinstance(row.get(name), str) and row[name].isdecimal():
-        return int(row[name])
-    return field_of(row, name, int)
+def _by_picture(annotations: list[Any]) -> tuple[dict[int, dict[int, Any]], list[Row]]:
+    """The captions of each picture by their numbers, and the annotations that cannot be used."""
+    captions, faults = dict[int, dict[int, Any]](), list[Row]()
+    seen = set[int]()
+    for number, annotation in enumerate(annotations):
+        try:
+            key = whole_number(once(annotation), "image_id")
+            own = whole_number(annotation, "id")
+            if own in seen:
+                raise RowError(f"id={own} twice under 'annotations': expected each id once")
+        except RowError as error:
+            faults.append(Row(f"annotation {number}", failing(error)))
+            continue
+        seen.add(own)
+        captions.setdefault(key, {})[own] = annotation.get("caption")
+    return captions, faults
+
+
+def _named(name: str, folder: str) -> str:
+    """A picture below the data set's folder; some files name its folder already."""
+    return name if name.startswith(f"{folder}/") else f"{folder}/{name}"
 
 
 COCO = DataSet(

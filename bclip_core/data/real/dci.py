@@ -11,7 +11,7 @@ from bclip_core.data.real.folder import read_text, visible
 from bclip_core.data.real.json_files import parse_json
 from bclip_core.data.real.layouts import GOAL_ROW, listed
 from bclip_core.data.real.record import NOT_CHECKED, DataSet, Place, Source, layout_error
-from bclip_core.data.real.rows import Row, field_of
+from bclip_core.data.real.rows import Row, Unused, failing, field_of
 
 
 def read(place: Place) -> Source:
@@ -29,6 +29,8 @@ def _rows(folder: Path, place: Place) -> Iterator[Row]:
     for path in visible(folder):
         if path.suffix.lower() == ".json":
             yield Row(f"file {path.name}", lambda path=path: _row(path, place))  # type: ignore[misc]
+        else:
+            yield Row(f"file {path.name}", failing(Unused("no .json file: it is not read")))
 
 
 def _row(path: Path, place: Place) -> dict[str, Any]:

@@ -27,7 +27,10 @@ def _rows(path: Path, split: str) -> Iterator[Row]:
 def _line(place: str, value: Callable[[], Any], split: str) -> Iterator[Row]:
     try:
         row = value()
-        if field_of(row, "split", str) == split:
+        named = field_of(row, "split", str)
+        if named not in DOCCI.splits:
+            raise RowError(f"split={named!r}: expected one of {', '.join(DOCCI.splits)}")
+        if named == split:
             yield Row(place, lambda: renamed(row, "image_file", "description"))
     except RowError as error:  # whatever its split: it fails where it is counted
         yield Row(place, failing(error))

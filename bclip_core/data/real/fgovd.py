@@ -9,9 +9,9 @@ from pathlib import Path
 from types import MappingProxyType as Fixed
 from typing import Any
 
-from bclip_core.data.images import upright_size
+from bclip_core.data.images import LARGEST_PIXELS, upright_size
 from bclip_core.data.real.folder import PictureRoot
-from bclip_core.data.real.json_files import json_lines, whole_json
+from bclip_core.data.real.json_files import json_lines, once, whole_json
 from bclip_core.data.real.record import NOT_CHECKED, DataSet, Place, Source
 from bclip_core.data.real.rows import (
     DataError,
@@ -20,8 +20,11 @@ from bclip_core.data.real.rows import (
     RowError,
     failing,
     field_of,
+    number_of,
     shortened,
+    tell_unread,
     text_of,
+    whole_number,
 )
 from bclip_core.data.real.sets import PhotoRegion
 
@@ -38,9 +41,11 @@ def read(place: Place) -> Source:
     """The JSON lines of FG-CLIP and β-CLIP, or the official JSON where they are not."""
     name, other = FILES[place.split]
     pictures = place.folder.parent / "coco"
-    if (place.folder / other).is_file() and not (place.folder / name).is_file():
+    both = [each for each in (name, other) if (place.folder / each).is_file()]
+    if both == [other]:
         path = place.file(other)
         return Source(path, official(path), pictures)
+    tell_unread("fgovd", both)
     path = place.file(name)
     return Source(path, json_lines(path), pictures)
 
@@ -57,10 +62,12 @@ def region_builder(pictures: PictureRoot) -> Callable[[Any, Drop], PhotoRegion]:
         name = field_of(row, "img_path", str)
         path = pictures.path(name)
         try:
-            size = (_whole(row, "width"), _whole(row, "height"))
+            size = (whole_number(row, "width"), whole_number(row, "height"))
             box = _box(field_of(row, "bbox", list), size)
             if pictures.look and path not in sizes:
                 sizes[path] = _size(path)
+            if max(size) > LARGEST_PIXELS:
+                raise RowError(f"width, height={shortened(size)}: expected pixels of a picture")
             if sizes.get(path) not in (None, size):
                 found = " x ".join(map(str, sizes[path] or ()))
                 raise RowError(f"width, height={size}: expected the picture's, {found} pixels")
@@ -72,7 +79,11 @@ def region_builder(pictures: PictureRoot) -> Callable[[Any, Drop], PhotoRegion]:
                 raise RowError(f"{found}: expected one true and at least one false")
         except RowError as error:
             raise RowError(f"picture {name!r}: {error}") from error
-        identity = str(row.get("sent_id", f"row {number}"))
+        identity = f"row {number}"
+        if row.get("sent_id") is not None:
+            given = number_of(row["sent_id"])  # 1, 1.0 and "1" are one number
+            whole = isinstance(given, float) and given.is_integer()
+            identity = str(int(given) if whole else row["sent_id"])
         return PhotoRegion(path, box, (true[0], *false), size, identity, name)
 
     return build
@@ -85,26 +96,10 @@ def _size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _number(value: Any) -> Any:
-    """A number that is written as a text, as a number; anything else as it is."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _whole(row: Any, name: str) -> int:
-    """A whole number of a row, also as a text or with `.0`."""
-    value = _number(row.get(name)) if isinstance(row, dict) else None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return field_of(row, name, int)
-
-
 def _box(values: list[Any], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    given, values = values, [_number(value) for value in values]
+    given, values = values, [number_of(value) for value in values]
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(values) != 4 or len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+    if len(values) != 4 or len(numbers) != 4 or not all(map(_is_finite, numbers)):
         raise RowError(f"bbox={shortened(given)}: expected four numbers x, y, width, height")
     x, y, width, height = map(float, numbers)
     if width <= 0 or height <= 0:
@@ -114,6 +109,13 @@ def _box(values: list[Any], size: tuple[int, int]) -> tuple[float, float, float,
     if not inside:
         raise RowError(f"bbox={values}: expected a box inside {size[0]} x {size[1]} pixels")
     return x, y, width, height
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # of a whole number with hundreds of digits
+        return False
 
 
 def official(path: Path) -> Iterator[Row]:
@@ -134,7 +136,10 @@ def official(path: Path) -> Iterator[Row]:
     for what, rows, known in (("image", parts[0], images), ("category", parts[1], names)):
         for number, row in enumerate(rows or ()):
             try:
-                known[_whole(row, "id")] = row
+                key = whole_number(once(row), "id")
+                if key in known:
+                    raise RowError(f"id={key}: a second {what}: expected each id once")
+                known[key] = row
             except RowError as error:
                 yield Row(f"{what} {number}", failing(error))
     for number, annotation in enumerate(parts[2] or ()):
@@ -142,12 +147,15 @@ def official(path: Path) -> Iterator[Row]:
 
 
 def _official_row(annotation: Any, images: dict[int, Any], names: dict[int, Any]) -> dict[str, Any]:
-    image = images.get(_whole(annotation, "image_id"))
+    image = images.get(whole_number(once(annotation), "image_id"))
     if image is None:
         raise RowError(f"image_id={annotation['image_id']}: no such picture under 'images'")
     wanted = [
-        _whole(annotation, "category_id"),
-        *map(_number, field_of(annotation, "neg_category_ids", list)),
+        whole_number(annotation, "category_id"),
+        *(
+            whole_number({"neg_category_ids": number}, "neg_category_ids")
+            for number in field_of(annotation, "neg_category_ids", list)
+        ),
     ]
     unknown = [number for number in wanted if number not in names]
     if unknown:
@@ -158,7 +166,7 @@ def _official_row(annotation: Any, images: dict[int, Any], names: dict[int, Any]
     return row | {
         "pos_expression": [true],
         "neg_expression": false,
-        "sent_id": _whole(annotation, "id"),
+        "sent_id": whole_number(annotation, "id"),
     }
 
 

@@ -8,11 +8,21 @@ from types import MappingProxyType as Fixed
 from typing import Any
 
 from bclip_core.data.real.folder import read_text
-from bclip_core.data.real.json_files import whole_json
+from bclip_core.data.real.json_files import Marked, once, whole_json
 from bclip_core.data.real.layouts import TEST, WEB_CAPTIONS, listed
 from bclip_core.data.real.record import NOT_CHECKED, DataSet, Hub, Place, Source
-from bclip_core.data.real.rows import DataError, Row, RowError, failing, field_of, shortened
+from bclip_core.data.real.rows import (
+    DataError,
+    Row,
+    RowError,
+    failing,
+    field_of,
+    shortened,
+    tell_unread,
+)
+from bclip_core.records.texts import lines_of
 
+_SPLITS = ("train", "val", "test", "restval")
 _TABLE = "results_20130124.token"
 
 
@@ -26,7 +36,9 @@ def read(place: Place) -> Source:
         return Source(path, _table(path, place), place.folder)
     short = {"validation": "val"}.get(place.split, place.split)
     own, whole = f"flickr30k_{short}.json", "dataset_flickr30k.json"
-    if (place.folder / whole).is_file() and not (place.folder / own).is_file():
+    both = [name for name in (own, whole) if (place.folder / name).is_file()]
+    tell_unread("flickr30k", both)
+    if both == [whole]:
         path = place.file(whole)
         return Source(path, _karpathy(path, short), place.folder)
     path = place.file(own)
@@ -41,27 +53,39 @@ def _karpathy(path: Path, split: str) -> Iterator[Row]:
         if not isinstance(image, dict) or not isinstance(image.get("split"), str):
             fault = RowError(f"{shortened(image)}: expected a picture with its split")
             yield Row(f"row {number} of images", failing(fault))
-        elif image["split"] == split:
-            yield Row(f"row {number} of images", lambda row=image: _row(row))  # type: ignore[misc]
+        elif image["split"] not in _SPLITS:
+            fault = RowError(f"split={image['split']!r}: expected one of {', '.join(_SPLITS)}")
+            yield Row(f"row {number} of images", failing(fault))
+        elif image["split"] == split or isinstance(image, Marked):
+            yield Row(f"row {number} of images", lambda row=image: _row(once(row)))  # type: ignore[misc]
 
 
 def _table(path: Path, place: Place) -> Iterator[Row]:
-    """Lines `NAME#NUMBER<tab>caption`, the captions of a picture in the order of the file."""
-    captions = dict[str, list[str]]()
+    """Lines `NAME#NUMBER<tab>caption`, the captions of a picture in the order of their numbers."""
+    captions = dict[str, dict[int, str]]()
     try:
-        lines = read_text(path, place.folder, place.links).splitlines()
+        lines = lines_of(read_text(path, place.folder, place.links))
     except RowError as error:
         raise DataError(str(error)) from error
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         picture, tab, caption = line.partition("\t")
-        name, sign, _ = picture.rpartition("#")
-        if tab and sign:
-            captions.setdefault(name, []).append(caption)
+        name, sign, own = picture.rpartition("#")
+        wrong = ""
+        if not tab or not sign or not own.strip().isdecimal():
+            wrong = f"{shortened(line)}: expected NAME#NUMBER, a tab and a caption"
+        elif int(own) in captions.setdefault(name, {}):
+            wrong = f"{picture} twice: expected each number of a picture once"
+        if wrong:
+            yield Row(f"line {number}", failing(RowError(wrong)))
         else:
-            fault = RowError(f"{shortened(line)}: expected NAME#NUMBER, a tab and a caption")
-            yield Row(f"line {number}", failing(fault))
+            captions[name][int(own)] = caption
     for name, texts in captions.items():
-        row = {"image": f"flickr30k-images/{name}", "caption": texts}
+        row = {
+            "image": f"flickr30k-images/{name}",
+            "caption": [text for _, text in sorted(texts.items())],
+        }
         yield Row(f"picture {name}", lambda row=row: row)  # type: ignore[misc]
 
 

@@ -29,7 +29,7 @@ from bclip_core.data.real.sets import (
     LabelledSet,
 )
 from bclip_core.data.real.sharegpt4v import HELD_OUT, answer_of
-from bclip_core.records.texts import is_blank
+from bclip_core.records.texts import is_blank, lines_of
 
 
 def load_hub(
@@ -184,7 +184,7 @@ def _captions_of(captions: Any) -> list[str]:
     """
     if not isinstance(captions, str):
         return [text_of(answer_of(captions), "captions")]
-    lines = captions.removeprefix("\ufeff").splitlines()
+    lines = lines_of(captions.removeprefix("\ufeff"))
     found = [line.strip() for line in lines if not is_blank(line)]
     if not found:
         raise RowError(f"captions={shortened(captions)}: expected a text that is not empty")

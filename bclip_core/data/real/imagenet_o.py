@@ -8,6 +8,7 @@ from bclip_core.data.real.folder import read_text
 from bclip_core.data.real.layouts import class_folders
 from bclip_core.data.real.record import DataSet, Place, Source
 from bclip_core.data.real.rows import DataError, RowError
+from bclip_core.records.texts import lines_of
 
 
 def read(place: Place) -> Source:
@@ -22,11 +23,14 @@ def _classes(place: Place) -> dict[str, str]:
     """WordNet ID to name, from the README.txt in the archive."""
     path = place.file("README.txt")
     try:
-        lines = read_text(path, place.folder, place.links).splitlines()
+        lines = lines_of(read_text(path, place.folder, place.links))
     except RowError as error:
         raise DataError(str(error)) from error
     pairs = [line.split(maxsplit=1) for line in lines if line.startswith("n0") or line[:2] == "n1"]
-    classes = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+    classes = dict[str, str]()
+    for wnid, *name in pairs:
+        if name and classes.setdefault(wnid, name[0]) != name[0]:
+            raise DataError(f"{path}: {wnid} is {classes[wnid]!r} and {name[0]!r}: expected one")
     if not classes:
         raise DataError(f"{path}: expected lines such as 'n01443537 goldfish'")
     return dict(sorted(classes.items()))

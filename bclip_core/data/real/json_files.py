@@ -25,7 +25,9 @@ _ESCAPE = re.compile(
 _LONGEST_ESCAPE = 12  # bytes
 _HALF = "\ufdd0"  # stands for half a character while ijson reads; Unicode keeps it out of texts
 _TWICE = "field {!r} twice: expected it once"  # `json` would keep the last, and drop the others
-_NO_NUMBER = re.compile(r"\b(NaN|Infinity)\b")
+_NO_NUMBER = re.compile(rb"-?\b(?:NaN|Infinity)\b")  # what `json.dump` writes for such floats
+_MAYBE_CUT = re.compile(rb"[A-Za-z-]{1,9}$")  # the start of one, at the end of a piece
+_QUOTED = re.compile(rb"\\.", re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -76,10 +78,10 @@ def json_array(path: Path) -> Iterator[Row]:
         DataError: not an array, broken JSON, or something after its end; line and row are named.
     """
     number = depth = 0
-    rest = b""
+    rest, within = b"", False
     with open_utf8(path) as handle:
         found = ijson.sendable_list()
-        parser = ijson.items_coro(found, "item", map_type=_Fields)
+        parser = ijson.items_coro(found, "item", map_type=Marked)
         begun = False
         while True:
             chunk, fault = handle.read(_CHUNK), None
@@ -92,6 +94,9 @@ def json_array(path: Path) -> Iterator[Row]:
             if depth > _DEEPEST:
                 raise DataError(f"{path}, row {number}: nested too deep: expected fields")
             ready, rest = _halves_marked(rest + chunk, last=not chunk)
+            if chunk and (cut := _MAYBE_CUT.search(ready)):
+                ready, rest = ready[: cut.start()], cut.group() + rest
+            ready, within = _numbers_only(ready, within)
             try:
                 if ready:
                     parser.send(ready)
@@ -139,7 +144,30 @@ def _halves_marked(content: bytes, last: bool) -> tuple[bytes, bytes]:
     return b"".join([*pieces, content[at:]]), b""
 
 
-class _Fields(dict[str, Any]):
+def _numbers_only(content: bytes, within: bool) -> tuple[bytes, bool]:
+    """JSON with null for NaN and infinity, which `json.loads` reads and ijson does not.
+
+    Args:
+        content: a piece that cuts no escape and no such word.
+        within: whether it starts within a text.
+
+    Returns:
+        The piece, and whether it ends within a text.
+    """
+    if b"NaN" in content or b"Infinity" in content:
+        pieces, at, inside = list[bytes](), 0, within
+        for found in re.finditer(rb'\\.|"|-?\b(?:NaN|Infinity)\b', content, re.DOTALL):
+            if found.group() == b'"':
+                inside = not inside
+            elif not inside and not found.group().startswith(b"\\"):
+                pieces += [content[at : found.start()], b"null"]
+                at = found.end()
+        return b"".join([*pieces, content[at:]]), inside
+    quotes = (_QUOTED.sub(b"", content) if b"\\" in content else content).count(b'"')
+    return content, within ^ bool(quotes % 2)
+
+
+class Marked(dict[str, Any]):
     """An object's fields while ijson reads them, and the name of one that came twice."""
 
     twice = ""
@@ -156,7 +184,7 @@ def _restored(value: Any) -> Any:
     if isinstance(value, list):
         return [_restored(entry) for entry in value]
     if isinstance(value, dict):
-        if isinstance(value, _Fields) and value.twice:
+        if isinstance(value, Marked) and value.twice:
             raise RowError(_TWICE.format(value.twice))
         return {_restored(name): _restored(entry) for name, entry in value.items()}
     return value
@@ -164,22 +192,30 @@ def _restored(value: Any) -> Any:
 
 def _line_of_fault(path: Path) -> int:
     """Where a file stops being JSON, by a second pass: in pieces, then byte by byte."""
+
+    def piece(size: int) -> bytes:  # with numbers of the same length for the words that are none
+        return _NO_NUMBER.sub(lambda word: b"1" * len(word[0]), handle.read(size))
+
     last, line, parser = b"", 1, ijson.basic_parse_coro(ijson.sendable_list())
     with open_utf8(path) as handle:
-        for size in (_CHUNK, 1):
-            while last := handle.read(size):
-                try:
-                    parser.send(last)
-                except Exception:  # as in `json_array`
-                    break
-                line += last.count(b"\n")
-            if size == 1 or not last:
+        begin = handle.tell()
+        while last := piece(_CHUNK):
+            try:
+                parser.send(last)
+            except Exception:  # as in `json_array`
                 break
-            start = handle.tell() - len(last)
-            handle.seek(0)
-            parser = ijson.basic_parse_coro(ijson.sendable_list())
-            while handle.tell() < start:
-                parser.send(handle.read(min(_CHUNK, start - handle.tell())))
+            line += last.count(b"\n")
+        start = handle.tell() - len(last)
+        handle.seek(begin)
+        parser = ijson.basic_parse_coro(ijson.sendable_list())
+        while handle.tell() < start:
+            parser.send(piece(min(_CHUNK, start - handle.tell())))
+    for byte in last:
+        try:
+            parser.send(bytes([byte]))
+        except Exception:  # as above
+            break
+        line += byte == ord("\n")
     return line
 
 
@@ -188,9 +224,6 @@ def _told(fault: Exception, row: int) -> str:
     text = text.splitlines()[0] if text else "unreadable"
     if "UTF8" in text:
         return f"row {row}: expected UTF-8: save the file as UTF-8"
-    no_number = _NO_NUMBER.search(str(fault))
-    if "lexical error" in text and no_number:
-        return f"row {row}: {no_number.group()} is no JSON: expected a number or null"
     if "trailing" in text:
         return f"after the array's end, {row} rows: expected nothing after a JSON array"
     return f"broken JSON in row {row} ({text}): expected a JSON array"
@@ -222,19 +255,45 @@ def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def whole_json(path: Path, kind: type[T]) -> T:
-    """A JSON file that is one list or dictionary.
+def _fields_marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of an object; one that came twice is told when the row is read (`once`)."""
+    fields = dict(pairs)
+    if len(fields) == len(pairs):
+        return fields
+    marked = Marked()
+    for name, value in pairs:
+        marked[name] = value
+    return marked
+
+
+def once(row: T) -> T:
+    """A row of `whole_json`, each field of which is there once, also those of its parts.
 
     Raises:
-        DataError: broken JSON, or another type at the top.
+        RowError: a field is there twice; `json` would keep the last one.
+    """
+    if isinstance(row, Marked) and row.twice:
+        raise RowError(_TWICE.format(row.twice))
+    for part in row.values() if isinstance(row, dict) else row if isinstance(row, list) else ():
+        once(part)
+    return row
+
+
+def whole_json(path: Path, kind: type[T]) -> T:
+    """A JSON file that is one list or dictionary; its rows go through `once`.
+
+    Raises:
+        DataError: broken JSON, another type at the top, or a field twice there.
     """
     try:
-        stored = json.loads(decoded(path.read_bytes()))
+        stored = json.loads(decoded(path.read_bytes()), object_pairs_hook=_fields_marked)
     except json.JSONDecodeError as error:
         at = f"line {error.lineno}"
         raise DataError(f"{path}: broken JSON at {at}: {error.msg}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error
+    if isinstance(stored, Marked) and stored.twice:
+        raise DataError(f"{path}: {_TWICE.format(stored.twice)}")
     if not isinstance(stored, kind):
         found = type(stored).__name__
         raise DataError(f"{path}: expected a JSON {kind.__name__} at the top, found a {found}")

@@ -10,7 +10,7 @@ from typing import Any
 from torchvision import datasets as vision
 
 from bclip_core.data.real.folder import PictureRoot, visible
-from bclip_core.data.real.json_files import whole_json
+from bclip_core.data.real.json_files import once, whole_json
 from bclip_core.data.real.rows import (
     DataError,
     Drop,
@@ -91,7 +91,7 @@ def listed(path: Path, key: str = "image") -> Iterator[Row]:
     if not isinstance(rows, list):
         raise DataError(f"{path}: expected a list of rows, or one under the name 'annotations'")
     for number, row in enumerate(rows):
-        yield Row(f"row {number}", lambda row=row: renamed(row, key, "caption"))  # type: ignore[misc]
+        yield Row(f"row {number}", lambda row=row: renamed(once(row), key, "caption"))  # type: ignore[misc]
 
 
 def renamed(row: Any, image: str, caption: str) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
-from bclip_core.records.texts import is_blank
+from bclip_core.records.texts import clean_text, is_blank
 
 _CHOICES = {"missing": ("raise", "skip", "ignore"), "on_error": ("raise", "skip")}
 _KINDS: dict[Any, str] = {
@@ -18,6 +19,7 @@ _KINDS: dict[Any, str] = {
     bytes: "bytes",
     int: "a whole number",
 }
+_SPECIAL = re.compile(r"<(?:start|end)_of_text>", re.IGNORECASE)  # of open_clip's tokenizer
 T = TypeVar("T")
 
 
@@ -100,6 +102,12 @@ class Options:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {expected}")
 
 
+def tell_unread(name: str, files: Sequence[str]) -> None:
+    """Say which of several files that hold the same rows is read: the first."""
+    if len(files) > 1:
+        print(f"{name}: {files[0]} is read; not {', '.join(files[1:])} beside it")
+
+
 Drop = Callable[[str], None]  # leaves a part of a row out, or raises RowError: as `Options` say
 
 
@@ -133,10 +141,10 @@ def gather(
                 item = build(read(), drop)
                 _add(item, items, seen, place, options.several)
                 left_out += parts
-            except (OSError, RecursionError) as error:
-                if isinstance(error, MissingPicture):
-                    raise
-                raise RowError(f"cannot be read: {error}") from error
+            except (RowError, MissingPicture, Unused):
+                raise
+            except Exception as error:  # an odd value makes a reader raise anything
+                raise RowError(f"cannot be read: {_told(error)}") from error
         except Unused as reason:
             left_out.append(LeftOut(place, str(reason)))
         except RowError as error:
@@ -180,6 +188,13 @@ def failing(fault: Exception) -> Callable[[], NoReturn]:
     return fail
 
 
+def _told(error: Exception) -> str:
+    """An error for a message, with its kind where its text does not say what is wrong."""
+    if isinstance(error, OSError | RecursionError | DataError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
 def _known(problem: str, options: Options) -> str:
     """The note on a fault that the official file has; "" for any other."""
     notes = options.known.items()
@@ -205,11 +220,34 @@ def field_of(row: Any, name: str, kind: type[T]) -> T:
     return found
 
 
+def number_of(value: Any) -> Any:
+    """A number that is written as a text, as a number; anything else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def whole_number(row: Any, name: str) -> int:
+    """A whole number of a row, also as a text or, as tables of numbers write it, with `.0`.
+
+    Raises:
+        RowError: as `field_of`.
+    """
+    value = row.get(name) if isinstance(row, dict) else None
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)  # of any length; a float would round it
+    value = number_of(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return field_of(row, name, int)
+
+
 def text_of(value: Any, name: str) -> str:
     """A caption on one line: white space is collapsed, as the tokenizer does.
 
     Raises:
-        RowError: no text, or a blank one.
+        RowError: no text, a blank one, or one with a mark that the tokenizer takes for an end.
     """
     if not isinstance(value, str):
         raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
@@ -218,6 +256,11 @@ def text_of(value: Any, name: str) -> str:
         raise RowError(f"{name}={shortened(value)}: a zero character: expected a text in UTF-8")
     if is_blank(value):
         raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
+    if ("<" in value or "&" in value) and (found := _SPECIAL.search(clean_text(value))):
+        raise RowError(
+            f"{name}={shortened(value)}: {found.group()} is CLIP's own mark, which would end or "
+            "begin the text there: expected words alone"
+        )
     return " ".join(value.removeprefix("\ufeff").split())
 
 

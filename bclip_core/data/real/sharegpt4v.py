@@ -15,6 +15,7 @@ HELD_OUT = 1000  # first rows of the file: SV-1k, never trained on (Long-CLIP, Î
 FILE = "share-captioner_coco_lcs_sam_1246k_1107.json"
 FILTERED = "share-captioner_coco_lcs_sam_1246k_1107_filtered.json"  # the Î²-CLIP authors' own
 _ANSWERS = ("gpt", "assistant")
+_PLACE = "<image>"  # stands for the picture in LLaVA's texts, and is no word of a caption
 
 
 def read(place: Place) -> Source:
@@ -70,12 +71,18 @@ def answer_of(turns: Any) -> str:
         raise RowError(f"conversations={shortened(turns)}: expected a list of turns")
     speakers = []
     for turn in turns:
-        speaker = field_of(turn, "from" if "from" in turn or "role" not in turn else "role", str)
+        named = (
+            "role" if isinstance(turn, dict) and "from" not in turn and "role" in turn else "from"
+        )
+        speaker = field_of(turn, named, str)
         if speaker.strip().lower() in _ANSWERS:
-            return field_of(turn, "value" if "value" in turn else "content", str)
+            said = field_of(turn, "content" if "content" in turn else "value", str)
+            return (
+                said.strip().removeprefix(_PLACE).removesuffix(_PLACE) if _PLACE in said else said
+            )
         speakers.append(speaker)
-    said = f"{len(turns)} turns of {', '.join(speakers) or 'nobody'}"
-    raise RowError(f"{said}: expected one of {' or '.join(_ANSWERS)}, which is the caption")
+    all_said = f"{len(turns)} turns of {', '.join(speakers) or 'nobody'}"
+    raise RowError(f"{all_said}: expected one of {' or '.join(_ANSWERS)}, which is the caption")
 
 
 _LAYOUT = """\
