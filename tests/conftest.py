@@ -11,8 +11,16 @@ import pytest
 
 from bclip_core.config import BackboneConfig, DataConfig, RunConfig, TextConfig, TrainConfig
 from tests import warm
+from tests.schedule import long_first
 
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Long files first where there are several workers."""
+    if hasattr(config, "workerinput"):
+        files = [item.nodeid.partition("::")[0].removeprefix("tests/") for item in items]
+        items[:] = [items[place] for place in long_first(files)]
 
 
 @pytest.fixture(scope="session", autouse=True)
