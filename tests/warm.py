@@ -14,6 +14,7 @@ As a program this file is one of:
 
 import contextlib
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -170,6 +171,8 @@ class _Server:
         """Returns in a fork only: the module to run."""
         for name in IMPORTS:
             importlib.import_module(name)
+        gc.collect()
+        gc.freeze()  # or a fork would copy the pages of all this to collect it, at its end too
         self.listener.bind(str(self.folder / "socket"))
         self.listener.listen()
         woken, waker = os.pipe()
