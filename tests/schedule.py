@@ -4,7 +4,7 @@
 takes from the end of the other's. A file taken in its middle would make what its tests share twice.
 """
 
-LONG = (  # seconds of processor time, measured with one worker
+LONG = (  # about so many seconds of processor time, on a busy machine: the order is what counts
     "browser/test_explorer.py",  # 43
     "train/test_distributed.py",  # 40
     "reproduce/test_photographs_notebooks.py",  # 30
@@ -13,7 +13,7 @@ LONG = (  # seconds of processor time, measured with one worker
     "studies/test_runs.py",  # 22
     "house/test_pretended_gpu.py",  # 20
     "data/test_loader_memory.py",  # 18
-    "train/test_resume.py",  # 16
+    "train/test_resume.py",  # not measured; kills twenty runs
     "reproduce/test_book.py",  # 16
     "train/test_gradient_cache.py",  # 16
     "reproduce/test_collection.py",  # 15

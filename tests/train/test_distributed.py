@@ -1,7 +1,7 @@
 """Several processes give the loss and the gradients of one with the joined batch.
 
 Run as a program, this file starts the processes (see `main`): forks, since the imports of one
-would take longer than all that it does. It is a fork itself, of a process without threads.
+would take longer than all that it does.
 """
 
 import multiprocessing
