@@ -190,7 +190,7 @@ class _Server:
                 elif module := self._fork((woken, waker)):
                     return module
             self._tell_ends()
-        for connection in self.forks.values():
+        for connection in list(self.forks.values()):
             self._kill(connection)
         for path in self.folder.iterdir():
             path.unlink()
