@@ -22,7 +22,7 @@ REPEATABLE := env -u MPLBACKEND OMP_NUM_THREADS=1 TQDM_DISABLE=1
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_DATASETS_DISABLE_PROGRESS_BARS=1
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 NBVAL := $(REPEATABLE) $(OFFLINE) $(PYTEST) --dist loadscope -p no:cacheprovider \
-	--nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval/sanitize.cfg
+	--nbval-kernel-name=warm --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval/sanitize.cfg
 
 .PHONY: help env test browser reproduce smoke promote notebooks lab lock lint benchmark book clean
 

@@ -1,9 +1,29 @@
-"""nbval: what the comparison of stored and fresh outputs leaves out."""
+"""nbval: what a comparison of outputs leaves out, and where kernels come from."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
+from ipykernel.kernelspec import get_kernel_dict, write_kernel_spec
+
+from tests import warm
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
     """Leave out stderr: warnings differ between machines. Tables (text/html) stay compared."""
     if collector.path.suffix == ".ipynb":
         collector.skip_compare += ("stderr",)  # type: ignore[attr-defined]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`--nbval-kernel-name warm`: kernels with the collection's imports done, see tests/warm.py."""
+    if config.getoption("nbval_kernel_name", None) != "warm":
+        return
+    folder = Path(tempfile.mkdtemp(prefix="bclip-kernels-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder))
+    kernel = get_kernel_dict()
+    kernel["argv"] = warm.kernel_command(kernel["argv"])
+    write_kernel_spec(folder / "kernels" / "warm", kernel)
+    os.environ["JUPYTER_PATH"] = str(folder)

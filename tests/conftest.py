@@ -1,18 +1,26 @@
-"""Shared by all tests: folders of their own, one thread, a tiny run and its scenes."""
+"""Shared by all tests: folders of their own, one thread, a tiny run and its scenes.
+
+What takes seconds to import is imported where it is used: pytest's own process, which only hands
+the tests to its workers, would do it too, and the workers start after that.
+"""
 
 import os
 import shutil
 
-import datasets
 import pytest
-import torch
 
 from bclip_core.config import BackboneConfig, DataConfig, RunConfig, TextConfig, TrainConfig
-from bclip_core.data.real import photographs
-from bclip_core.data.sources import load_split
+from tests import warm
+from tests.schedule import long_first
 
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
-datasets.disable_progress_bars()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Long files first where there are several workers."""
+    if hasattr(config, "workerinput"):
+        files = [item.nodeid.partition("::")[0].removeprefix("tests/") for item in items]
+        items[:] = [items[place] for place in long_first(files)]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,10 +38,33 @@ def own_folders(tmp_path_factory):
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """The subprocesses of these tests get one thread too, so that sums keep their order."""
+    import torch
+
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_progress_bars():
+    import datasets
+
+    datasets.disable_progress_bars()
+
+
+@pytest.fixture
+def warm_kernels(monkeypatch):
+    """The runner's kernels are forked with the collection's imports done, see tests/warm.py."""
+    from ipykernel.kernelspec import get_kernel_dict, write_kernel_spec
+
+    from bclip_core.reproduce import notebooks
+
+    def write(path, extra_arguments):
+        given = get_kernel_dict(extra_arguments)
+        return write_kernel_spec(path, given | {"argv": warm.kernel_command(given["argv"])})
+
+    monkeypatch.setattr(notebooks, "write_kernel_spec", write)
 
 
 @pytest.fixture(scope="session")
@@ -49,18 +80,24 @@ def tiny_config() -> RunConfig:
 
 
 @pytest.fixture(scope="session")
-def tiny_scenes(tiny_config, own_folders) -> datasets.Dataset:
+def tiny_scenes(tiny_config, own_folders):
+    from bclip_core.data.sources import load_split
+
     return load_split(tiny_config.data, "train")
 
 
 @pytest.fixture(scope="session")
-def held_out_scenes(tiny_config, own_folders) -> datasets.Dataset:
+def held_out_scenes(tiny_config, own_folders):
+    from bclip_core.data.sources import load_split
+
     return load_split(tiny_config.data, "test")
 
 
 @pytest.fixture(scope="module")
 def layouts(tmp_path_factory):
     """The sample photographs in every official format, a folder each."""
+    from bclip_core.data.real import photographs
+
     try:
         return photographs.write_photographs(tmp_path_factory.mktemp("photographs"))
     except photographs.MissingPhotographsError as missing:

@@ -226,6 +226,7 @@ def test_every_notebook_refuses_an_unknown_profile_in_its_first_cell():
         assert checks & set(map(ast.unparse, calls)), path.name
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_executed_notebooks_follow_the_runs_folder(tmp_path, monkeypatch, capsys):
     write_notebook(tmp_path / "01_a_b.ipynb", "from bclip_core.records.results import runs_folder\n"
                    "from bclip_core.plotting.files import figures_folder\n"
@@ -280,6 +281,7 @@ def test_a_damaged_notebook_is_named(tmp_path, monkeypatch, capsys):
     assert "01_a_b.ipynb: no notebook: " in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_a_missing_checkpoint_fails_the_table_by_its_name(tmp_path):
     (path,) = notebooks.find_notebooks("10")
     given = {"checkpoint": "/nowhere/weights.pt", "column": "mine"}
@@ -287,6 +289,7 @@ def test_a_missing_checkpoint_fails_the_table_by_its_name(tmp_path):
         notebooks.execute(path, tmp_path / "copy.ipynb", given)
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_a_table_of_which_nothing_could_be_measured_fails(tmp_path):
     (path,) = notebooks.find_notebooks("10")
     given = {"checkpoint": "scenes", "column": "mine", "root": str(tmp_path)}

@@ -15,6 +15,7 @@ from bclip_core.reproduce.notebooks import NOTEBOOKS, NotebookError, read_notebo
 from bclip_core.studies.asked import USUAL
 
 PATHS = [path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if path.name[:2] in USUAL]
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 TINY = ["backbone.name=scene-tiny", "train.batch_size=4", "data.test=6"]
 
 

@@ -31,6 +31,7 @@ from bclip_core.train import create_model, train
 from bclip_core.train.distributed import gather_features, world
 from bclip_core.train.resume import read_history
 from tests.train.whole_batch import METHODS, ROWS, gradients
+from tests.warm import WarmProcess
 
 SHARES = {  # which images each rank holds
     "even": (slice(0, None, 2), slice(1, None, 2)),
@@ -106,11 +107,9 @@ def shared_loss(case: str, across_ranks: bool) -> dict[str, torch.Tensor]:
 def ranks(tmp_path_factory):
     """Gradients from two processes and from four."""
     folder = tmp_path_factory.mktemp("ranks")
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        [sys.executable, __file__, str(folder)], env=environment, capture_output=True, timeout=480
-    )
-    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    with (folder / "errors.txt").open("wb") as errors:
+        process = WarmProcess("tests.train.test_distributed", [folder], stderr=errors.fileno())
+    assert process.wait(480) == 0, (folder / "errors.txt").read_text()[-3000:]
     yield folder
     shutil.rmtree(folder)  # 48 files of 27 MB
 

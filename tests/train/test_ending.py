@@ -7,8 +7,6 @@ one of its loader's processes is killed.
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from bclip_core.records import REPOSITORY
 from bclip_core.records.files import write_json
 from bclip_core.train import train
 from bclip_core.train.resume import list_checkpoints, read_history
+from tests.warm import WarmProcess
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc")
 PATIENCE = 300  # seconds
@@ -65,14 +64,17 @@ def story(asked, tiny_scenes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("story")
     run, errors = folder / "run", [folder / "first.txt", folder / "second.txt"]
     write_json(folder / "config.json", asked.to_dict())
-    command = [sys.executable, "-m", "bclip_core.train", "--config", str(folder / "config.json")]
-    command += ["--folder", str(run), "--device", "cpu", "--threads", "1"]
+    arguments = ["--config", folder / "config.json", "--folder", run, "--device", "cpu"]
+    arguments += ["--threads", "1"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TQDM_DISABLE": "1"}
     started = []
     try:
         for error in errors:
             with error.open("wb") as output:
-                started.append(subprocess.Popen(command, env=environment, stderr=output))
+                one = WarmProcess(
+                    "bclip_core.train", arguments, env=environment, stderr=output.fileno()
+                )
+                started.append(one)
         found = {"run": run, "errors": errors}
         wait_for(lambda: len(updates(run)) >= 2 and any("waiting" in e.read_text() for e in errors))
         if "waiting" in errors[0].read_text():  # whichever came first

@@ -6,8 +6,6 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -17,7 +15,6 @@ from safetensors.torch import load_file, save_file
 
 from bclip_core.backbone import CheckpointError
 from bclip_core.config import ConfigError
-from bclip_core.records import REPOSITORY
 from bclip_core.records.files import read_json, sha256, write_json
 from bclip_core.train import NonFiniteWeightsError, train
 from bclip_core.train.resume import (
@@ -28,6 +25,7 @@ from bclip_core.train.resume import (
     require_same_run,
     truncate_history,
 )
+from tests.warm import WarmProcess
 
 
 def run(config, scenes, folder, **arguments):
@@ -81,15 +79,15 @@ def assert_continues(config, scenes, folder, undisturbed):
 def test_a_killed_run_continues_bit_for_bit(config, tiny_scenes, tmp_path, undisturbed):
     folder = tmp_path / "run"
     write_json(tmp_path / "config.json", config.to_dict())
-    command = [sys.executable, "-m", "bclip_core.train", "--config", str(tmp_path / "config.json")]
-    command += ["--folder", str(folder), "--device", "cpu", "--threads", "1"]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
-        while not list_checkpoints(folder):
-            assert process.poll() is None, process.stderr.read().decode()
-            time.sleep(0.005)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    arguments = ["--config", tmp_path / "config.json", "--folder", folder, "--device", "cpu"]
+    arguments += ["--threads", "1"]
+    with (tmp_path / "errors.txt").open("wb") as errors:
+        process = WarmProcess("bclip_core.train", arguments, stderr=errors.fileno())
+    while not list_checkpoints(folder):
+        assert process.poll() is None, (tmp_path / "errors.txt").read_text()
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL
     assert not (folder / "model.safetensors").exists()
     assert_continues(config, tiny_scenes, folder, undisturbed)
 
