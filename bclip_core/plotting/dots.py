@@ -167,7 +167,7 @@ def _bar_panel(
             panel.barh(row, costs[name], 0.6, color=colours[name], alpha=0.75)
             text = f" {costs[name]:,.2f}" if costs[name] < 10 else f" {costs[name]:,.0f}"
             panel.text(costs[name], row, text, va="center", fontsize=7)
-        panel.margins(x=0.25)
+        panel.margins(x=0.45)  # room for the number at the end of the longest bar
 
     return draw
 
