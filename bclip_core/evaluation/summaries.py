@@ -92,6 +92,47 @@ OWN_CAPTION = {
 }
 """The authors' protocol, which no other table than the methods' shows."""
 
+_KIND_OF_MAP = {"attention": "attention", "cosine": "patch cosine"}
+_MEASURES = {
+    "pointing": "pointing game",
+    "average_precision": "average precision",
+    "iou": "intersection over union",
+}
+_TEXTS = {"long": "long caption", "short": "short caption", "captions": "caption"}
+_PROTOCOLS = {
+    "global": "",
+    "conditioned": "conditioned, ",
+    "own_caption": "own caption (leaks), ",
+    "own_way": "its own way, ",
+    "late": "late interaction, ",
+}
+
+
+def metric_title(name: str) -> str:
+    """What a metric is called in a table: the field's terms in place of the record's key.
+
+    "retrieval/global/long/t2i_R@1" is "long caption → image, R@1"; a name of no known kind stays
+    as it is.
+    """
+    match name.split("/"):
+        case ["retrieval", protocol, texts, way] if protocol in _PROTOCOLS and "_" in way:
+            direction, recall = way.split("_", 1)
+            text = _TEXTS.get(texts, texts.replace("_", " "))
+            ends = (text, "image") if direction == "t2i" else ("image", text)
+            return f"{_PROTOCOLS[protocol]}{' → '.join(ends)}, {recall}"
+        case ["regions", kind, level]:
+            return f"regions, {level}" + _of_what(kind)
+        case ["attributes", kind, attribute]:
+            return f"regions, {attribute} alone" + _of_what(kind)
+        case ["grounding", kind, measure] if kind in _KIND_OF_MAP and measure in _MEASURES:
+            return f"{_MEASURES[measure]}, {_KIND_OF_MAP[kind]}"
+    return name
+
+
+def _of_what(kind: str) -> str:
+    """Region metrics are of the region's patches unless they say otherwise."""
+    return "" if kind == "dense" else f", {kind} picture"
+
 
 _OF_PHOTOGRAPHS = {"/long/": "/captions/", "/short/": "/summary/"}
 _CALLED = {"long caption": "caption", "short caption": "summary"}

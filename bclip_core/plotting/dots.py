@@ -16,6 +16,7 @@ from bclip_core.evaluation import (
     Metrics,
     fitting,
     grounding_metric,
+    metric_title,
     percent,
     reach,
     region_metric,
@@ -166,7 +167,7 @@ def _bar_panel(
             panel.barh(row, costs[name], 0.6, color=colours[name], alpha=0.75)
             text = f" {costs[name]:,.2f}" if costs[name] < 10 else f" {costs[name]:,.0f}"
             panel.text(costs[name], row, text, va="center", fontsize=7)
-        panel.margins(x=0.25)
+        panel.margins(x=0.45)  # room for the number at the end of the longest bar
 
     return draw
 
@@ -180,7 +181,7 @@ def methods_overview(
 
     Args:
         methods: for each method its metrics; one that it lacks is named as not applying.
-        metrics: metric name by panel title, or just names.
+        metrics: metric name by panel title, or just names, which `metric_title` calls.
         columns: panels in a row.
 
     Raises:
@@ -235,7 +236,7 @@ def table_rows(
 
     Args:
         methods: for each method its metrics; one that it lacks shows a dash.
-        metrics: metric name by row title, or just names.
+        metrics: metric name by row title, or just names, which `metric_title` calls.
 
     Raises:
         ValueError: no method has any of the metrics.
@@ -258,7 +259,7 @@ def table_markdown(
 def _present(
     methods: Mapping[str, Metrics], metrics: Mapping[str, str] | Sequence[str]
 ) -> dict[str, str]:
-    named = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics}
+    named = metrics if isinstance(metrics, Mapping) else {metric_title(n): n for n in metrics}
     found = {t: n for t, n in named.items() if any(n in values for values in methods.values())}
     if not found:
         raise ValueError(f"metrics {list(named.values())}: expected one that some method has")

@@ -25,6 +25,8 @@ HONEST = {
 _BESIDE = ((9, 6), (9, -6), (-9, 6), (-9, -6), (0, 11), (0, -11))
 """Where a number may stand beside its mark, in points; the first one that is free."""
 
+_HALF_A_NUMBER = 5  # points: of its height
+
 
 def leak_scatter(variants: Mapping[str, Metrics], groups: Mapping[str, str]) -> Figure:
     """Every variant's leak (across, logarithmic) against honest measures (up), with intervals.
@@ -86,16 +88,23 @@ def _mark(panel: Axes, leak: Estimate, honest: Estimate, look: tuple[str, str]) 
 
 
 def _number(panel: Axes, marks: Mapping[int, tuple[float, float]]) -> None:
-    """Write each mark's number beside it, on the side with the least of other marks and numbers."""
+    """Write each mark's number beside it, on the side with the least of other marks and numbers.
+
+    No number stands on or below the axis.
+    """
     inches = {n: panel.transData.transform(place) / panel.figure.dpi for n, place in marks.items()}
     points = {n: (72 * float(x), 72 * float(y)) for n, (x, y) in inches.items()}
     taken = list(points.values())
+    floor = 72 * panel.transAxes.transform((0, 0))[1] / panel.figure.dpi + _HALF_A_NUMBER
     for number, (x, y) in points.items():
         beside = min(
             _BESIDE,
-            key=lambda side: sum(
-                abs(x + side[0] - other[0]) < 9 and abs(y + side[1] - other[1]) < 9
-                for other in taken
+            key=lambda side: (
+                y + side[1] < floor,
+                sum(
+                    abs(x + side[0] - other[0]) < 9 and abs(y + side[1] - other[1]) < 9
+                    for other in taken
+                ),
             ),
         )
         taken.append((x + beside[0], y + beside[1]))
@@ -107,7 +116,9 @@ def _finish(panel: Axes, title: str, some: Metrics) -> None:
     panel.set_title(title)
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.set_ylim(bottom=0)
+    top = panel.get_ylim()[1]
+    panel.set_ylim(-0.05 * top, top)  # marks at zero are whole, and have room for their numbers
+    panel.set_yticks([tick for tick in panel.get_yticks() if 0 <= tick <= top])
     panel.grid(color="0.92")
     panel.set_axisbelow(True)
     if "chance" in some[LEAK]:

@@ -53,8 +53,8 @@ def sigmoid_balance(
             ends.axvline(100 * value, color=GUIDE, linestyle=":", label=label)
         ends.set_yticks([-n for n in range(len(arms))], list(arms))
         ends.set(title=title, xlabel="%")
+        ends.margins(x=0.3, y=0.15)  # room for the number beside the last mark
         ends.set_xlim(left=0)
-        ends.margins(x=0.2, y=0.15)
         if others:
             ends.legend(frameon=False, loc="lower right")
         handles, labels = losses.get_legend_handles_labels()

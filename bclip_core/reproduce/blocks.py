@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bclip_core.checkpoints.own import SHIPPED
-from bclip_core.evaluation import HEADLINES, OWN_CAPTION, percent, retrieval_metric
+from bclip_core.evaluation import HEADLINES, OWN_CAPTION, metric_title, percent, retrieval_metric
 from bclip_core.evaluation.protocols.named import protocol_rows
 from bclip_core.model import METHODS
 from bclip_core.records.files import read_json
@@ -130,7 +130,9 @@ def differences_block() -> str:
     """How far β-CLIP-CE is ahead of fine-tuning on long captions."""
     gaps = _committed("method_comparison")["values"]["differences"]
     rows = [["β-CLIP-CE minus clip-ft, three seeds", "points [95 % interval]"]]
-    return aligned_markdown(rows + [[f"`{name}`", percent(gap)] for name, gap in gaps.items()])
+    return aligned_markdown(
+        rows + [[metric_title(name), percent(gap)] for name, gap in gaps.items()]
+    )
 
 
 def beta_block() -> str:

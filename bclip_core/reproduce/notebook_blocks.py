@@ -12,7 +12,7 @@ from bclip_core.records.results import load_result
 from bclip_core.reproduce.notebooks import find_notebooks, read_notebook, runs_on_request
 from bclip_core.reproduce.story import ABOUT, PARTS, heading
 
-STAND_INS = {"00": "attention_shipped", "08": "scenes", "17": "attention_grid"}
+STAND_INS = {"00": "attention_shipped", "17": "attention_grid"}
 """Pictures of notebooks that publish none, where another's shows the same."""
 
 USES = {

@@ -137,6 +137,44 @@ def settings_block() -> str:
     return aligned_markdown(table)
 
 
+_CHANGES = {
+    "text": "another text",
+    "phrases": "a phrase clicked",
+    "scene": "another scene, never seen before",
+    "second": "a second model, or none",
+    "kind": "another head, or their mean",
+    "row": "another patch",
+    "opacity": "opacity",
+    "threshold": "threshold",
+}
+"""The explorer's changes in words, by the name of the control in `benchmarks/explorer.py`."""
+
+
+def explorer_block() -> str:
+    """How long the explorer takes to follow each of its controls."""
+    record = read_json(REFERENCE_FOLDER / "benchmark_explorer.json")
+    table = [["change", "models", "median, s", "longest, s", "median of the processor, s"]]
+    names = sorted(record["values"], key=_as_in_words)
+    for name in names:
+        many, _, control = name.rpartition(": ")
+        count = many.partition(" ")[0] or "2"
+        times = record["values"][name]
+        parts = (times[part] for part in ("median", "longest", "median_processor"))
+        table.append([_CHANGES.get(control, control), count, *(f"{part:.3f}" for part in parts)])
+    missing = (
+        ""
+        if any(": " in name for name in names)
+        else ("\n\nNot measured in this record: the released formats side by side on a photograph.")
+    )
+    machine = f"{record['machine']['processor']}, {record['date']}"
+    return f"{aligned_markdown(table)}{missing}\n\n{machine}; one thread."
+
+
+def _as_in_words(name: str) -> tuple[bool, int]:
+    many, _, control = name.rpartition(": ")
+    return bool(many), [*_CHANGES, control].index(control)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "loss_cost": loss_cost_block,
     "loss_real": loss_real_block,
@@ -144,5 +182,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "text_cost": text_cost_block,
     "whole_step": whole_step_block,
     "settings": settings_block,
+    "explorer": explorer_block,
 }
 """Part of `pages.BLOCKS`."""

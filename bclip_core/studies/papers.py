@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bclip_core.evaluation import REGION_LEVELS, percent, region_metric, retrieval_metric
+from bclip_core.evaluation import (
+    REGION_LEVELS,
+    metric_title,
+    percent,
+    region_metric,
+    retrieval_metric,
+)
 from bclip_core.evaluation.protocols.named import OURS, PROTOCOLS, get_protocol
 from bclip_core.records.files import is_hidden, read_record
 from bclip_core.records.results import REFERENCE_FOLDER
@@ -203,7 +209,7 @@ def subset_rows(results: Sequence[Record]) -> list[list[str]]:
         for name, value in result["metrics"].items():
             chance, count = f"{100 * value['chance']:.1f}", f"{value['count']:,}"
             blind = f"{100 * value['blind']:.1f}" if "blind" in value else chance
-            about = [_titled(result), result["label"], name, count, chance, blind]
+            about = [_titled(result), result["label"], metric_title(name), count, chance, blind]
             rows.append([*about, percent(value)])
     return rows
 
@@ -246,7 +252,7 @@ def at_chance(value: Mapping[str, Any]) -> bool:
 def outside_chance(results: Sequence[Record]) -> list[str]:
     """Metrics that are not `at_chance`: none are expected of random weights."""
     return [
-        f"{result['data_set']} {name}"
+        f"{result['data_set']} {metric_title(name)}"
         for result in results
         for name, value in result["metrics"].items()
         if not at_chance(value)

@@ -178,6 +178,42 @@ def models_and_heads_are_switched(story, library):
     story.choose("kind", "mean")
 
 
+def scenes_are_chosen_by_thumbnails_all_or_only_the_misses(story):
+    thumbs = story.part("thumbs").locator("button")
+    every = thumbs.count()
+    thumbs.nth(5).click()
+    story.says("in scene 5")
+    only = story.part("missed").locator("input")
+    only.check()
+    story.says(re.compile(rf"misses \d+ of {every} scenes"))
+    missed = int(re.search(r"misses (\d+) of", story.message.inner_text())[1])
+    expect(thumbs).to_have_count(missed, timeout=SLOW)
+    only.uncheck()
+    expect(thumbs).to_have_count(every, timeout=SLOW)
+
+
+def an_example_is_clicked_and_several_texts_stand_below_one_another(story):
+    maps, bars = story.page.locator(".bclip-panel img"), story.part("bars").locator(".bclip-bar")
+    story.part("examples").get_by_role("button", name="two objects", exact=True).click()
+    story.says("in scene 0")
+    expect(maps).to_have_count(4, timeout=SLOW)  # two texts, the model and the untouched one
+    expect(bars).to_have_count(2, timeout=SLOW)  # a scale for attention, one for cosines
+    story.type("also", "")
+    expect(maps).to_have_count(2, timeout=SLOW)
+    story.part("thumbs").locator("button").nth(SCENE).click()
+    story.says(f"in scene {SCENE}")
+
+
+def a_phrase_of_other_words_has_its_verdict_and_unknown_words_are_named(story, library):
+    _, _, masks = library
+    assert "orange circle" not in masks  # the caption calls it a disc
+    story.type("text", "orange circle")
+    story.says("Looking for orange circle")
+    expect(story.caption(0)).to_contain_text(re.compile("hit|miss"), timeout=SLOW)
+    story.type("text", "a zebra on a sofa")
+    story.says(re.compile("Not in any caption that .* saw: .*zebra"))
+
+
 def any_text_is_shown_as_it_is(story):
     for text in (NASTY, "🔴 красный круг", "عبارة من اليمين"):
         story.type("text", text)
@@ -231,6 +267,18 @@ def a_bad_file_is_an_error_in_place(story, files):
         expect(story.part("panel").first).to_be_visible()  # still the picture before
 
 
+def a_picture_saved_again_is_read_again(story, files):
+    path, shown = files.parent / "again.png", story.page.locator(".bclip-panel img").first
+    Image.new("RGB", (96, 64), "red").save(path)
+    story.type("path", str(path))
+    story.says("again.png")
+    story.says("trained on drawn scenes alone")  # it is no scene
+    before = shown.get_attribute("src")
+    Image.linear_gradient("L").convert("RGB").save(path)
+    story.part("path").locator("input").press("Enter")
+    expect(shown).not_to_have_attribute("src", before, timeout=SLOW)
+
+
 def a_folder_and_an_upload(story, files):
     story.type("path", str(files))
     # The phrase of the scene before gives way to a text that suits any picture.
@@ -255,9 +303,12 @@ def many_phrases_do_not_break_the_layout(story):
     caption.fill(" ".join(
         f"A {colour} {name} stands beside a {colour} wooden {name}."
         for colour in "red blue green black white yellow brown grey".split()
-        for name in "cat dog bird horse table chair lamp door".split()
+        for name in (
+            "cat dog bird horse table chair lamp door sheep cow mouse bed sofa cup plate box"
+        ).split()
     ))  # fmt: skip
     caption.blur()
+    story.says("Of the caption's 128 sentences the first 120 are on offer")
     story.part("phrases").get_by_role("button").nth(59).wait_for()
     width = story.page.evaluate(
         "[...document.querySelectorAll('.bclip-chips')]"
@@ -297,9 +348,13 @@ def test_the_explorer_in_jupyterlab(story, library, files):
     a_typed_text_and_a_clicked_phrase(story, library)
     a_clicked_patch_says_what_it_answers_to(story, library)
     models_and_heads_are_switched(story, library)
+    scenes_are_chosen_by_thumbnails_all_or_only_the_misses(story)
+    an_example_is_clicked_and_several_texts_stand_below_one_another(story)
+    a_phrase_of_other_words_has_its_verdict_and_unknown_words_are_named(story, library)
     any_text_is_shown_as_it_is(story)
     a_text_of_ten_thousand_words_and_an_empty_one(story)
     a_bad_file_is_an_error_in_place(story, files)
+    a_picture_saved_again_is_read_again(story, files)
     a_folder_and_an_upload(story, files)
     many_phrases_do_not_break_the_layout(story)
     a_view_is_exported_and_made_again(story)

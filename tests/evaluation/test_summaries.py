@@ -6,6 +6,7 @@ import torch
 from bclip_core.evaluation import (
     HEADLINES,
     chance_recall,
+    metric_title,
     percent,
     plus_minus,
     reach,
@@ -16,6 +17,7 @@ from bclip_core.evaluation import (
     summarise_items,
     summarise_retrieval,
 )
+from bclip_core.records.results import load_result
 
 
 def test_five_captions_per_picture_by_eye():
@@ -70,3 +72,30 @@ def test_headlines_are_names_that_the_functions_make():
     assert HEADLINES["image → long caption, R@1"] == "retrieval/global/long/i2t_R@1"
     assert retrieval_metric("late", "short", "i2t", 5) == "retrieval/late/short/i2t_R@5"
     assert HEADLINES["pointing game, attention"] == "grounding/attention/pointing"
+
+
+def test_titles_are_the_fields_terms_and_tell_metrics_apart():
+    kept = load_result("method_comparison", "cpu", reference=True)["values"]["methods"]
+    names = {name for metrics in kept.values() for name in metrics}
+    titles = {metric_title(name) for name in names}
+    assert len(titles) == len(names) > 40
+    assert not [title for title in titles if "/" in title or "_" in title]
+    for title, name in HEADLINES.items():
+        assert metric_title(name) == title or "conditioned" in name
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("retrieval/conditioned/short/i2t_R@5", "conditioned, image → short caption, R@5"),
+        ("retrieval/own_caption/long/t2i_R@1", "own caption (leaks), long caption → image, R@1"),
+        ("retrieval/global/captions/t2i_R@10", "caption → image, R@10"),
+        ("regions/pooled/easy", "regions, easy, pooled picture"),
+        ("attributes/dense/size", "regions, size alone"),
+        ("grounding/cosine/iou", "intersection over union, patch cosine"),
+        ("a metric of my own", "a metric of my own"),
+        ("grounding/other/pointing", "grounding/other/pointing"),
+    ],
+)
+def test_a_title(name, title):
+    assert metric_title(name) == title

@@ -82,3 +82,20 @@ def test_positions_are_those_of_one_image():
     row = next(row for row in cells(speed_blocks.text_cost_block()) if row[0] == "DOCCI")
     assert row[1] == f"{found:,.0f}"
     assert row[-1] == f"{record['steps']['DOCCI']['times_faster']:.2f}"
+
+
+def test_the_explorers_times_are_in_words_and_many_models_come_last(tmp_path, monkeypatch):
+    record = read_json(REFERENCE_FOLDER / "benchmark_explorer.json")
+    one = {"median": 0.0444, "longest": 0.5, "median_processor": 0.04}
+    only_two = {name: value for name, value in record["values"].items() if ": " not in name}
+    monkeypatch.setattr(speed_blocks, "REFERENCE_FOLDER", tmp_path)
+    path = tmp_path / "benchmark_explorer.json"
+    write_json(path, {**record, "values": {"8 models: text": one, **only_two}})
+    table, machine = speed_blocks.explorer_block().split("\n\n")
+    rows = cells(table)
+    assert [row[1] for row in rows] == ["2"] * len(only_two) + ["8"]
+    assert rows[0][0] == "another text"
+    assert rows[-1] == ["another text", "8", "0.044", "0.500", "0.040"]
+    assert record["machine"]["processor"] in machine
+    write_json(path, {**record, "values": only_two})
+    assert "Not measured in this record" in speed_blocks.explorer_block()
