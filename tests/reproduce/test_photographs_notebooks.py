@@ -129,6 +129,11 @@ def test_a_folder_is_where_the_command_was_typed(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     given = collection._from_here({"root": "mine", "weights": "openai", "phrase": "mine"})
     assert given == {"root": str(tmp_path / "mine"), "weights": "openai", "phrase": "mine"}
+    for typed in ("['mine', 'openai']", ["mine", "openai"]):
+        given = collection._from_here({"checkpoint": "mine", "checkpoints": typed})
+        there = str(tmp_path / "mine")
+        assert given == {"checkpoint": there, "checkpoints": [there, "openai"]}
+    assert collection._from_here({"checkpoints": "mine"}) == {"checkpoints": "mine"}
 
 
 def test_an_unknown_profile_is_refused():
