@@ -1,7 +1,7 @@
 """A notebook as a run on photographs executes it: without what it says and shows of scenes.
 
-Cells with the tag `scenes-only` are left out. So is what the first cell says of the collection's own
-runs on scenes: the answer, what they read, write and take; and committed figures are not shown.
+Cells with the tag `scenes-only` are left out. So is what the first cell says of the collection's
+own runs on scenes: the answer, what they read, write and take. Committed figures are not shown.
 """
 
 from __future__ import annotations

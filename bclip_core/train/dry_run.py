@@ -24,11 +24,11 @@ from PIL import Image
 from bclip_core.checkpoints import is_tag
 from bclip_core.config import ConfigError, DataConfig, RunConfig, TrainConfig
 from bclip_core.config.flags import setting_types
-from bclip_core.data.real.loading import get, load_captions
 from bclip_core.data.real.photographs import photographs
+from bclip_core.data.real.rows import DataError, LayoutError
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet
 from bclip_core.data.real.training import training_rows
-from bclip_core.data.sources import NAMES, load_split
+from bclip_core.data.sources import NAMES, captions_of, load_split
 from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.machine import default_device
 from bclip_core.train.loop import run_updates
@@ -128,15 +128,8 @@ def _rows(config: DataConfig, needed: int) -> tuple[int, datasets.Dataset, str]:
         return config.train, load_split(few, "train"), ""
     try:
         sample = load_split(few, "train")
-        counted = get(config.name).splits["train"] or len(
-            load_captions(
-                config.name, config.folder or None, "train", images=config.images or None,
-                missing=config.bad_rows, on_error=config.bad_rows, links=config.links,
-                limit=config.train,
-            )
-        )  # fmt: skip
-        return min(counted, config.train), sample, ""
-    except ConfigError as error:
+        return len(captions_of(config, "train", config.train)), sample, ""
+    except (ConfigError, DataError, LayoutError) as error:
         problem = f"{error}\n  (at most {config.train:,} rows are asked for; timed on stand-ins)"
         return config.train, _stand_ins(needed), problem
 
