@@ -18,12 +18,16 @@ class Controls:
     """Every control by name; each has a description that a screen reader can read.
 
     Args:
-        scenes: how many scenes there are.
+        scenes: how many scenes there are, or pictures of another data set.
         entries: the models to choose from.
         explorer: name of the stage that shows what is under the mouse.
+        drawn: whether they are scenes; of other pictures nobody knows where a model misses.
     """
 
-    def __init__(self, scenes: int, entries: Mapping[str, ModelEntry], explorer: str = "") -> None:
+    def __init__(
+        self, scenes: int, entries: Mapping[str, ModelEntry], explorer: str = "",
+        drawn: bool = True,
+    ) -> None:  # fmt: skip
         models = [list(option) for option in grouped_options(entries)]
         self.text = Field("text", "look for", placeholder="any text, Enter")
         self.also = Field(
@@ -44,11 +48,13 @@ class Controls:
         self.shared = widgets.Checkbox(
             True, description="one colour scale for all maps", indent=False, layout=_line()
         )
-        self.thumbs = Field("thumbs", "scenes", value=None)
+        one = "scene" if drawn else "picture"
+        self.thumbs = Field("thumbs", f"{one}s", value=None)
         self.missed = widgets.Checkbox(
             False, description="only scenes that the model misses", indent=False, layout=_line()
         )
-        self.scene = Field("range", "scene", value=0, max=max(scenes - 1, 0))
+        self.missed.layout.display = None if drawn else "none"
+        self.scene = Field("range", one, value=0, max=max(scenes - 1, 0))
         self.path = Field("text", "file or folder", placeholder="path of a picture or folder")
         self.file = Field("select", "in this folder", value=None, hidden=True)
         self.upload = widgets.FileUpload(

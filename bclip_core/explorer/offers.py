@@ -35,8 +35,9 @@ def thumbnails(workbench: Workbench, scenes: Iterable[int] | None = None) -> lis
     numbers = range(len(workbench.scenes)) if scenes is None else scenes
     chosen = list(numbers)[:MOST_THUMBNAILS]
     images = workbench.scenes.select_columns(["image"])
+    one = "scene" if workbench.drawn else "picture"
     return [
-        [f"scene {number}", number, f"scene {number}", _source(images[number]["image"])]
+        [f"{one} {number}", number, f"{one} {number}", _source(images[number]["image"])]
         for number in chosen
     ]
 

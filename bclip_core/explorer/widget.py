@@ -64,8 +64,9 @@ class AttentionExplorer:
         self.workbench = Workbench(given, scenes)
         self.display = Display(self._choose_patch, self._look_for)
         self.controls = Controls(
-            len(self.workbench.scenes), self.workbench.entries, self.display.stage.explorer
-        )
+            len(self.workbench.scenes), self.workbench.entries, self.display.stage.explorer,
+            self.workbench.drawn,
+        )  # fmt: skip
         self.examples = examples(self.workbench)
         self.controls.examples.options = [[name, name, ""] for name in self.examples]
         self.widget = self._arranged()

@@ -77,6 +77,11 @@ class Workbench:
         self._misses: BoundedCache[tuple[str, str], tuple[int, ...]] = BoundedCache(MODELS_KEPT)
         self._texts: BoundedCache[tuple[str, str], Tensor] = BoundedCache(TEXTS_KEPT)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether the rows are scenes, whose objects are known; photographs have captions alone."""
+        return "objects" in self.scenes.column_names
+
     def add(self, picture: Picture) -> Picture:
         """Make a picture known under its reference, in place of what that meant before."""
         self._pictures.put((picture.reference, ""), picture)

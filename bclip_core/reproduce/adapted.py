@@ -1,7 +1,7 @@
 """A notebook as a run on photographs executes it: without what it says and shows of scenes.
 
-Cells with the tag `scenes-only` are left out, so is the answer, which is of the collection's own
-runs on scenes, and committed figures are not shown.
+Cells with the tag `scenes-only` are left out. So is what the first cell says of the collection's
+own runs on scenes: the answer, what they read, write and take. Committed figures are not shown.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from bclip_core.studies.asked import USUAL
 
 SCENES_ONLY = "scenes-only"
 _ANSWER = re.compile(r"\*\*Answer\.\*\*.*?(?=\n\n|\Z)", re.DOTALL)
+_OWN_RUNS = re.compile(r"(?:\*\*(?:Reads|Time)\*\*|The committed outputs).*?(?=\n\n|\Z)", re.DOTALL)
 _COMMITTED = re.compile(r"^!\[[^\]]*\]\(\.\./figures/[^)]*\)\s*$\n*", re.MULTILINE)
 
 
@@ -53,7 +54,8 @@ def for_photographs(notebook: NotebookNode, data_set: str) -> NotebookNode:
     adapted.cells = [c for c in adapted.cells if SCENES_ONLY not in c.metadata.get("tags", [])]
     for cell in adapted.cells:
         if cell.cell_type == "markdown":
-            cell.source = _COMMITTED.sub("", _ANSWER.sub("", cell.source)).strip()
+            text = _OWN_RUNS.sub("", _ANSWER.sub("", cell.source))
+            cell.source = re.sub(r"\n{3,}", "\n\n", _COMMITTED.sub("", text)).strip()
     told = (
         f"**This run** is on `{data_set}`. What the committed notebook says and shows of scenes "
         "is left out."

@@ -6,6 +6,8 @@ failure stops the run, and running again is cheap: trainings that finished are f
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -35,7 +37,8 @@ from bclip_core.reproduce.notebooks import (
     runs_on_request,
 )
 
-_PATHS = ("root", "weights", "picture")  # parameters that may name a file or folder
+_PATHS = ("root", "weights", "picture", "checkpoint", "checkpoints")
+"""Parameters that may name a file or folder, the last one several of them."""
 EXECUTED: Path | None = None  # executed copies; None: `notebooks` in the runs folder
 
 
@@ -101,12 +104,22 @@ def run_collection(
 
 def _from_here(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
     """Paths as absolute ones: a notebook runs in its own folder, not in the shell's."""
+
+    def absolute(value: Parameter) -> Parameter:
+        named = isinstance(value, str) and value and Path(value).expanduser().exists()
+        return str(Path(value).expanduser().absolute()) if named else value  # type: ignore[arg-type]
+
+    def several(value: Parameter) -> Parameter:
+        if isinstance(value, str):  # as typed in a shell; what is no list is refused later
+            with contextlib.suppress(ValueError, SyntaxError):
+                value = ast.literal_eval(value)
+        return [absolute(one) for one in value] if isinstance(value, list) else value  # type: ignore[arg-type]
+
     return {
-        name: str(Path(value).absolute())
-        if name in _PATHS and isinstance(value, str) and value and Path(value).exists()
-        else value
+        name: value if name not in _PATHS else
+        several(value) if name == _PATHS[-1] else absolute(value)
         for name, value in parameters.items()
-    }
+    }  # fmt: skip
 
 
 def _duration(seconds: float) -> str:

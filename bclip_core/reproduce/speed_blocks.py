@@ -125,6 +125,26 @@ def whole_step_block() -> str:
     )
 
 
+def photos_smoke_block() -> str:
+    """What three updates on the sample photographs and their measurement take, by method."""
+    path = REFERENCE_FOLDER / "benchmark_photos_smoke.json"
+    if not path.is_file():
+        return "Not measured yet: `python -m benchmarks.photos_smoke`."
+    record = read_json(path)
+    table = [["method", "seconds", "of the processors", "peak memory", "metrics"]]
+    for row in record["rows"]:
+        times = [f"{row[name]:.0f}" for name in ("seconds", "cpu_seconds")]
+        gigabytes = f"{row['peak_megabytes'] / 1000:.1f} GB"
+        table.append([row["method"], *times, gigabytes, str(row["metrics"])])
+    most = record["settings"]["limits"]
+    loads = [row["load"] for row in record["rows"]]
+    return aligned_markdown(table) + (
+        f"\n\n{record['settings']['threads']} threads; load of the machine meanwhile "
+        f"{min(loads):.1f} to {max(loads):.1f}. A method may take {most['seconds']:.0f} s and "
+        f"{most['peak_megabytes'] / 1000:.0f} GB."
+    )
+
+
 def settings_block() -> str:
     """What each setting of the loop does to time and memory."""
     rows = read_json(REFERENCE_FOLDER / "benchmark_training_settings.json")["rows"]
@@ -181,6 +201,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "loss_ranks": loss_ranks_block,
     "text_cost": text_cost_block,
     "whole_step": whole_step_block,
+    "photos_smoke": photos_smoke_block,
     "settings": settings_block,
     "explorer": explorer_block,
 }

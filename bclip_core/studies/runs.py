@@ -17,8 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import datasets
+
 from bclip_core.checkpoints.own import WEIGHTS
-from bclip_core.config import ConfigError, RunConfig
+from bclip_core.config import ConfigError, DataConfig, RunConfig
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation.held_out import HeldOut
 from bclip_core.evaluation.protocols import scenes
@@ -44,7 +46,32 @@ LEAN_MEMORY = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 _PATIENCE = 10  # seconds that a worker has to end in
 
 
-def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
+class Data:
+    """What runs are trained and measured on: of runs that share a data set it is read once.
+
+    Args:
+        split: that they are measured on.
+    """
+
+    def __init__(self, split: str = "test") -> None:
+        self.split = split
+        self._rows = dict[DataConfig, datasets.Dataset]()
+        self._held_out = dict[DataConfig, HeldOut]()
+
+    def rows(self, config: DataConfig) -> datasets.Dataset:
+        """To train on; errors as `load_split`."""
+        if config not in self._rows:
+            self._rows[config] = load_split(config, "train")
+        return self._rows[config]
+
+    def held_out(self, config: DataConfig) -> HeldOut:
+        """Of photographs, to measure on; errors as `HeldOut.load`."""
+        if config not in self._held_out:
+            self._held_out[config] = HeldOut.load(config, self.split)
+        return self._held_out[config]
+
+
+def complete(run: Run, progress: bool = True, split: str = "test", data: Data | None = None) -> Run:
     """Train and evaluate a run, as far as that is not done yet.
 
     Checkpoints are taken away once the metrics are written.
@@ -55,20 +82,21 @@ def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
         run: any.
         progress: show a progress bar.
         split: "test" for all metrics, "validation" for `scenes.validate`.
+        data: of that split; None reads it here.
 
     Raises:
         ConfigError: photographs cannot be read or have no such split, before any training.
     """
-    run.require_same_data()
-    held_out = _held_out(run, split)
+    data = data or Data(split)
+    run.require_same_data(lambda: data.rows(run.config.data))
+    held_out = _held_out(run, data)
     if run.has(split):
         return run
     code_version()  # of the code that trains, before somebody edits it meanwhile
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with lock(run.folder):
-        data = run.config.data
         if not (run.folder / WEIGHTS).is_file():
-            train(run.config, load_split(data, "train"), run.folder, progress=progress)
+            train(run.config, data.rows(run.config.data), run.folder, progress=progress)
         if not run.has(split):
             _evaluate(run, split, held_out)
         # six times the model's size, of use only to go on with training that is over
@@ -76,7 +104,7 @@ def complete(run: Run, progress: bool = True, split: str = "test") -> Run:
     return run
 
 
-def _held_out(run: Run, split: str) -> HeldOut | None:
+def _held_out(run: Run, data: Data) -> HeldOut | None:
     """What a run on photographs is measured on, read before it is trained; None for scenes.
 
     Metrics of other test data than those that lie there now are put aside, which is said.
@@ -84,11 +112,11 @@ def _held_out(run: Run, split: str) -> HeldOut | None:
     Raises:
         ConfigError: the data cannot be read or have no such split, and the run needs them.
     """
-    data = run.config.data
-    if data.name == "scenes":
+    split = data.split
+    if run.config.data.name == "scenes":
         return None
     try:
-        found = HeldOut.load(data, split)
+        found = data.held_out(run.config.data)
     except ConfigError as error:
         if not run.has(split):
             raise
@@ -128,20 +156,21 @@ def obtain(
             photographs to train or to measure on cannot be read.
         RuntimeError: a worker failed; the message says how and ends with its last lines.
     """
-    runs = [find(config) for config in configs]
+    runs, data = [find(config) for config in configs], Data(split)
     for run in runs:
-        run.require_same_data()
-        _held_out(run, split)
+        run.require_same_data(lambda run=run: data.rows(run.config.data))
+        _held_out(run, data)
     missing = {run.folder: run for run in runs if not run.has(split)}
     for run in missing.values():
         if not (run.folder / WEIGHTS).is_file():
             get_method(run.config.method).check(run.config)
     for run in missing.values():  # built here once, not by every worker
-        for part in ("train", split) if run.config.data.name == "scenes" else ("train",):
-            load_split(run.config.data, part)
+        data.rows(run.config.data)
+        if run.config.data.name == "scenes":
+            load_split(run.config.data, split)
     if not workers:
         for run in missing.values():
-            complete(run, progress, split)
+            complete(run, progress, split, data)
     else:
         _complete_in_workers(list(missing.values()), workers, progress, split)
     return runs

@@ -22,13 +22,13 @@ import torch
 from PIL import Image
 
 from bclip_core.checkpoints import is_tag
-from bclip_core.config import ConfigError, DataConfig, RunConfig
+from bclip_core.config import ConfigError, DataConfig, RunConfig, TrainConfig
 from bclip_core.config.flags import setting_types
-from bclip_core.data.real.loading import get, load_captions
 from bclip_core.data.real.photographs import photographs
+from bclip_core.data.real.rows import DataError, LayoutError
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet
 from bclip_core.data.real.training import training_rows
-from bclip_core.data.sources import NAMES, load_split
+from bclip_core.data.sources import NAMES, captions_of, load_split
 from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.machine import default_device
 from bclip_core.train.loop import run_updates
@@ -128,15 +128,8 @@ def _rows(config: DataConfig, needed: int) -> tuple[int, datasets.Dataset, str]:
         return config.train, load_split(few, "train"), ""
     try:
         sample = load_split(few, "train")
-        counted = get(config.name).splits["train"] or len(
-            load_captions(
-                config.name, config.folder or None, "train", images=config.images or None,
-                missing=config.bad_rows, on_error=config.bad_rows, links=config.links,
-                limit=config.train,
-            )
-        )  # fmt: skip
-        return min(counted, config.train), sample, ""
-    except ConfigError as error:
+        return len(captions_of(config, "train", config.train)), sample, ""
+    except (ConfigError, DataError, LayoutError) as error:
         problem = f"{error}\n  (at most {config.train:,} rows are asked for; timed on stand-ins)"
         return config.train, _stand_ins(needed), problem
 
@@ -167,10 +160,7 @@ def _without_tag(plan: Plan) -> Plan:
 def _print_sizes(plan: Plan, model: BClip, rows: int) -> None:
     config, settings = plan.config, plan.config.train
     updates, numbers = settings.updates(rows), sum(p.numel() for p in model.parameters())
-    weights = numbers * FLOAT
-    every = settings.checkpoint_every
-    written = len({*range(every or updates, updates + 1, every or updates), updates})
-    kept = [epoch for epoch in settings.keep_epochs if settings.updates_of(epoch, rows) <= updates]
+    disk = disk_use(settings, rows, numbers * FLOAT)
     source = config.backbone.pretrained
     if source and is_tag(source):
         print(f"weights: open_clip's tag {source!r}; fetched at the start if the cache lacks it")
@@ -184,10 +174,58 @@ def _print_sizes(plan: Plan, model: BClip, rows: int) -> None:
     )
     print(f"parameters: {numbers:,}")
     print(
-        f"checkpoint: {3 * weights:,} bytes (weights and AdamW's moments); {written} are written, "
-        f"{KEPT_CHECKPOINTS} kept; the model alone {weights:,} bytes, kept "
-        f"{1 + len(kept)} times{f' (epochs {kept})' if kept else ''}"
+        f"checkpoint: {disk.checkpoint:,} bytes (weights and AdamW's moments); "
+        f"{disk.checkpoints} are written, {min(disk.checkpoints, KEPT_CHECKPOINTS)} kept; the "
+        f"model alone {disk.model:,} bytes, kept {disk.models} times"
+        + (f" (epochs {', '.join(map(str, disk.epochs))}, and at the end)" if disk.epochs else "")
     )
+    print(
+        f"disk: {disk.written:,} bytes are written over the whole run, {disk.most:,} needed at once"
+    )
+
+
+@dataclass(frozen=True)
+class DiskUse:
+    """What a run writes, in bytes; optimiser's steps, histories and the like are not counted.
+
+    Attributes:
+        model: the weights alone, in a file of their own.
+        checkpoints: how many are written, the last update's among them.
+        epochs: after which the model alone is kept, too.
+    """
+
+    model: int
+    checkpoints: int
+    epochs: tuple[int, ...]
+
+    @property
+    def checkpoint(self) -> int:
+        """One of them: weights and AdamW's two moments."""
+        return 3 * self.model
+
+    @property
+    def models(self) -> int:
+        """How often the model alone is written: after the epochs to keep, and at the end."""
+        return 1 + len(self.epochs)
+
+    @property
+    def written(self) -> int:
+        """Over the whole run."""
+        return self.checkpoints * self.checkpoint + self.models * self.model
+
+    @property
+    def most(self) -> int:
+        """That lie there at once: an old checkpoint goes when a new one is whole."""
+        held = min(self.checkpoints, KEPT_CHECKPOINTS + 1)
+        return held * self.checkpoint + self.models * self.model
+
+
+def disk_use(settings: TrainConfig, rows: int, model: int) -> DiskUse:
+    """What a run over so many rows writes whose model has so many bytes."""
+    updates = settings.updates(rows)
+    every = settings.checkpoint_every or updates
+    kept = [epoch for epoch in settings.keep_epochs if settings.updates_of(epoch, rows) <= updates]
+    return DiskUse(model, len({*range(every, updates + 1, every), updates}), tuple(kept))
 
 
 def measure(plan: Plan, rows: datasets.Dataset, tried: tuple[int, ...], device: str) -> Timing:

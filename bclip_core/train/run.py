@@ -64,11 +64,14 @@ class Run:
         path = self.folder / MEASURED_ON
         return dict(read_record(path, "data", "absent")) if path.is_file() else {}
 
-    def require_same_data(self) -> None:
+    def require_same_data(self, read: Callable[[], datasets.Dataset] | None = None) -> None:
         """Refuse to go on with, or to reuse, a run whose training data have changed since.
 
         Scenes are made from the configuration. Of other data, a run that is trained already is
         used where they cannot be read any more, which is said.
+
+        Args:
+            read: gives the training rows; None reads them here.
 
         Raises:
             ConfigError: both digests are named.
@@ -76,7 +79,7 @@ class Run:
         if self.config.data.name == "scenes" or not (self.folder / DATA).is_file():
             return
         try:
-            rows = load_split(self.config.data, "train")
+            rows = read() if read else load_split(self.config.data, "train")
         except ConfigError as error:
             if not (self.folder / WEIGHTS).is_file():
                 raise

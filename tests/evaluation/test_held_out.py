@@ -18,7 +18,8 @@ from bclip_core.train.resume import list_checkpoints
 LONG = {f"{kind}/{texts}" for kind in ("global", "conditioned", "own_caption")
         for texts in ("captions", "summary")}  # fmt: skip
 SEVERAL = {"global/captions", "conditioned/captions"}  # captions of a picture
-RETRIEVAL = {"coco": SEVERAL, "docci": LONG, "pairs": LONG, "sharegpt4v": LONG}
+RETRIEVAL = {"coco": SEVERAL, "docci": LONG, "pairs": LONG, "sharegpt4v": LONG,
+             "photographs": LONG}  # fmt: skip
 SPLIT_SIZES = {"train": 14, "test": 6}
 
 
@@ -32,7 +33,7 @@ def config(tiny_config, layouts, tmp_path, monkeypatch):
 
 
 def of_layout(config, layouts, name):
-    folder = str(layouts / name)
+    folder = str(layouts / name if name != "photographs" else layouts)
     return config.replace(data=config.data.replace(name=name, folder=folder))
 
 
@@ -41,7 +42,7 @@ def kinds(metrics):
 
 
 def test_every_data_set_to_train_on_is_tried():
-    assert set(RETRIEVAL) <= set(TRAINABLE)
+    assert set(RETRIEVAL) == set(TRAINABLE)
 
 
 @pytest.mark.parametrize("name", RETRIEVAL)
@@ -50,7 +51,7 @@ def test_obtain_writes_exactly_the_metrics_that_the_data_allow(config, layouts, 
     metrics, told = run.metrics(), run.measured_on()
     assert kinds(metrics) == RETRIEVAL[name]
     regions = {metric for metric in metrics if metric.startswith("regions/")}
-    boxes = name == "coco"  # FG-OVD lies beside COCO and names its pictures
+    boxes = name in ("coco", "photographs")  # FG-OVD lies there and names their pictures
     expected = {f"regions/{kind}/{level}" for kind in ("dense", "pooled") for level in
                 REGION_LEVELS}  # fmt: skip
     assert regions == (expected if boxes else set())
@@ -58,15 +59,17 @@ def test_obtain_writes_exactly_the_metrics_that_the_data_allow(config, layouts, 
         {"regions"} if boxes else set()
     )
     absent = {"grounding", "classes"} | (set() if boxes else {"regions"})
-    assert set(told["absent"]) == absent | ({"own-caption retrieval"} if boxes else set())
+    assert set(told["absent"]) == absent | ({"own-caption retrieval"} if name == "coco" else set())
     assert told["data_set"] == name
     assert told["split"] == "test"
     assert told["levels"] == (list(REGION_LEVELS) if boxes else [])
-    assert told["folder"] == str(layouts / name)
+    assert told["folder"] == of_layout(config, layouts, name).data.folder
     assert all(len(one["sha256"]) == 64 for one in told["data"])
     assert not told["complete"], "six rows of the split"
     assert metrics["retrieval/global/captions/i2t_R@1"]["count"] == 6
-    assert "no grounding: no masks" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no grounding: no masks" in said
+    assert said.count(f"{name} train: ") == said.count(f"{name} test: ") == 1, "read once"
     assert not list_checkpoints(run.folder)
     assert [record["update"] for record in run.history()] == [1, 2]
 

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -16,19 +18,50 @@ from bclip_core.studies.asked import USUAL
 
 PATHS = [path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if path.name[:2] in USUAL]
 pytestmark = pytest.mark.usefixtures("warm_kernels")
+# The profile's own ViT-B/16 on its own data; one short training serves all of these notebooks.
+SHORT = ["train.steps=1", "train.batch_size=2", "data.train=4", "data.test=3", "texts.sentences=1",
+         "texts.phrases=2"]  # fmt: skip
+ONE_STEP = {"profile": "photos-smoke", "weights": "random", "settings": SHORT}
 TINY = ["backbone.name=scene-tiny", "train.batch_size=4", "data.test=6"]
 
 
-@pytest.fixture
-def photos(tmp_path, monkeypatch):
-    """Parameters of a small run on COCO's layout, with boxes beside it."""
-    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "runs"))
+@pytest.fixture(scope="module")
+def shared_runs(tmp_path_factory):
+    """Where the module's runs and figures go, so that no notebook trains what another has."""
     try:
-        layouts = photographs.write_photographs(tmp_path / "photographs")
+        for one in photographs.photographs():
+            photographs.picture(one)
     except photographs.MissingPhotographsError as missing:
         pytest.skip(str(missing))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BCLIP_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield Path(os.environ["BCLIP_RUNS"])
+
+
+@pytest.fixture
+def on_coco(layouts, tmp_path, monkeypatch):
+    """Parameters of a small run on COCO's layout, with boxes beside it."""
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "runs"))
     root = str(layouts / "coco")
     return {"data_set": "coco", "root": root, "weights": "random", "settings": TINY}
+
+
+def run(number, tmp_path, parameters):
+    """The executed copy of a notebook."""
+    (copied,) = collection.run_collection(
+        "smoke", only=number, parameters=parameters, notebooks=NOTEBOOKS,
+        executed=tmp_path / "executed",
+    )  # fmt: skip
+    return read_notebook(copied)
+
+
+def nothing_of_scenes(notebook):
+    """What the notebook shows and says; its figures are counted."""
+    text, figures = outputs(notebook)
+    assert figures >= 1
+    assert not re.search(r"\bscenes?\b(?!-)", text), text
+    assert "../figures/" not in "".join(cell.source for cell in notebook.cells)
+    return text
 
 
 def outputs(notebook):
@@ -45,44 +78,47 @@ def outputs(notebook):
 
 
 @pytest.mark.parametrize(("number", "more"), [
-    ("04", {"methods": ["clip-ft", "beta-clip-ce"], "steps": 2}),
-    ("06", {"methods": ["clip", "beta-clip-ce"], "pictures_shown": 2}),
-    ("07", {"methods": ["clip", "beta-clip-ce"], "steps": 2}),
+    ("04", {"methods": ["beta-clip-ce"]}),
+    ("06", {"methods": ["beta-clip-ce"], "pictures_shown": 2, "texts_shown": 2}),
+    ("07", {"methods": ["clip", "beta-clip-ce"], "repeated": []}),
     ("11", {"row": 1}),
 ])  # fmt: skip
-def test_a_notebook_on_photographs_shows_nothing_of_scenes(photos, tmp_path, number, more):
-    settings = photos["settings"] + ([] if "steps" in more else ["train.steps=2"])
-    (copied,) = collection.run_collection(
-        "smoke",
-        only=number,
-        parameters={**photos, "settings": settings, **more},
-        notebooks=NOTEBOOKS,
-        executed=tmp_path / "executed",
-    )
-    notebook = read_notebook(copied)
-    text, figures = outputs(notebook)
-    assert figures >= 1
-    assert not re.search(r"\bscenes?\b(?!-)", text), text
-    assert "../figures/" not in "".join(cell.source for cell in notebook.cells)
+def test_the_profile_of_photographs_runs_with_the_papers_towers(
+    shared_runs, tmp_path, number, more
+):
+    if number == "11":  # which else trains two; these are whatever has been trained
+        weights = sorted(shared_runs.glob("beta-clip-ce-*/model.safetensors"))
+        more = more | {"checkpoints": [str(path) for path in weights] or ["random"]}
+    notebook = run(number, tmp_path, ONE_STEP | more)
+    text = nothing_of_scenes(notebook)
+    assert "photographs test, 3 pictures: retrieval and regions" in text
+    written = [path.stem for path in (shared_runs / "figures").rglob("*.png")]
+    assert written
+    assert all("_photographs_" in n and n.endswith("_photos_smoke") for n in written), written
+    if "methods" in more:
+        (trained,) = shared_runs.glob("beta-clip-ce-*/metrics.json")
+        assert json.loads((trained.parent / "config.json").read_text())["backbone"]["name"] == (
+            "ViT-B-16"
+        )
+        assert "regions/dense/hard" in json.loads(trained.read_text())
+        assert "retrieval/conditioned/captions/t2i_R@1" in json.loads(trained.read_text())
+
+
+def test_another_data_set_of_another_folder_goes_into_a_notebook(on_coco, tmp_path):
+    notebook = run("04", tmp_path, on_coco | {"methods": ["beta-clip-ce"], "steps": 2})
+    assert "coco test, 6 pictures: retrieval and regions" in nothing_of_scenes(notebook)
     runs = tmp_path / "runs"
     written = [path.stem for path in (runs / "figures").rglob("*.png")]
     assert written
     assert all("_coco_" in name and name.endswith("_smoke") for name in written), written
     assert not list((runs / "tables").glob("*.json")), "none that would be promoted"
-    metrics = [json.loads(path.read_text()) for path in runs.glob("*/metrics.json")]
-    assert metrics
-    assert all("regions/dense/hard" in one for one in metrics)
+    (metrics,) = runs.glob("*/metrics.json")
+    assert "regions/dense/hard" in json.loads(metrics.read_text())
 
 
-def test_a_method_without_beta_is_refused_in_the_notebook_on_beta(photos, tmp_path):
+def test_a_method_without_beta_is_refused_in_the_notebook_on_beta(on_coco, tmp_path):
     with pytest.raises(NotebookError, match="ConfigError: method='clip-ft': expected a method tha"):
-        collection.run_collection(
-            "smoke",
-            only="05",
-            parameters={**photos, "method": "clip-ft"},
-            notebooks=NOTEBOOKS,
-            executed=tmp_path / "executed",
-        )
+        run("05", tmp_path, on_coco | {"method": "clip-ft"})
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name[:2])
@@ -97,6 +133,9 @@ def test_what_is_about_scenes_is_left_out(path):
     assert "**This run** is on `pairs`" in text
     assert "**Answer.**" not in text
     assert "](../figures/" not in text
+    told = [c.source for c in adapted.cells
+            if c.cell_type == "markdown" and c.id not in ("this-run", "navigation")]  # fmt: skip
+    assert not re.search(r"\bscenes?\b|\bcommitted\b|\bshipped model of", "\n".join(told), re.I)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name[:2])
@@ -130,6 +169,11 @@ def test_a_folder_is_where_the_command_was_typed(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     given = collection._from_here({"root": "mine", "weights": "openai", "phrase": "mine"})
     assert given == {"root": str(tmp_path / "mine"), "weights": "openai", "phrase": "mine"}
+    for typed in ("['mine', 'openai']", ["mine", "openai"]):
+        given = collection._from_here({"checkpoint": "mine", "checkpoints": typed})
+        there = str(tmp_path / "mine")
+        assert given == {"checkpoint": there, "checkpoints": [there, "openai"]}
+    assert collection._from_here({"checkpoints": "mine"}) == {"checkpoints": "mine"}
 
 
 def test_an_unknown_profile_is_refused():

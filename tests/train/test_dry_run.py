@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from bclip_core.config import ConfigError, configure
+from bclip_core.config import ConfigError, configure, get_profile
 from bclip_core.model import resolve
 from bclip_core.records.files import write_json
 from bclip_core.train import train
 from bclip_core.train.__main__ import main
-from bclip_core.train.dry_run import Timing, dry_run, values
+from bclip_core.train.dry_run import DiskUse, Timing, disk_use, dry_run, values
 from bclip_core.train.resume import list_checkpoints, read_history
 from bclip_core.train.tracking import require_trackers
 
@@ -41,6 +41,33 @@ def test_a_dry_run_tells_every_value_and_the_sizes_that_a_run_then_has(
     size = sum(path.stat().st_size for path in checkpoint.iterdir())
     said = int(re.search(r"checkpoint: ([\d,]+) bytes", told)[1].replace(",", ""))
     assert said == pytest.approx(size, rel=0.02)
+
+
+def test_the_disk_is_as_full_as_a_dry_run_says(tiny_config, tiny_scenes, tmp_path):
+    settings = tiny_config.train.replace(
+        steps=0, epochs=2, batch_size=5, checkpoint_every=2, keep_epochs=(1, 2)
+    )
+    held = list[int]()
+
+    def look(*_):
+        held.append(sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()))
+
+    config = tiny_config.replace(train=settings)
+    model = train(config, tiny_scenes, tmp_path, device="cpu", progress=False, callback=look)
+    said = disk_use(settings, 20, sum(4 * weight.numel() for weight in model.parameters()))
+    assert said == DiskUse(said.model, checkpoints=4, epochs=(1, 2))
+    two = 2 * said.checkpoint + 2 * said.model  # after the last update, before the last file
+    assert held[-1] == pytest.approx(two, rel=0.03)
+    assert said.most == pytest.approx(two + said.checkpoint + said.model)
+    assert max(held) < said.most < said.written
+
+
+def test_ten_epochs_of_the_paper_write_sixty_gigabytes_and_not_nine_hundred():
+    settings = get_profile("paper-b16").base.train
+    said = disk_use(settings, 1_246_000, 4 * 152_000_000)
+    assert (said.checkpoints, said.epochs, said.models) == (31, (5, 10), 3)
+    assert said.written < 60e9
+    assert said.most < 8e9
 
 
 def test_missing_data_are_told_and_stand_ins_timed(tiny, tmp_path, capsys):
