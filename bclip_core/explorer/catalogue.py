@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -115,6 +115,25 @@ def given_models(models: Mapping[str, BClip | Path | str]) -> dict[str, ModelEnt
         )
         for name, model in models.items()
     }
+
+
+def named_apart(sources: Sequence[str]) -> dict[str, str]:
+    """Sources by names of their own: the shortest ends of their paths that tell them apart.
+
+    Args:
+        sources: files, folders, tags, names of the hub.
+
+    Raises:
+        ValueError: one of them twice.
+    """
+    paths = [source.rstrip("/").split("/") for source in sources]
+    for count in range(1, max(map(len, paths), default=0) + 1):
+        names = ["/".join(path[-count:]) for path in paths]
+        if len(set(names)) == len(names):
+            return dict(zip(names, sources, strict=True))
+    if paths:
+        raise ValueError(f"{list(sources)}: expected each model once")
+    return {}
 
 
 def best_model(entries: Mapping[str, ModelEntry]) -> str:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -158,7 +159,7 @@ def obtain(
     """
     runs, data = [find(config) for config in configs], Data(split)
     for run in runs:
-        run.require_same_data(lambda run=run: data.rows(run.config.data))
+        run.require_same_data(partial(data.rows, run.config.data))
         _held_out(run, data)
     missing = {run.folder: run for run in runs if not run.has(split)}
     for run in missing.values():

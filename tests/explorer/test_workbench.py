@@ -20,7 +20,7 @@ from bclip_core.data.images import BrokenImageError
 from bclip_core.evaluation import grounding_scores
 from bclip_core.evaluation.maps import phrase_masks, picture_maps
 from bclip_core.explorer import View, Workbench, export_view, find_models, readings
-from bclip_core.explorer.catalogue import best_model, shipped_models, untouched
+from bclip_core.explorer.catalogue import best_model, named_apart, shipped_models, untouched
 from bclip_core.explorer.pictures import own_picture
 from bclip_core.explorer.readings import patch_on_grid
 from bclip_core.explorer.workbench import ENCODED_KEPT, MODELS_KEPT, PICTURES_KEPT
@@ -353,3 +353,17 @@ def test_a_gallery_figure_is_made_again_from_its_settings(path, tmp_path_factory
     assert len(common) > 3
     torch.testing.assert_close([mine[text] for text in common], [theirs[text] for text in common],
                                atol=2e-4, rtol=0)  # fmt: skip
+
+
+def test_given_models_are_named_by_the_ends_of_their_paths_that_tell_them_apart():
+    assert named_apart([]) == {}
+    assert named_apart(["/runs/a/last.safetensors"]) == {
+        "last.safetensors": "/runs/a/last.safetensors"
+    }
+    two = ["/runs/a/last.safetensors", "/runs/b/last.safetensors"]
+    assert named_apart(two) == dict(
+        zip(("a/last.safetensors", "b/last.safetensors"), two, strict=True)
+    )
+    assert list(named_apart(["/x/a/", "OWNER/a"])) == ["x/a", "OWNER/a"]
+    with pytest.raises(ValueError, match="expected each model once"):
+        named_apart([two[0], two[0]])

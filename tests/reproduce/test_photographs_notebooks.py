@@ -80,7 +80,7 @@ def outputs(notebook):
 @pytest.mark.parametrize(("number", "more"), [
     ("04", {"methods": ["beta-clip-ce"]}),
     ("06", {"methods": ["beta-clip-ce"], "pictures_shown": 2, "texts_shown": 2}),
-    ("07", {"methods": ["clip", "beta-clip-ce"], "repeated": []}),
+    ("07", {"methods": ["beta-clip-ce"], "repeated": []}),
     ("11", {"row": 1}),
 ])  # fmt: skip
 def test_the_profile_of_photographs_runs_with_the_papers_towers(
