@@ -97,9 +97,9 @@ def _convert(source: str, files: list[Path], limit: int, bad_rows: str, folder: 
     folder.mkdir(parents=True, exist_ok=True)
     build = caption_builder(PictureRoot("shards", look=False))
     left_out, used = list[str](), 0
-    texts = ArrowWriter(_TEXTS, path=str(folder / "texts.arrow"), writer_batch_size=_TOGETHER)
-    pictures = ArrowWriter(
-        _PICTURES, path=str(folder / "pictures.arrow"), writer_batch_size=_TOGETHER
+    texts, pictures = (
+        ArrowWriter(features=kind, path=str(folder / f"{name}.arrow"), writer_batch_size=_TOGETHER)
+        for name, kind in (("texts", _TEXTS), ("pictures", _PICTURES))
     )
     tars = bool(files) and files[0].suffix == ".tar"
     with texts, pictures:
