@@ -64,7 +64,8 @@ def stream_rows(
     """
     files = _files(source)
     marks = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    digest = hashlib.sha256(json.dumps([marks or source, limit, bad_rows]).encode()).hexdigest()[:16]
+    identity = json.dumps([marks or source, limit, bad_rows])
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     folder = cache_folder() / "captions" / f"{NAME}-{digest}"
     with kept(), lock(folder):
         if not folder.is_dir():
