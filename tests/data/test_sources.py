@@ -88,7 +88,7 @@ def test_bad_rows_stop_before_any_work_or_are_left_out(tmp_path):
 
 
 def test_what_is_not_there_is_a_configuration_error(tmp_path, monkeypatch):
-    assert NAMES == ("scenes", "docci", "coco", "sharegpt4v", "pairs", "photographs")
+    assert NAMES == ("scenes", "docci", "coco", "sharegpt4v", "pairs", "photographs", "shards")
     monkeypatch.delenv("BCLIP_DATA", raising=False)
     for name in NAMES[1:]:
         if name != "photographs":  # which lie in the cache

@@ -20,9 +20,10 @@ import datasets
 from datasets.arrow_writer import ArrowWriter
 
 from bclip_core.captions import PhraseExtractor, decompose_dataset
+from bclip_core.data.images import SUFFIXES
 from bclip_core.data.real.folder import PictureRoot
 from bclip_core.data.real.layouts import caption_builder
-from bclip_core.data.real.pairs import CAPTION_COLUMNS, IMAGE_COLUMNS, PICTURE_ENDINGS
+from bclip_core.data.real.pairs import CAPTION_COLUMNS, IMAGE_COLUMNS
 from bclip_core.data.real.rows import DataError, LayoutError, Row, RowError, shortened
 from bclip_core.data.real.training import MANY, kept, text_row
 from bclip_core.data.scenes.build import cache_folder
@@ -167,9 +168,9 @@ def _row(shard: Path, name: str, parts: dict[str, Any], seen: set[str]) -> Row:
 
 
 def _from_parts(place: str, parts: dict[str, Any]) -> dict[str, Any]:
-    picture = next((p for ending, p in parts.items() if ending in PICTURE_ENDINGS), None)
+    picture = next((p for ending, p in parts.items() if ending in SUFFIXES), None)
     if picture is None:
-        raise RowError(f"files {sorted(parts)}: expected a picture ({', '.join(PICTURE_ENDINGS)})")
+        raise RowError(f"files {sorted(parts)}: expected a picture ({', '.join(SUFFIXES)})")
     told: dict[str, Any] = {}
     try:
         if parts.get(".json") is not None:
