@@ -44,12 +44,13 @@ ADVERBS = _words(
     "forwards backward backwards upward upwards downward downwards outward outwards inward "
     "inwards sideways halfway indoors outdoors however instead rather quite somewhat perhaps "
     "maybe often always sometimes again once twice aside upright forth elsewhere somewhere "
-    "everywhere nowhere least ever never already soon now later thus hence likewise alike afar"
+    "everywhere nowhere least ever never already soon now later thus hence likewise alike afar "
+    "upside aloft alone else enough downhill midway"
 )
 # Adverbs that are adjectives where a noun follows.
 ADVERB_ADJECTIVES = _words(
     "far overhead more most less only nearby close straight much further farther even next early "
-    "late"
+    "late otherwise"
 )
 LY_ADJECTIVES = _words(
     "friendly curly lively daily ugly likely elderly hilly oily bubbly lovely lonely deadly "
@@ -74,7 +75,7 @@ ADJECTIVE_NOUNS = _words(
     "light dark square tan silver gold orange cream bronze concrete daytime nighttime half "
     "outdoor indoor medium interior exterior public male female human adult african american "
     "japanese chinese english french german italian mexican indian roman greek british asian "
-    "european plain present"
+    "european plain present uniform oval"
 )
 ADJECTIVES = COLOURS | _words(
     "several many few multiple various other such same own certain different similar large small "
@@ -82,7 +83,7 @@ ADJECTIVES = COLOURS | _words(
     "shallow high low upper lower inner outer closest furthest farthest nearest adjacent main "
     "central single double triple entire whole full empty open visible clear bright dim pale "
     "vivid vibrant dull faint soft hard smooth rough flat round circular rectangular triangular "
-    "oval vertical horizontal diagonal parallel perpendicular curvy wavy sharp steep urban rural "
+    "vertical horizontal diagonal parallel perpendicular curvy wavy sharp steep urban rural "
     "suburban residential industrial modern old new young ancient antique vintage traditional "
     "contemporary victorian wooden woolen wet dry damp dirty clean dusty muddy rusty rocky sandy "
     "grassy leafy bushy snowy icy sunny cloudy overcast rainy foggy hazy misty windy stormy "
@@ -102,7 +103,13 @@ ADJECTIVES = COLOURS | _words(
     "random uniform abstract bent crooked lone solitary asleep awake ajar multi semi mid ripe raw "
     "quaint creamy wiry sturdy bulky hefty leftmost rightmost topmost lowermost uppermost true "
     "false focal facial dental sketchy wrought naked wicked jagged rugged broad lush bold ambient "
-    "diverse solar military metropolitan tranquil stationary stern commercial"
+    "diverse solar military metropolitan tranquil stationary stern commercial "
+    "gloomy common fair retail multistory immediate unique good plush mature rich dreary "
+    "everyday healthy russian grand ornamental pleasant temporary foreign miniature polar "
+    "vehicular moderate makeshift frontal hexagonal fine equal singular bilingual significant "
+    "bygone warmer foremost twin visual neutral safe evergreen diffuse stark picturesque sleek "
+    "private reminiscent barren sheer murky egyptian wild popular indistinct faux dominant "
+    "mobile cooler consistent canadian dual"
 )
 NOUNS = _words(
     # in -ing
@@ -120,7 +127,8 @@ NOUNS = _words(
     "critic attic arctic mechanic panic relic tunic archive objective perspective relative "
     "detective motive dish fish radish rubbish table cable stable vegetable pattern lantern "
     "fern tavern cavern octopus cactus campus lens glass grass dress canvas bus vehicle "
-    "territorial memorial dial trial material official professional"
+    "territorial memorial dial trial material official professional "
+    "finish handful angelfish"
 )
 # Participles that do not end in -ed.
 PARTICIPLES = _words(
@@ -136,16 +144,19 @@ VERBS = _words(
     "fill grow surround rise reach illuminate reveal provide enter meet showcase connect add lie "
     "lead stand run feature overlook adorn dominate obscure obstruct hide divide evoke convey "
     "hint imply exude denote emphasize accentuate complement enhance give keep let want become "
-    "remain stay belong bear carry bring pull push swim wait stare speak converse throw leap "
+    "remain stay belong carry bring pull swim wait stare speak converse throw leap "
     "climb crawl creep rotate pour drip flicker gleam shimmer twinkle blend merge widen protrude "
     "emerge disappear vanish fade peek peer poke jut dangle droop weave compose comprise depend "
-    "eat chew lick sniff lounge kneel sing perform wash grab clutch arrive depart navigate wander "
+    "eat chew lick sniff lounge kneel sing perform grab clutch arrive depart navigate wander "
     "scatter accompany attach occupy enclose flank encircle loom intersect converge diverge rely "
     "prepare engage interact enjoy gather receive hover soar glide bask graze roam prowl know "
-    "think believe feel tell spell identify allow enable prevent seek advertise promote portray "
+    "think believe tell spell identify allow enable prevent seek advertise promote portray "
     "represent symbolize illustrate describe constitute descend ascend exist sell buy allude "
     "decorate underline walk rest lean start stretch span drape separate sleep reflect crisscross "
-    "slope"
+    "slope "
+    "vary unfold overflow distort engulf traverse populate observe contribute operate recede "
+    "follow emit introduce serve delineate pervade envelop demonstrate suspend celebrate raise "
+    "relax invite lack present cast cut host attract distinguish"
 )
 # Base forms that are nouns as often: verbs only where an object or a place follows.
 NOUN_VERBS = _words(
@@ -157,7 +168,8 @@ NOUN_VERBS = _words(
     "print call help offer slant angle curl view drive drift float sail show line outline accent "
     "trail point rush value shadow close crouch squat travel overhang overlap color block turn "
     "move live leave need park drop track stand walk run span rest start stretch slope sleep lead "
-    "reflect separate double crowd exhibit"
+    "reflect separate double crowd exhibit "
+    "bear wash push feel split tilt change share range filter pick flutter shoot"
 )
 # Third persons that are plural nouns as often: verbs only before an object.
 PLURAL_NOUN_VERBS = _words(
@@ -166,7 +178,8 @@ PLURAL_NOUN_VERBS = _words(
     "splash spray wrap brush track drink view sail float blossom bloom sprout dot angle slant "
     "bite stick arch pose roll offer support need project value smile sense dance race call pass "
     "drive match bend twist spin leave color face use fit crowd exhibit state head highlight "
-    "cross"
+    "cross "
+    "change filter cut range share"
 )
 ALL_VERBS = VERBS | NOUN_VERBS | PLURAL_NOUN_VERBS
 # Nouns that describe like adjectives when joined: "a metal and glass building".

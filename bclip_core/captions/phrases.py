@@ -40,7 +40,7 @@ class PhraseExtractor(Protocol):
 
     @property
     def name(self) -> str:
-        """What was used, with its version, such as "rules-v1"."""
+        """What was used, with its version, such as "rules-v2"."""
 
     def __call__(self, sentence: str) -> list[str]:
         """Distinct, non-empty phrases in order of appearance."""

@@ -106,6 +106,8 @@ class _Tagger:
 
     def _tag(self, at: int) -> str:
         kind, before = self.classes[at], self.tags[at - 1] if at else ""
+        if self.words[at] == "one" and (found := self._one(at, before)):
+            return found
         if kind in _FIXED and kind not in "IN":
             return _FIXED[kind]
         if kind in "Vv":
@@ -121,6 +123,12 @@ class _Tagger:
         if kind in "ILT":
             return self._preposition(at, kind, before)
         return self._side(at, before) if kind == "W" else self._adjective(at, kind, before)
+
+    def _one(self, at: int, before: str) -> str:
+        """The tag of a "one" that counts nothing ("one can see", "the one on the left"); or ""."""
+        if self.classes[at + 1] == "M":
+            return "PRON"
+        return "NOUN" if before in ("DET", "ADJ") and not self.noun_ahead[at + 1] else ""
 
     def _determiner(self, at: int, kind: str, before: str) -> str:
         word, after, noun = self.words[at], self.classes[at + 1], self.noun_ahead[at + 1]
@@ -138,15 +146,31 @@ class _Tagger:
         after, noun = self.classes[at + 1], self.noun_ahead[at + 1]
         if kind == "T":
             phrase = after == "b" and self.classes[at + 2] in "DPRIL"
+            phrase |= after == "b" and before == "VERB" and self.classes[at + 2] in ".CKTA"
+            phrase |= after == "A" and self.classes[at + 2] in "Bb"  # "seem to also offer"
             return "PART" if after in "BX" or phrase else "ADP"
         if kind == "I":
-            return "ADP"
+            ends = after == "." and self.words[at] in ("across", "around", "along")
+            clause = self.words[at] == "like" and self.words[at + 1] in ("there", "it", "they")
+            return "ADV" if ends else "SCONJ" if clause else "ADP"
         if before == "DET":
             return "ADJ" if noun else "NOUN"
         return "ADP" if noun or after in "DPRTUJW" else "ADV"
 
+    def _in_list(self, at: int) -> bool:
+        """Whether a comma and more adjectives stand before the noun: "a front, angled view"."""
+        place, comma = at + 1, False
+        if self.words[at - 1] not in ("a", "an") or self.words[place] != ",":
+            return False
+        while self.words[place] == "," or self.classes[place] in "JjWEGa":
+            comma = self.words[place] == ","
+            place += 1
+        owner = self.classes[place + 1] == "H"  # "an outdoor, bird's eye view"
+        return self.classes[place] in "Nbv" and (owner or not comma)
+
     def _adjective(self, at: int, kind: str, before: str) -> str:
         word, after, noun = self.words[at], self.classes[at + 1], self.noun_ahead[at + 1]
+        noun = noun or self._in_list(at)
         if kind == "a":
             return "ADJ" if noun or (after in "JW" and before in _MODIFIERS) else "ADV"
         if noun or after in "JE":
@@ -156,7 +180,9 @@ class _Tagger:
         if kind == "j":
             predicate = before in ("AUX", "ADV", "CCONJ", "PUNCT") and after not in "VB"
             return "ADJ" if predicate and "-" not in word else "NOUN"
-        return "NOUN" if before == "ADP" and word in lex.COLOURS else "ADJ"
+        joined = after == "C" or self.words[at + 1] == ","  # "in shades of red, blue and green"
+        alone = not (joined and self.classes[at + 2] in "CJj")
+        return "NOUN" if before == "ADP" and alone and word in lex.COLOURS else "ADJ"
 
     def _participle(self, at: int, before: str) -> str:
         noun = self.noun_ahead[at + 1]
@@ -189,6 +215,8 @@ class _Tagger:
     def _side(self, at: int, before: str) -> str:
         word, after = self.words[at], self.classes[at + 1]
         pair = after == "C" and self.classes[at + 2] == "W"
+        if self._in_list(at):
+            return "ADJ"
         if after == "W" or (pair and self.noun_ahead[at + 3]) or self.noun_ahead[at + 1]:
             return "ADJ"
         adverb = word in ("right", "back") and after in "ILa" and self.words[at + 1] != "of"
@@ -209,6 +237,8 @@ class _Tagger:
         )
         if (before in _MODIFIERS and not numbered) or before in ("ADP", "VERB", "AUX"):
             return "NOUN"
+        if weak and before == "NOUN" and after == "J" and self.noun_ahead[at + 1]:
+            return "VERB"  # "a building displays large signs"
         if weak or before == "":
             return "VERB" if after in "DPR" or (before == "ADV" and after in "IL") else "NOUN"
         return "NOUN" if after in "XMVv" else "VERB"
@@ -227,9 +257,10 @@ class _Tagger:
             return "NOUN" if self.words[back] in ("it", "he", "she", "this") else "VERB"
         if before == "PART" and self.words[back] == "to":
             return "VERB"
-        if before == "NOUN" and self._plural(back):
-            clear = not weak and after not in "XM"
-            return "VERB" if clear or after in "DPRILTAa" else "NOUN"
+        clear = not weak and after not in "XMH"
+        noun = after in "JU" and self.noun_ahead[at + 1]  # "signals show green lights"
+        if before == "NOUN" and (clear or self._plural(back)):
+            return "VERB" if clear or after in "DPRILTAa" or noun else "NOUN"
         opens = after in "DP" or (not weak and after in "RILTAK")
         return "VERB" if before in ("CCONJ", "PUNCT") and opens else "NOUN"
 

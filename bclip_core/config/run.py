@@ -236,7 +236,7 @@ class DataConfig(Config):
     is malformed or has no picture.
     """
 
-    name: str = "scenes"  # or one of `data.real.TRAINABLE`
+    name: str = "scenes"  # or one of `data.real.TRAINABLE`, or "shards" (tar, parquet, hub:name)
     difficulty: str = "simple"  # of scenes: "simple", "patterned" or "full"
     image_size: int = 64  # pixels a side, as the backbone reads
     train: int = 4000  # rows to train on

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 
 from bclip_core.config import ConfigError, DataConfig
+from bclip_core.data.real import shards
 from bclip_core.data.real.data_sets import TRAINABLE
 from bclip_core.data.real.loading import get, load_captions
 from bclip_core.data.real.rows import DataError, LayoutError
@@ -12,7 +13,7 @@ from bclip_core.data.real.sets import CaptionSet
 from bclip_core.data.real.training import training_rows
 from bclip_core.data.scenes.build import load_scenes
 
-NAMES = ("scenes", *TRAINABLE)
+NAMES = ("scenes", *TRAINABLE, shards.NAME)
 SPLITS = ("train", "validation", "test")
 
 
@@ -32,6 +33,8 @@ def load_split(config: DataConfig, split: str) -> datasets.Dataset:
 
 def _real(config: DataConfig, split: str) -> datasets.Dataset:
     """The first rows of a real data set, as many as the configuration counts for the split."""
+    if config.name == shards.NAME:
+        return _streamed(config, split)
     known = [name for name in get(config.name).splits if name in SPLITS]
     if split not in known:
         raise ConfigError(f"data set {config.name!r}, split {split!r}: it has {', '.join(known)}")
@@ -40,6 +43,15 @@ def _real(config: DataConfig, split: str) -> datasets.Dataset:
     except (DataError, LayoutError) as error:
         raise ConfigError(str(error)) from error
     return training_rows(captions)
+
+
+def _streamed(config: DataConfig, split: str) -> datasets.Dataset:
+    if split != "train":
+        raise ConfigError(f"data set {config.name!r}, split {split!r}: it has train alone")
+    try:
+        return shards.stream_rows(config.folder, config.train, config.bad_rows)
+    except (DataError, LayoutError) as error:
+        raise ConfigError(str(error)) from error
 
 
 def captions_of(config: DataConfig, split: str, limit: int) -> CaptionSet:

@@ -50,6 +50,18 @@ def encode_images(
     return image, patches
 
 
+def require_vocabulary(model: BClip, tokenizer: Tokenizer) -> None:
+    """Refuse a model that has not CLIP's vocabulary, so that no text has ids in it.
+
+    Raises:
+        ValueError: both sizes are named.
+    """
+    clip = getattr(model.backbone, "clip", None)
+    known = tokenizer.vocab_size if clip is None else clip.token_embedding.num_embeddings
+    if known < tokenizer.vocab_size:
+        raise ValueError(f"vocabulary of {known:,} ids: expected CLIP's {tokenizer.vocab_size:,}")
+
+
 @torch.inference_mode()
 def encode_texts(
     model: BClip,
@@ -79,10 +91,7 @@ def encode_texts(
     forced = path if path != "auto" and config.short_context else ""
     length = config.short_context if forced == "short" else config.context_length
     tokenizer = Tokenizer(length)
-    clip = getattr(model.backbone, "clip", None)
-    known = tokenizer.vocab_size if clip is None else clip.token_embedding.num_embeddings
-    if known < tokenizer.vocab_size:
-        raise ValueError(f"vocabulary of {known:,} ids: expected CLIP's {tokenizer.vocab_size:,}")
+    require_vocabulary(model, tokenizer)
     device = device_of(model)
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)

@@ -33,6 +33,7 @@ from bclip_core.data import real
 from bclip_core.data.real.identity import identity
 from bclip_core.data.real.loading import DATA_VARIABLE
 from bclip_core.data.real.sets import AnySet
+from bclip_core.evaluation.encoding import require_vocabulary
 from bclip_core.evaluation.protocols.named import OURS, Protocol, get_protocol
 from bclip_core.evaluation.protocols.regions import measure_regions
 from bclip_core.evaluation.protocols.retrieval import (
@@ -101,6 +102,7 @@ def measure(
     given: Any = {"on_error": bad_rows, "links": links}
     pictured: Any = given | {"images": images, "missing": bad_rows}
     tokenizer, size = tokenizer_of(model), model.backbone.image_size[0]
+    require_vocabulary(model, tokenizer)  # before a picture is read
 
     def usable(found: SomeSet) -> SomeSet:
         return usable_items(found, tokenizer, size, bad_rows)

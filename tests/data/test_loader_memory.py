@@ -14,7 +14,7 @@ def test_texts_take_no_memory_per_row_neither_here_nor_in_a_worker():
     assert found["rows"] == ROWS
     assert found["data_set_mb"] <= 15
     first, second = found["worker_mb_per_pass"]
-    assert first <= 20  # what a process takes once, and the pages of the file that are open
+    assert first <= 10  # what a process takes once, and the pages of the file that are open
     assert second <= 10
 
 

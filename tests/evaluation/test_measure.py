@@ -15,6 +15,7 @@ from bclip_core.evaluation import measure
 from bclip_core.records.files import sha256
 from bclip_core.records.results import load_result, runs_folder
 from bclip_core.studies import papers
+from tests.checkpoints.relatives import path as released
 from tests.planted import draw
 
 TINY = BackboneConfig("scene-tiny")
@@ -298,3 +299,40 @@ def test_a_full_disk_is_said_in_one_line(
     assert line.startswith("measure: ")
     assert str(runs_folder() / "tables") in line
     assert "$BCLIP_RUNS" in line
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    for n in range(3):
+        draw(tmp_path / "mine" / f"{n}.png", {(0, 0, 64, 64): n}, (64, 64))
+        (tmp_path / "mine" / f"{n}.txt").write_text(f"A picture, number {n}.")
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize("name", ["longclip", "goal"])
+def test_a_released_file_is_measured_with_its_activation_and_with_no_other(
+    name: str, own: Path
+) -> None:
+    given = {"data_set": "pairs", "checkpoint": str(released(name)), "root": own}
+    plain = measure.run(measure.Options(**given, label="plain", conditioned="none"))  # type: ignore
+    named = measure.run(
+        measure.Options(**given, label="named", conditioned="none", quick_gelu=True)  # type: ignore
+    )
+    columns = [json.loads(path.read_text())["values"] for path in (plain, named)]
+    assert columns[0]["metrics"] == columns[1]["metrics"]
+    with pytest.raises(ValueError, match=r"quick_gelu=False: expected True, the activation of"):
+        measure.run(measure.Options(**given, label="other", quick_gelu=False))  # type: ignore
+
+
+@pytest.mark.parametrize("name", ["hf_clip_77", "hf_clip_248", "longclip_smallvocab"])
+def test_another_vocabulary_is_refused_before_a_picture_is_read(
+    name: str, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ValueError, match=r"vocabulary of (512|600) ids: expected CLIP's 49,408"):
+        measure.run(
+            measure.Options(
+                data_set="pairs", checkpoint=str(released(name)), root=own, label="small",
+                quick_gelu=True,
+            )
+        )  # fmt: skip
+    assert "pairs test" not in capsys.readouterr().out

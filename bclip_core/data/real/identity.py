@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 
@@ -17,13 +17,20 @@ _TEXTS = ("id", "caption", "short_captions")
 _ROWS = 1_000
 
 
+class _Read(NamedTuple):
+    """What is left of a picture's content once it was read: a table may hold gigabytes of them."""
+
+    size: int
+    sha256: str
+
+
 def identity(found: AnySet) -> dict[str, Any]:
     """The manifest of a set, and `pictures_sha256` of what its pictures hold.
 
     As `manifest` it does not depend on where the pictures lie.
     """
     if isinstance(found, RegionSet):
-        pictures: list[Picture] = list(found.photos())
+        pictures: list[Picture | _Read] = list(found.photos())
     else:
         pictures = [item.image for item in found.items]
     return manifest(found) | {"pictures_sha256": pictures_digest(pictures)}
@@ -35,7 +42,7 @@ def rows_digest(rows: datasets.Dataset) -> str:
     Args:
         rows: with the columns of `training_rows`.
     """
-    digest, pictures = hashlib.sha256(), list[Picture]()
+    digest, pictures = hashlib.sha256(), list[Picture | _Read]()
     columns = [name for name in (*_TEXTS, "image") if name in rows.column_names]
     stored = rows.select_columns(columns).cast_column("image", datasets.Image(decode=False))
     for batch in stored.iter(_ROWS):
@@ -43,12 +50,13 @@ def rows_digest(rows: datasets.Dataset) -> str:
             texts = [batch[name][number] for name in columns if name != "image"]
             digest.update(repr(texts).encode() + b"\n")
             image = batch["image"][number]
-            pictures.append(image["bytes"] or Path(image["path"]))
+            content = image["bytes"]
+            pictures.append(_read(content) if content else Path(image["path"]))
     digest.update(pictures_digest(pictures).encode())
     return digest.hexdigest()
 
 
-def pictures_digest(pictures: Iterable[Picture]) -> str:
+def pictures_digest(pictures: Iterable[Picture | _Read]) -> str:
     """SHA-256 over the content of pictures in order; a picture that is not there counts as none.
 
     Of more than `READ_WHOLE` bytes together, which would take minutes to read, the sizes alone.
@@ -62,7 +70,13 @@ def pictures_digest(pictures: Iterable[Picture]) -> str:
     return digest.hexdigest()
 
 
-def _size(picture: Picture) -> int:
+def _read(content: bytes) -> _Read:
+    return _Read(len(content), hashlib.sha256(content).hexdigest())
+
+
+def _size(picture: Picture | _Read) -> int:
+    if isinstance(picture, _Read):
+        return picture.size
     if isinstance(picture, bytes):
         return len(picture)
     try:
@@ -71,7 +85,9 @@ def _size(picture: Picture) -> int:
         return -1
 
 
-def _content_digest(picture: Picture) -> str:
+def _content_digest(picture: Picture | _Read) -> str:
+    if isinstance(picture, _Read):
+        return picture.sha256
     if isinstance(picture, bytes):
         return hashlib.sha256(picture).hexdigest()
     try:

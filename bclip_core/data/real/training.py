@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from bclip_core.records.locks import lock
 from bclip_core.records.machine import usable_cores
 from bclip_core.records.texts import clean_text
 
-_MANY = 20_000  # captions from which on several processes look for phrases
+MANY = 20_000  # captions from which on several processes look for phrases
 
 
 def training_rows(captions: CaptionSet, extractor: PhraseExtractor | None = None) -> Dataset:
@@ -34,18 +36,29 @@ def training_rows(captions: CaptionSet, extractor: PhraseExtractor | None = None
     Raises:
         OSError: the cache cannot be written; the message names the variable that moves it.
     """
-    rows = [_row(item) for item in captions.items]
+    rows = [text_row(item) for item in captions.items]
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps(row).encode())
     name = f"{captions.name}-{captions.split}-{digest.hexdigest()[:16]}"
-    try:
+    with kept():
         dataset = _decomposed(cache_folder() / "captions" / name, rows, extractor)
+    dataset = dataset.add_column("image", [encoded(item.image) for item in captions.items])
+    return dataset.cast_column("image", Image())
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Around work that writes to the cache.
+
+    Raises:
+        OSError: it cannot be written; the message names the variable that moves it.
+    """
+    try:
+        yield
     except OSError as error:
         reason = f"{error}; set ${CACHE_VARIABLE} to a folder that can be written"
         raise OSError(error.errno, f"captions cannot be kept: {reason}") from error
-    dataset = dataset.add_column("image", [encoded(item.image) for item in captions.items])
-    return dataset.cast_column("image", Image())
 
 
 def _decomposed(
@@ -58,11 +71,12 @@ def _decomposed(
             write_atomically(folder, Dataset.from_list(rows).save_to_disk)
         stored = load_from_disk(folder)
         assert isinstance(stored, Dataset)
-        processes = usable_cores() if len(rows) >= _MANY else None
+        processes = usable_cores() if len(rows) >= MANY else None
         return decompose_dataset(stored, extractor=extractor, num_proc=processes)
 
 
-def _row(item: CaptionedImage) -> dict[str, Any]:
+def text_row(item: CaptionedImage) -> dict[str, Any]:
+    """The texts of a picture as a training reads them, see `training_rows`."""
     # Repaired before anything lower-cases, so that training reads the tokens that evaluation does.
     captions = list(map(clean_text, item.captions))
     short = captions if len(captions) > 1 else [clean_text(item.summary)]

@@ -1,0 +1,220 @@
+"""Training rows from WebDataset shards, parquet files or a hub's stream, through one Arrow file.
+
+A stream can be read in its own order alone, once, and nobody knows how long it is. So it is read
+once, a few rows in memory at a time, into Arrow files in the cache; a training then reads these as
+any other data: all rows equally often, shared by processes, the same bits after a resume. It costs
+the disk space of the pictures once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import datasets
+from datasets.arrow_writer import ArrowWriter
+
+from bclip_core.captions import PhraseExtractor, decompose_dataset
+from bclip_core.data.images import SUFFIXES
+from bclip_core.data.real.folder import PictureRoot
+from bclip_core.data.real.layouts import caption_builder
+from bclip_core.data.real.pairs import CAPTION_COLUMNS, IMAGE_COLUMNS
+from bclip_core.data.real.rows import DataError, LayoutError, Row, RowError, shortened
+from bclip_core.data.real.training import MANY, kept, text_row
+from bclip_core.data.scenes.build import cache_folder
+from bclip_core.records.files import remove_partial, write_atomically
+from bclip_core.records.locks import lock
+from bclip_core.records.machine import usable_cores
+
+NAME = "shards"
+HUB = "hub:"  # before the name of a repository, or a folder as `datasets` reads it
+_TOGETHER = 64  # rows that are held in memory
+_LARGEST = 2**28  # bytes of a file in a shard
+_SHOWN = 5  # rows left out that are named
+_TEXTS = datasets.Features(
+    {"id": datasets.Value("string"), "caption": datasets.Value("string"),
+     "short_captions": datasets.List(datasets.Value("string"))}
+)  # fmt: skip
+_PICTURES = datasets.Features({"image": datasets.Image(decode=False)})
+
+
+def stream_rows(
+    source: str, limit: int, bad_rows: str = "raise", extractor: PhraseExtractor | None = None
+) -> datasets.Dataset:
+    """The columns of `batches.REQUIRED_COLUMNS` of the first rows of a stream, kept in the cache.
+
+    Shards hold `name.jpg` (or another picture) followed by `name.txt` or `name.json` with the
+    caption; a table has columns as those of `pairs`.
+
+    Args:
+        source: a folder with `*.tar` or `*.parquet`, or "hub:" and what `datasets` streams.
+        limit: so many rows, as they come.
+        bad_rows: a row without picture or caption, or a broken shard: "raise", or "skip" leaves it
+            out; how many is printed, and which.
+        extractor: finds the phrases; None takes `captions.default_extractor()`.
+
+    Raises:
+        LayoutError: no shard or table there.
+        DataError: a row or a shard is not as it should be; it is named.
+        OSError: the cache cannot be written.
+    """
+    files = _files(source)
+    marks = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    identity = json.dumps([marks or source, limit, bad_rows])
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    folder = cache_folder() / "captions" / f"{NAME}-{digest}"
+    with kept(), lock(folder):
+        if not folder.is_dir():
+            remove_partial(folder)
+            write_atomically(folder, partial(_convert, source, files, limit, bad_rows))
+        texts = datasets.Dataset.from_file(str(folder / "texts.arrow"))
+        processes = usable_cores() if len(texts) >= MANY else None
+        texts = decompose_dataset(texts, extractor=extractor, num_proc=processes)
+    pictures = datasets.Dataset.from_file(str(folder / "pictures.arrow"))
+    print(f"{NAME} train: {len(texts):,} rows of {source}")
+    whole = datasets.concatenate_datasets([texts, pictures], axis=1)
+    return whole.cast_column("image", datasets.Image())
+
+
+def _files(source: str) -> list[Path]:
+    if source.startswith(HUB):
+        return []
+    folder = Path(source)
+    found = sorted(folder.glob("*.tar")) or sorted(folder.rglob("*.parquet"))
+    if not source or not found:
+        raise LayoutError(
+            f"{NAME}: data.folder={source!r}: expected a folder with *.tar or *.parquet, or "
+            f"{HUB}owner/name"
+        )
+    return found
+
+
+def _convert(source: str, files: list[Path], limit: int, bad_rows: str, folder: Path) -> None:
+    """Write `texts.arrow` and `pictures.arrow`; of the rows no more than a few are in memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    build = caption_builder(PictureRoot("shards", look=False))
+    left_out, used = list[str](), 0
+    texts, pictures = (
+        ArrowWriter(features=kind, path=str(folder / f"{name}.arrow"), writer_batch_size=_TOGETHER)
+        for name, kind in (("texts", _TEXTS), ("pictures", _PICTURES))
+    )
+    tars = bool(files) and files[0].suffix == ".tar"
+    with texts, pictures:
+        for row in _tar_rows(files, bad_rows) if tars else _table_rows(source, files):
+            try:
+                item = build(row.value(), left_out.append)
+            except RowError as error:
+                if bad_rows == "raise":
+                    raise DataError(f"{row.place}: {error}") from error
+                left_out.append(f"{row.place}: {error}")
+                continue
+            texts.write(text_row(item))
+            pictures.write({"image": {"bytes": item.image, "path": None}})
+            used += 1
+            if used == limit:
+                break
+        if not used:
+            raise LayoutError(f"{source}: no row can be used: {'; '.join(left_out[:_SHOWN])}")
+        texts.finalize()
+        pictures.finalize()
+    if left_out:
+        more = "; ..." if len(left_out) > _SHOWN else ""
+        print(f"{NAME}: left out {len(left_out):,}: {'; '.join(left_out[:_SHOWN])}{more}")
+
+
+def _tar_rows(shards: list[Path], bad_rows: str) -> Iterator[Row]:
+    """The rows of shards in order; neighbours of one name are a row."""
+    for shard in shards:
+        name, parts = "", dict[str, Any]()
+        seen = set[str]()
+        try:
+            with tarfile.open(shard, "r|") as archive:
+                for member in archive:
+                    if not member.isfile():
+                        continue
+                    path = PurePosixPath(member.name)
+                    stem, _, ending = path.name.partition(".")
+                    key = str(path.parent / stem)
+                    if key != name and parts:
+                        yield _row(shard, name, parts, seen)
+                        parts = {}
+                    name = key
+                    large, file = member.size > _LARGEST, archive.extractfile(member)
+                    parts[f".{ending.lower()}"] = None if large or file is None else file.read()
+        except (tarfile.TarError, OSError, EOFError) as error:
+            problem = f"{shard}: cannot be read on after {name!r}: {error}"
+            if bad_rows == "raise":
+                raise DataError(problem) from error
+            yield Row(str(shard), partial(_refuse, problem))
+            continue  # the row that the cut went through is not whole
+        if parts:
+            yield _row(shard, name, parts, seen)
+
+
+def _refuse(problem: str) -> Any:
+    raise RowError(problem)
+
+
+def _row(shard: Path, name: str, parts: dict[str, Any], seen: set[str]) -> Row:
+    place, twice = f"{shard.name}/{name}", name in seen
+    seen.add(name)
+    value = partial(_refuse, "this name is twice in the shard") if twice else None
+    return Row(place, value or partial(_from_parts, place, parts))
+
+
+def _from_parts(place: str, parts: dict[str, Any]) -> dict[str, Any]:
+    picture = next((p for ending, p in parts.items() if ending in SUFFIXES), None)
+    if picture is None:
+        raise RowError(f"files {sorted(parts)}: expected a picture ({', '.join(SUFFIXES)})")
+    told: dict[str, Any] = {}
+    try:
+        if parts.get(".json") is not None:
+            told = json.loads(parts[".json"])
+        if not isinstance(told, dict):
+            raise RowError(f"{place}.json: {shortened(told)}: expected a dictionary of fields")
+        text = parts[".txt"].decode("utf-8-sig") if parts.get(".txt") else None
+    except ValueError as error:
+        raise RowError(f"its text cannot be read: {error}") from error
+    column = next((name for name in CAPTION_COLUMNS if told.get(name)), None)
+    caption = text if text is not None else told[column] if column else None
+    if caption is None:
+        raise RowError(
+            f"files {sorted(parts)}: expected a caption: .txt, or .json with one of "
+            f"{', '.join(CAPTION_COLUMNS)}"
+        )
+    return {"image": place, "bytes": picture, "caption": caption, "summary": told.get("summary")}
+
+
+def _table_rows(source: str, files: list[Path]) -> Iterator[Row]:
+    if files:
+        names = [str(file) for file in files]
+        stream = datasets.load_dataset("parquet", data_files=names, split="train", streaming=True)
+    else:
+        stream = datasets.load_dataset(source.removeprefix(HUB), split="train", streaming=True)
+    columns = stream.column_names or list(next(iter(stream), {}))
+    image, caption = (
+        next((name for name in known if name in columns), "")
+        for known in (IMAGE_COLUMNS, CAPTION_COLUMNS)
+    )
+    if not image or not caption:
+        raise DataError(
+            f"{source}: columns {columns}: expected one of {', '.join(IMAGE_COLUMNS)} and one of "
+            f"{', '.join(CAPTION_COLUMNS)}"
+        )
+    stream = stream.cast_column(image, datasets.Image(decode=False))
+    for number, row in enumerate(stream):
+        yield Row(f"row {number}", partial(_from_table, number, row, image, caption))
+
+
+def _from_table(number: int, row: dict[str, Any], image: str, caption: str) -> dict[str, Any]:
+    stored = row[image] or {}
+    if not stored.get("bytes"):
+        raise RowError(f"{image}={shortened(stored)}: expected the content of a picture")
+    name = row.get("id") or row.get("__key__") or f"{number:08d}"
+    found = {"image": str(name), "bytes": stored["bytes"], "caption": row[caption]}
+    return found | {"summary": row.get("summary")}
