@@ -56,7 +56,6 @@ SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
         if beta != PUBLISHED_BETA
     },
     "beta-clip-ce, duplicates ignored": ("beta-clip-ce", ("loss.duplicates=ignore",)),
-    "beta-clip-ce, patches attend": ("beta-clip-ce", ("backbone.patches=attention",)),
     "beta-clip-ce, no phrases": ("beta-clip-ce", ("texts.phrases=0",)),
     "beta-clip-ce, no sentences": ("beta-clip-ce", ("texts.sentence_texts=false",)),
     "beta-clip-ce, caption alone": (
