@@ -137,7 +137,8 @@ def is_complete(found: AnySet) -> bool:
     """Whether a set is its whole split: every item, but for those that the official files spoil.
 
     A known fault counts where it occurred alone; anything else that was left out makes a subset. A
-    split of unknown total is whole when it was read to its end and nothing was left out.
+    split of unknown total is whole when it was read to its end and nothing was left out. A file
+    that belongs to no row takes nothing away from an official split whose rows are all there.
     """
     record = real.get(found.name)
     total = record.splits[found.split]
@@ -147,7 +148,8 @@ def is_complete(found: AnySet) -> bool:
         for _, reason in found.left_out
         if reason.startswith(f"picture {name!r}: ") and reason.endswith(f"({note})")
     }
-    if not found.whole or len(found.left_out) > len(known):
+    rows = [one for one in found.left_out if not (total and isinstance(one, real.UnusedFile))]
+    if not found.whole or len(rows) > len(known):
         return False
     return len(found.items) + len(known) == total if total else bool(found.items)
 

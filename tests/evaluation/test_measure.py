@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,11 @@ def caption_set(name: str, count: int, *left_out: tuple[str, str]) -> real.Capti
     return real.CaptionSet(name, "test", items, tuple(real.LeftOut(*one) for one in left_out))
 
 
+def with_readme(found: real.CaptionSet) -> real.CaptionSet:
+    unused = real.UnusedFile("file README.md", "no .txt file: it is not read")
+    return replace(found, left_out=(*found.left_out, unused))
+
+
 KNOWN = ("row 548", "picture '592.jpg': caption='': expected a text that is not empty "
          "(row 548 of FLAIR's list has an empty caption)")  # fmt: skip
 
@@ -273,6 +279,11 @@ KNOWN = ("row 548", "picture '592.jpg': caption='': expected a text that is not 
         (caption_set("urban1k", 998, KNOWN), False),
         (caption_set("urban1k", 1000, ("row 7", "no picture '7.jpg'")), False),
         (caption_set("urban1k", 1001), False),
+        (with_readme(caption_set("urban1k", 1000)), True),
+        (with_readme(caption_set("urban1k", 999, KNOWN)), True),
+        (with_readme(caption_set("urban1k", 999)), False),
+        (with_readme(caption_set("urban1k", 1000, ("row 7", "no picture '7.jpg'"))), False),
+        (with_readme(caption_set("pairs", 3)), False),
         (caption_set("pairs", 3), True),
         (caption_set("pairs", 3, ("row 7", "no picture '7.jpg'")), False),
         (caption_set("pairs", 3).first(2), False),

@@ -4,7 +4,7 @@ from bclip_core.data.real.data_sets import DATA_SETS, TRAINABLE
 from bclip_core.data.real.hub import as_set, load_hub
 from bclip_core.data.real.loading import get, load_captions, load_labelled, load_regions
 from bclip_core.data.real.record import DataSet, Hub, as_table, description
-from bclip_core.data.real.rows import DataError, LayoutError, LeftOut
+from bclip_core.data.real.rows import DataError, LayoutError, LeftOut, UnusedFile
 from bclip_core.data.real.sets import (
     CaptionedImage,
     CaptionSet,
@@ -28,6 +28,7 @@ __all__ = [
     "LabelledSet",
     "LayoutError",
     "LeftOut",
+    "UnusedFile",
     "PhotoRegion",
     "RegionSet",
     "as_set",

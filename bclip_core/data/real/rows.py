@@ -69,6 +69,12 @@ class LeftOut(NamedTuple):
     reason: str
 
 
+class UnusedFile(LeftOut):
+    """A file that belongs to no row."""
+
+    __slots__ = ()
+
+
 class Row(NamedTuple):
     """One row as read: where it stands, and how to get its value (parsing it may fail)."""
 
@@ -146,7 +152,7 @@ def gather(
             except Exception as error:  # an odd value makes a reader raise anything
                 raise RowError(f"cannot be read: {_told(error)}") from error
         except Unused as reason:
-            left_out.append(LeftOut(place, str(reason)))
+            left_out.append(UnusedFile(place, str(reason)))
         except RowError as error:
             known = _known(str(error), options)
             if options.on_error == "raise" and not known:
