@@ -55,6 +55,7 @@ SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
         for beta in BETAS
         if beta != PUBLISHED_BETA
     },
+    "beta-clip-ce, patches attend": ("beta-clip-ce", ("backbone.patches=attention",)),
     "beta-clip-ce, duplicates ignored": ("beta-clip-ce", ("loss.duplicates=ignore",)),
     "beta-clip-ce, no phrases": ("beta-clip-ce", ("texts.phrases=0",)),
     "beta-clip-ce, no sentences": ("beta-clip-ce", ("texts.sentence_texts=false",)),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bclip_core.backbone import Tokenizer
 from bclip_core.checkpoints import start_model
 from bclip_core.checkpoints.own import WEIGHTS
-from bclip_core.config import ConfigError, RunConfig
+from bclip_core.config import BackboneConfig, ConfigError, RunConfig
 from bclip_core.data.batches import Batch, ImageTextDataset, StepSampler, make_loader
 from bclip_core.model import BClip, Method, Plan, resolve
 from bclip_core.records.files import write_json
@@ -128,7 +128,8 @@ def is_finished(folder: Path) -> bool:
 def create_model(config: RunConfig | Plan) -> BClip:
     """The model that a run starts from, see `checkpoints.start_model`.
 
-    Weights state what sets them apart; of that only the kind of patches may be the method's own.
+    Weights state what sets them apart; of that only the kind of patches may be another: the
+    method's own, or one that was asked for and is not what every configuration has unasked.
     The draw of the fresh weights depends on `config.train.seed` alone.
 
     Raises:
@@ -136,7 +137,8 @@ def create_model(config: RunConfig | Plan) -> BClip:
         CheckpointError: the pretrained weights do not fit the configuration.
     """
     plan = config if isinstance(config, Plan) else resolve(config)
-    decided = ("patches",) if plan.method.patches else ()
+    chosen = plan.method.patches or plan.parts.backbone.patches != BackboneConfig.patches
+    decided = ("patches",) if chosen else ()
     return start_model(plan.parts, plan.reading, plan.config.train.seed, decided)
 
 

@@ -22,6 +22,15 @@ def test_flair_starts_from_weights_of_the_other_kind():
     assert all((first[name] == second[name]).all() for name in first)
 
 
+def test_patches_that_attend_are_a_setting_of_any_method_on_weights_of_the_other_kind():
+    attend = create_model(config("clip-ft", patches="attention")).backbone
+    usual = create_model(config("clip-ft")).backbone
+    assert (attend.config.patches, usual.config.patches) == ("attention", "value")
+    first, second = attend.state_dict(), usual.state_dict()
+    assert all((first[name] == second[name]).all() for name in first)
+    assert find(config("clip-ft", patches="attention")).folder != find(config("clip-ft")).folder
+
+
 def test_a_run_on_the_other_patches_is_not_taken_for_one_of_today():
     """The committed runs called flair are from before it had its authors' patches."""
     stored = load_result("methods", "cpu", reference=True)["values"]
