@@ -77,7 +77,7 @@ class Display:
         """
         self.message.value = error_html(error)
         if still is not None:
-            reference = escaped(still.picture.reference)
+            reference = escaped(still.picture.title)
             self.message.value += f"<div>What is shown is still {reference}.</div>"
             return
         self.stage.failed = True
@@ -93,12 +93,12 @@ def stage_state(shown: Shown) -> dict[str, Any]:
     photo = fitted(first.image, side)
     photos = {_photo(panel): panel.image for panel in shown.panels}
     box = _patch_box(first, photo)
-    words = f"{plain(shown.picture.reference)}, patch in row {row + 1}, column {column + 1}"
+    words = f"{plain(shown.picture.title)}, patch in row {row + 1}, column {column + 1}"
     return {
         "picture": {
             "source": source_of(framed(photo, box), first.image),
             "words": words,
-            "html": f"<b>{escaped(shown.picture.reference)}</b><br>"
+            "html": f"<b>{escaped(shown.picture.title)}</b><br>"
             f"patch in row {row + 1}, column {column + 1}",
         },
         "panels": [_panel_state(panel, shown, side) for panel in panels],

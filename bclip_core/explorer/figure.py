@@ -63,7 +63,7 @@ def _draw_pictures(top: SubFigure, shown: Shown) -> None:
     row, column = first.patch
     box = (column * width, row * height, width, height)
     axes[0, 0].imshow(framed(first.image, box, _SIDE))
-    source = textwrap.shorten(shown.picture.reference, 40, placeholder="…")
+    source = textwrap.shorten(shown.picture.title, 40, placeholder="…")
     _title(axes[0, 0], [source, f"asked about: patch in row {row + 1}, column {column + 1}"])
     for drawn, items in zip(axes, shown.rows, strict=True):
         for panel, item in zip(drawn[1:], items, strict=True):

@@ -28,7 +28,7 @@ def page_html(shown: Shown) -> str:
     Args:
         shown: of `Workbench.compute`.
     """
-    title = html.escape(f"“{plain(shown.view.text)}” in {plain(shown.picture.reference)}")
+    title = html.escape(f"“{plain(shown.view.text)}” in {plain(shown.picture.title)}")
     # "<" cannot end the script then, whatever a caption holds
     state = json.dumps(page_state(shown), ensure_ascii=True).replace("<", "\\u003c")
     return f"""<!doctype html>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -66,6 +67,12 @@ class Picture:
     def is_scene(self) -> bool:
         """Whether it is one of the drawn scenes, whose objects are known."""
         return self.named is not None
+
+    @property
+    def title(self) -> str:
+        """The reference as it is shown: a row of photographs is no scene."""
+        number = re.fullmatch(r"scene (\d+)", self.reference)
+        return f"picture {number[1]}" if number and not self.is_scene else self.reference
 
     @cached_property
     def _drawn(self) -> dict[str, npt.NDArray[np.uint8]]:

@@ -37,7 +37,7 @@ def error_html(error: BaseException) -> str:
 
 def message_html(shown: Shown) -> str:
     """What is looked for, where, and what a reader should know."""
-    where = escaped(shown.picture.reference, _LONGEST)  # a path's last part matters most
+    where = escaped(shown.picture.title, _LONGEST)  # a path's last part matters most
     texts = " and ".join(f"<i>{escaped(text)}</i>" for text in (shown.view.text, *shown.view.also))
     parts = [f"Looking for {texts} in {where}"]
     notes = "".join(f"<li>{html.escape(plain(note, _LONGEST))}.</li>" for note in shown.notes)

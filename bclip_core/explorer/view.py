@@ -168,7 +168,8 @@ class Shown(NamedTuple):
     Attributes:
         view: the settings.
         picture: what is looked at.
-        panels: one per chosen model, then the untouched model's patch cosine.
+        panels: one per chosen model, then the untouched model's patch cosine (it knows scenes; not
+            where the rows to look through are photographs).
         scored: labels of the models that scores are of.
         scores: some texts, from high to low under the first model; the view's text is among them.
         rank: place of the view's text among all `compared` texts under the first model, from 1.

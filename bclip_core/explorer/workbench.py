@@ -179,7 +179,8 @@ class Workbench:
         if view.caption is not None:
             picture = self.captioned(picture, view.caption)
         groups = grouped_texts(view.text, picture, view.also)
-        names = list(dict.fromkeys((*view.models, UNTOUCHED)))
+        beside = (UNTOUCHED,) if self.drawn or not view.models else ()  # it knows scenes alone
+        names = list(dict.fromkeys((*view.models, *beside)))
         maps = {name: self.maps(name, picture, list(groups)) for name in names}
         texts = list(groups)
         panels, *also = (

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -172,6 +173,21 @@ def test_a_photograph_is_drawn_at_its_own_resolution(workbench, view, tmp_path):
     Image.fromarray(noise).save(tmp_path / "photo.png")
     shown = workbench.compute(view.replace(picture=str(tmp_path / "photo.png")))
     np.testing.assert_array_equal(shown.panels[0].image, noise[:, 50:350])  # what the model sees
+
+
+def test_rows_of_photographs_are_no_scenes_and_bring_no_model_of_scenes(model, tmp_path):
+    noise = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    rows = datasets.Dataset.from_dict({"image": [Image.fromarray(noise)], "caption": ["a red mug"]})
+    bench = Workbench({"own": model}, rows.cast_column("image", datasets.Image()), tmp_path)
+    shown = bench.compute(View("scene 0", "a red mug", ("own",)))
+    assert shown.picture.title == "picture 0"
+    assert len(shown.panels) == 1
+    asked = bench.compute(View("scene 0", "a red mug", ("own", "clip")))
+    assert len(asked.panels) == 2
+    page = export_view(asked, "view", tmp_path)
+    texts = [one.read_text("utf-8") for one in page if one.suffix == ".html"]
+    assert texts
+    assert all("picture 0" in text for text in texts)
 
 
 def test_a_shipped_model_with_a_pooler_is_opened_first(model, tmp_path):
