@@ -157,6 +157,18 @@ def settings_block() -> str:
     return aligned_markdown(table)
 
 
+def dry_run_block() -> str:
+    """What a dry run foretold, and what its updates then took."""
+    record = read_json(REFERENCE_FOLDER / "benchmark_dry_run.json")
+    found, settings = record["values"], record["settings"]
+    return (
+        f"Foretold: {found['estimate']:.0f} s. {settings['updates']} updates of "
+        f"{settings['images']} pictures then took {found['seconds_of_updates']:.0f} s of the "
+        f"{settings['clock']}, the whole command {found['seconds_of_command']:.0f} s "
+        f"({record['machine']['processor']}, threads: {settings['threads']})."
+    )
+
+
 _CHANGES = {
     "text": "another text",
     "phrases": "a phrase clicked",
@@ -202,6 +214,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "text_cost": text_cost_block,
     "whole_step": whole_step_block,
     "photos_smoke": photos_smoke_block,
+    "dry_run": dry_run_block,
     "settings": settings_block,
     "explorer": explorer_block,
 }
