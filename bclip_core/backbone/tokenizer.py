@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from itertools import chain
 
+import numpy as np
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
@@ -112,8 +114,9 @@ class Tokenizer:
             self.encode(text, limit)
             for text, limit in zip(texts, limits or [0] * len(texts), strict=True)
         ]
-        columns = max(map(len, rows), default=0)
-        tokens = torch.zeros(len(rows), max(columns, width), dtype=torch.long)
-        for row, ids in zip(tokens, rows, strict=True):
-            row[: len(ids)] = torch.tensor(ids)
-        return tokens
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        columns = max(int(lengths.max(initial=0)), width)
+        tokens = np.zeros((len(rows), columns), np.int64)
+        flat = np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum()))
+        tokens[np.arange(columns) < lengths[:, None]] = flat
+        return torch.from_numpy(tokens)

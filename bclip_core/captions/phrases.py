@@ -15,6 +15,7 @@ same. They follow the authors' code and mend what it damages; each difference is
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +74,7 @@ class TaggedSentence:
         return self._chunk_of.get(word, (word, word + 1))
 
 
+@functools.lru_cache(maxsize=2**14)  # a batch asks for its phrases again and again
 def text_key(text: str) -> str:
     """What a CLIP tokenizer tells texts apart by: repaired, white space folded, lower case."""
     return clean_text(text).lower()

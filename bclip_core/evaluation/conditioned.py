@@ -7,7 +7,7 @@ authors' evaluation does, tells the model the answer; it is kept here under a na
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -119,14 +119,20 @@ def conditioned_caption_scores(
         if not 0 <= index < len(patches):
             raise ValueError(f"image_index[{region}]={index}: expected 0..{len(patches) - 1}")
         regions_of.setdefault(index, []).append(region)
-    scores: dict[int, Tensor] = {}
+    same_number = dict[int, list[int]]()  # how many captions a picture is pooled with: pictures
     for index, regions in regions_of.items():
-        picture, rows = patches[index : index + 1], [captions[region] for region in regions]
-        cosines = conditioned_similarity(
-            model, picture, torch.cat(rows), memory_budget=memory_budget
-        )
-        parts = torch.split(cosines.squeeze(1), [len(row) for row in rows])
-        scores.update(zip(regions, parts, strict=True))
+        number = sum(len(captions[region]) for region in regions)
+        same_number.setdefault(number, []).append(index)
+    scores = dict[int, Tensor]()
+    for number, pictures in same_number.items():
+        together = _pictures_at_once(patches, number, memory_budget)
+        for block in _slices(len(pictures), together):
+            asked = [regions_of[index] for index in pictures[block]]
+            texts = [torch.cat([captions[region] for region in regions]) for regions in asked]
+            cosines = _own_cosines(model, patches[pictures[block]], texts, memory_budget)
+            for regions, found in zip(asked, cosines, strict=True):
+                parts = torch.split(found, [len(captions[region]) for region in regions])
+                scores.update(zip(regions, parts, strict=True))
     return [scores[region] for region in range(len(captions))]
 
 
@@ -161,6 +167,21 @@ def _pair_cosines(model: HasPooler, patches: Tensor, text: Tensor, centre: Tenso
 
 
 @torch.no_grad()
+def _own_cosines(
+    model: HasPooler, patches: Tensor, texts: Sequence[Tensor], memory_budget: int
+) -> Iterable[Tensor]:
+    """Each of the pictures [b, P, D] pooled with its own texts, b of [n, D]; b of [n]."""
+    if len(patches) == 1:  # whose texts may be more than fit at once
+        whole = conditioned_similarity(model, patches, texts[0], memory_budget=memory_budget)
+        return [whole.squeeze(1)]
+    _check_inputs(model, patches, texts[0])
+    assert model.pooler is not None
+    stacked = torch.stack(list(texts))
+    conditioned, _ = model.pooler(patches.to(stacked.device), stacked)
+    return F.cosine_similarity(conditioned, stacked, dim=-1).unbind()
+
+
+@torch.no_grad()
 def mean_conditioned(model: HasPooler, patches: Tensor, text: Tensor) -> Tensor:
     """What a text gives whatever the image: its mean conditioned embedding over images.
 
@@ -182,13 +203,24 @@ def mean_conditioned(model: HasPooler, patches: Tensor, text: Tensor) -> Tensor:
 
 def _block(patches: Tensor, queries: int, memory_budget: int) -> tuple[int, int]:
     """Images and texts per block: first as many texts as fit, then as many images."""
-    positions, width = patches.shape[1:]
-    size = patches.element_size()
-    image_bytes = size * _COPIES_PER_IMAGE * positions * width
-    pair_bytes = size * (_VECTORS_PER_PAIR * width + _MAPS_PER_PAIR * positions)
+    image_bytes = _picture_bytes(patches, 0)
+    pair_bytes = _picture_bytes(patches, 1) - image_bytes
     texts = min(queries, max(1, (memory_budget - image_bytes) // pair_bytes))
     images = max(1, memory_budget // (image_bytes + texts * pair_bytes))
     return images, texts
+
+
+def _pictures_at_once(patches: Tensor, texts: int, memory_budget: int) -> int:
+    """Pictures of a block in which each is pooled with so many texts of its own."""
+    return max(1, memory_budget // _picture_bytes(patches, texts))
+
+
+def _picture_bytes(patches: Tensor, texts: int) -> int:
+    """What a picture with so many texts holds at once."""
+    positions, width = patches.shape[1:]
+    images = _COPIES_PER_IMAGE * positions * width
+    pair = _VECTORS_PER_PAIR * width + _MAPS_PER_PAIR * positions
+    return int(patches.element_size() * (images + texts * pair))
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:

@@ -191,5 +191,9 @@ def pooled_caption_scores(
     model: BClip, patches: Tensor, rows: Tensor, captions: Sequence[Tensor]
 ) -> list[Tensor]:
     """`evaluation.conditioned_caption_scores`, computed where the model is; on the CPU."""
-    there = [texts.to(device_of(model)) for texts in captions]
-    return [row.cpu() for row in conditioned_caption_scores(model, patches, rows, there)]
+    if not captions:
+        return []
+    lengths = [len(texts) for texts in captions]  # all in one transfer
+    there = torch.split(torch.cat(list(captions)).to(device_of(model)), lengths)
+    scores = conditioned_caption_scores(model, patches, rows, there)
+    return list(torch.split(torch.cat(scores).cpu(), lengths))

@@ -29,6 +29,7 @@ from bclip_core.train import Run, find
 LENGTHS = (100, 300, 1000)
 ONE_HEAD = "pooler.heads=1"
 NESTED = "loss.context=nested"
+ATTEND = "backbone.patches=attention"
 FORMS = ("beta-clip-ce", "beta-clip-bce")
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PUBLISHED_BETA = 0.5
@@ -46,6 +47,14 @@ SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "beta-clip-ce-cross, one head, β = 0": ("beta-clip-ce-cross", (ONE_HEAD, "loss.beta=0.0")),
     "beta-clip-ce, nested": ("beta-clip-ce", (NESTED,)),
     "beta-clip-ce-cross, one head, nested": ("beta-clip-ce-cross", (ONE_HEAD, NESTED)),
+    "beta-clip-ce-cross, one head, centred": (
+        "beta-clip-ce-cross", (ONE_HEAD, "loss.conditioning_centre=true")
+    ),
+    "beta-clip-ce-cross, one head, patches attend": ("beta-clip-ce-cross", (ONE_HEAD, ATTEND)),
+    "beta-clip-ce-cross, one head, nested, patches attend": (
+        "beta-clip-ce-cross", (ONE_HEAD, NESTED, ATTEND)
+    ),
+    "beta-clip-bce-balanced": ("beta-clip-bce-balanced", ()),
     "beta-clip-bce-cross": ("beta-clip-bce-cross", ()),
     "beta-clip-ce, one head": ("beta-clip-ce", (ONE_HEAD,)),
     "beta-clip-ce-captions, one head, nested": ("beta-clip-ce-captions", (ONE_HEAD, NESTED)),
@@ -55,7 +64,7 @@ SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
         for beta in BETAS
         if beta != PUBLISHED_BETA
     },
-    "beta-clip-ce, patches attend": ("beta-clip-ce", ("backbone.patches=attention",)),
+    "beta-clip-ce, patches attend": ("beta-clip-ce", (ATTEND,)),
     "beta-clip-ce, duplicates ignored": ("beta-clip-ce", ("loss.duplicates=ignore",)),
     "beta-clip-ce, no phrases": ("beta-clip-ce", ("texts.phrases=0",)),
     "beta-clip-ce, no sentences": ("beta-clip-ce", ("texts.sentence_texts=false",)),
@@ -65,6 +74,15 @@ SERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "long-clip": ("long-clip", ()),
     "flair": ("flair", ()),
     "filip": ("filip", ()),
+    **{
+        f"{name}, {difficulty} scenes": (method, (*settings, f"data.difficulty={difficulty}"))
+        for difficulty in ("patterned", "full")
+        for name, method, settings in (
+            ("clip-ft", "clip-ft", ()),
+            ("beta-clip-ce", "beta-clip-ce", ()),
+            ("beta-clip-ce-cross, one head", "beta-clip-ce-cross", (ONE_HEAD,)),
+        )
+    },
 }  # fmt: skip
 """Name of a curve -> its method, and the settings that differ, as the command line spells them."""
 MAIN = (
@@ -176,7 +194,8 @@ def point(run: Run) -> dict[str, Any]:
     """What the record keeps of a finished run, and where it was made."""
     metrics = {name: one for name, one in run.metrics().items() if name.startswith(KEPT)}
     leak = obtain_leaks([run])[0]
-    made = {"processor": machine()["processor"], "commit": code_version()["commit"]}
+    here = machine()
+    made = {"processor": here["gpu"] or here["processor"], "commit": code_version()["commit"]}
     return {"run": run.folder.name, "metrics": metrics, "leak": leak, **made}
 
 

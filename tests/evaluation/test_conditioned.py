@@ -96,11 +96,15 @@ def test_own_caption_protocol_leaks_the_answer() -> None:
     assert honest <= 2 / items
 
 
-def test_caption_scores_are_rows_of_the_similarity() -> None:
-    model, patches = model_with_pooler(16, noise=0.2), normal(3, 4, 16)
-    captions = [normal(n, 16, seed=n) for n in (3, 2, 5, 3)]
-    image_index = torch.tensor([2, 0, 2, 1])
-    scores = conditioned_caption_scores(model, patches, image_index, captions)
+# One pair a block, some pictures, everything at once; two pictures have equally many captions.
+@pytest.mark.parametrize("memory_budget", [1, 10_000, 2**30])
+def test_caption_scores_are_rows_of_the_similarity(memory_budget: int) -> None:
+    model, patches = model_with_pooler(16, noise=0.2), normal(4, 4, 16)
+    captions = [normal(n, 16, seed=n) for n in (3, 2, 5, 3, 6, 2)]
+    image_index = torch.tensor([2, 0, 2, 1, 3, 3])
+    scores = conditioned_caption_scores(
+        model, patches, image_index, captions, memory_budget=memory_budget
+    )
     for row, index, rows in zip(scores, image_index, captions, strict=True):
         expected = loop_over_pairs(model, patches[index : index + 1], rows).squeeze(1)
         torch.testing.assert_close(row, expected.detach(), atol=1e-5, rtol=0)
