@@ -17,7 +17,7 @@ from bclip_core.records.markdown import aligned_markdown
 from bclip_core.records.results import load_result
 from bclip_core.studies import sigmoid
 from bclip_core.studies.claims import claim_rows, judge
-from bclip_core.studies.curves import SERIES, beta_rows, table_rows
+from bclip_core.studies.curves import SERIES, beta_rows, length_rows, table_rows, twice_rows
 from bclip_core.studies.leak.study import ORDER, OWN
 from bclip_core.studies.leak.tables import HONEST, leak_rows
 from bclip_core.studies.mulclip import ablation as mulclip
@@ -40,14 +40,6 @@ _TUNED_TITLES = (
 Record = Mapping[str, Any]
 Columns = Mapping[str, str]
 
-FRONT_METHODS = ("clip-ft", "beta-clip-ce", "beta-clip-bce", "mulclip")
-FRONT = {
-    "long caption → image": COMPARED["long caption → image"],
-    "short → image": COMPARED["short caption → image"],
-    "regions, hard": COMPARED["regions, hard"],
-    "regions, medium": COMPARED["regions, medium"],
-    "pointing by patches": COMPARED["pointing, patch cosine"],
-}
 # Titles as short as a page of tables needs them; the pages say what they stand for.
 RETRIEVAL = {
     "long → image": COMPARED["long caption → image"],
@@ -220,10 +212,8 @@ def _factors(trial: Mapping[str, float]) -> str:
 
 
 def front_block() -> str:
-    """README's table: four methods by five measures."""
-    values = _committed("methods")["values"]
-    chosen = {"values": {name: values[name] for name in FRONT_METHODS}}
-    return methods_table(chosen, FRONT)
+    """README's table: the methods at the length at which they are compared."""
+    return aligned_markdown(length_rows(_committed("curves")["values"]))
 
 
 def costs_block() -> str:
@@ -304,6 +294,12 @@ def tuned_block() -> str:
     return f"{shipped_block(TUNED)}\n\n{aligned_markdown(rows)}"
 
 
+def curves_twice_block() -> str:
+    """How far runs of the learning curves move with the machine and with the seed."""
+    kept = (_committed(name)["values"] for name in ("curves", "curves_elsewhere"))
+    return aligned_markdown(twice_rows(*kept))
+
+
 def curves_block() -> str:
     """Methods by length of training, of the reference."""
     return aligned_markdown(table_rows(in_order(_committed("curves")["values"], SERIES)))
@@ -341,6 +337,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sigmoid_gains": sigmoid_gains_block,
     "sigmoid_plateau": sigmoid_plateau_block,
     "curves": curves_block,
+    "curves_twice": curves_twice_block,
     "betas": betas_block,
     "flair_patches": patches_block,
     "protocols": lambda: aligned_markdown(protocol_rows(), left=6),

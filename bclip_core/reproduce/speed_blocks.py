@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -157,6 +158,37 @@ def settings_block() -> str:
     return aligned_markdown(table)
 
 
+def gpu_step_block() -> str:
+    """What an update of the papers' recipe takes on a GPU, by its attention kernels."""
+    path = REFERENCE_FOLDER / "benchmark_gpu_step.json"
+    if not path.is_file():
+        return "Not measured yet: `python -m benchmarks.gpu_step`."
+    record = read_json(path)
+    table = [["attention", "updates", "first, s", "median, s", "of the peak", "loader", "memory"]]
+    notes = []
+    for row in record["rows"]:
+        first, *later = row["updates"]
+
+        def middle(name: str, later: list[dict[str, float]] = later) -> float:
+            return statistics.median(one[name] for one in later)
+
+        table.append(
+            [
+                row["version"],
+                str(len(row["updates"])),
+                f"{first['seconds']:.1f}",
+                f"{middle('seconds'):.2f}",
+                f"{middle('model_flops_utilisation'):.1%}",
+                f"{middle('loader_share'):.2%}",
+                f"{max(one['peak_memory'] for one in later) / 1024:.1f} GiB",
+            ]
+        )
+        notes += [f"{row['version']}: {row['note']}"] if row.get("note") else []
+    where, torch = record["machine"]["gpu"], record["packages"]["torch"]
+    told = f"\n\n{where}, torch {torch}, {record['date']}; medians without the first update."
+    return aligned_markdown(table) + told + (f" {'. '.join(notes)}." if notes else "")
+
+
 def dry_run_block() -> str:
     """What a dry run foretold, and what its updates then took."""
     record = read_json(REFERENCE_FOLDER / "benchmark_dry_run.json")
@@ -214,6 +246,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "text_cost": text_cost_block,
     "whole_step": whole_step_block,
     "photos_smoke": photos_smoke_block,
+    "gpu_step": gpu_step_block,
     "dry_run": dry_run_block,
     "settings": settings_block,
     "explorer": explorer_block,

@@ -61,6 +61,7 @@ HONEST = retrieval_metric("conditioned")
 HARD, MEDIUM = region_metric("hard"), region_metric("medium")
 ATTENTION = grounding_metric("attention", "pointing")
 CE, BCE, FT, OWN = "beta-clip-ce", "beta-clip-bce", "clip-ft", "beta-clip-ce-cross, one head"
+BALANCED = "beta-clip-bce-balanced"
 NESTED, NESTED_OWN = f"{CE}, nested", f"{OWN}, nested"
 CAPTIONS = "beta-clip-ce-captions, one head, nested"
 CLAIMS = (
@@ -80,6 +81,12 @@ CLAIMS = (
           "beta-clip-ce, β = 1", MEDIUM),
     Claim("in the sigmoid form, too, better than 0 for long captions", BETA_CLIP, BCE,
           "beta-clip-bce, β = 0", LONG),
+    Claim("BCE by its positives' weight, bias learnt: more of honest conditioned retrieval", OURS,
+          BALANCED, BCE, HONEST),
+    Claim("BCE by its positives' weight, bias learnt: more of regions, medium", OURS, BALANCED,
+          BCE, MEDIUM),
+    Claim("BCE by its positives' weight, bias learnt: retrieves long captions better", OURS,
+          BALANCED, BCE, LONG),
     Claim("patches that keep their own value know more of regions, medium", BETA_CLIP, CE,
           "beta-clip-ce, patches attend", MEDIUM),
     Claim("with them attention points better", BETA_CLIP, CE, "beta-clip-ce, patches attend",

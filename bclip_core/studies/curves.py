@@ -89,6 +89,8 @@ MAIN = (
     "clip-ft", "beta-clip-ce", "beta-clip-bce", "mulclip", "beta-clip-ce-cross, one head"
 )  # fmt: skip
 """The curves that are trained when none are named."""
+AT_LENGTH = 1_000
+"""Updates at which methods are compared: the longest with several seeds."""
 KEPT = ("retrieval/", "regions/dense/", "grounding/")
 """What begins so is kept of a run's metrics."""
 Values = dict[str, dict[str, dict[str, Any]]]
@@ -140,6 +142,21 @@ def table_rows(values: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def length_rows(
+    values: Mapping[str, Any], names: Sequence[str] = MAIN, length: int = AT_LENGTH
+) -> list[list[str]]:
+    """A row per series at one length, means over seeds with intervals; header and chance first."""
+    rows, chances = list[list[str]](), dict[str, float]()
+    for series in names:
+        points = list(values.get(series, {}).get(str(length), {}).values())
+        if points:
+            found = summarise([one["metrics"] for one in points])
+            chances |= {name: one["chance"] for name, one in points[0]["metrics"].items()}
+            rows.append([series, *(cell(found, metric) for metric in COLUMNS.values())])
+    chance = [f"{100 * chances[m]:.1f}" if m in chances else "–" for m in COLUMNS.values()]
+    return [["%", *COLUMNS], ["chance", *chance], *rows]
+
+
 def beta_rows(values: Mapping[str, Any], length: int = LENGTHS[0]) -> list[list[str]]:
     """A row per form and β that was run at a length, means over seeds with intervals; a header."""
     rows = [["form", "β", "seeds", *COLUMNS]]
@@ -152,6 +169,35 @@ def beta_rows(values: Mapping[str, Any], length: int = LENGTHS[0]) -> list[list[
                 cells = [cell(found, metric) for metric in COLUMNS.values()]
                 rows.append([form, f"{beta:g}", str(len(points)), *cells])
     return rows
+
+
+def twice_rows(values: Values, elsewhere: Values) -> list[list[str]]:
+    """How far a run moves with its machine, and with its seed; the header first.
+
+    Mean absolute differences in points. The first row is over the runs that both records hold, the
+    second over pairs of seeds of one series and length of those in `values`.
+
+    Args:
+        values: of the record `curves`.
+        elsewhere: of the record `curves_elsewhere`: the same runs on other machines.
+    """
+    machines, seeds = list[tuple[Any, Any]](), list[tuple[Any, Any]]()
+    for name, length, seed, one in flat(elsewhere):
+        there = values[name][str(length)]
+        machines.append((one, there[str(seed)]))
+        others = [other for number, other in there.items() if number != str(seed)]
+        seeds += [(there[str(seed)], other) for other in others]
+    rows = [["what differs", "pairs of runs", *COLUMNS]]
+    for title, pairs in (("machine", machines), ("seed", seeds)):
+        cells = [_apart(pairs, metric) for metric in COLUMNS.values()]
+        rows.append([title, str(len(pairs)), *cells])
+    return rows
+
+
+def _apart(pairs: Sequence[tuple[Any, Any]], metric: str) -> str:
+    gaps = [abs(one["metrics"][metric]["mean"] - other["metrics"][metric]["mean"])
+            for one, other in pairs if metric in one["metrics"]]  # fmt: skip
+    return _mean(gaps)
 
 
 def for_figure(

@@ -417,6 +417,9 @@ def test_the_attention_kernel_is_unfused_only_for_bf16_on_a_cpu() -> None:
     for device, precision in (("cpu", "fp32"), ("cuda", "bf16"), ("cuda", "fp16")):
         with attention_kernel(torch.device(device), precision):
             assert enabled()
+            # cuDNN's would make a plan for every new length of texts
+            assert torch.backends.cuda.cudnn_sdp_enabled() is (device == "cpu")
+    assert torch.backends.cuda.cudnn_sdp_enabled()
 
 
 def test_bf16_autocast_stays_close_to_fp32() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from bclip_core.records.results import load_result
 from bclip_core.reproduce import blocks
+from bclip_core.studies import curves
 from bclip_core.studies.papers import MULCLIP_ABLATION
 
 
@@ -18,15 +19,29 @@ def committed(name: str) -> dict:
     return load_result(name, "cpu", reference=True)["values"]
 
 
-def test_the_front_table_has_four_methods_by_five_measures():
+def test_the_front_table_has_the_main_methods_at_the_length_of_comparison():
     header, chance, *rows = cells(blocks.front_block())
-    assert [row[0] for row in rows] == list(blocks.FRONT_METHODS)
-    assert header[1:] == list(blocks.FRONT)
-    assert (len(rows), len(header)) == (4, 6)
-    assert chance[3] == f"{100 / 11:.1f}"  # one true description among ten false ones
-    runs = committed("methods")["mulclip"]["metrics"]
-    mean = sum(run["regions/dense/medium"]["mean"] for run in runs) / len(runs)
-    assert rows[3][4].startswith(f"{100 * mean:.1f} ±")
+    assert [row[0] for row in rows] == list(curves.MAIN)
+    assert header[1:] == list(curves.COLUMNS)
+    assert chance[header.index("hard")] == f"{100 / 11:.1f}"  # one true description in eleven
+    runs = committed("curves")["mulclip"][str(curves.AT_LENGTH)].values()
+    mean = sum(run["metrics"]["regions/dense/medium"]["mean"] for run in runs) / len(runs)
+    assert rows[3][header.index("medium")].startswith(f"{100 * mean:.1f} ±")
+    assert rows[3][header.index("pointing, attention")] == "–"
+
+
+def test_what_a_machine_changes_is_the_mean_difference_of_the_runs_made_twice():
+    header, machine, seed = cells(blocks.BLOCKS["curves_twice"]())
+    here, there = committed("curves"), committed("curves_elsewhere")
+    metric, gaps = curves.COLUMNS["long → image"], []
+    for name, length, number, one in curves.flat(there):
+        other = here[name][str(length)][str(number)]
+        assert one["run"] == other["run"]
+        gaps.append(one["metrics"][metric]["mean"] - other["metrics"][metric]["mean"])
+    assert int(machine[1]) == len(gaps) >= 10
+    mean = sum(map(abs, gaps)) / len(gaps)
+    assert machine[header.index("long → image")] == f"{100 * mean:.1f}"
+    assert int(seed[1]) >= len(gaps)
 
 
 def test_tables_of_methods_together_show_every_measure_once():
