@@ -313,13 +313,15 @@ def study(
     had = {key[:3] for key in flat(values)}
     missing = [key for key in asked if again or key not in had]
     path = save_result("curves", profile.name, in_order(values))
-    at_once = max(1, workers)
-    for start in range(0, len(missing), at_once):
-        keys = missing[start : start + at_once]
-        runs = obtain([configuration(profile, *key) for key in keys], workers=workers)
-        for (name, length, seed), run in zip(keys, runs, strict=True):
-            values.setdefault(name, {}).setdefault(str(length), {})[str(seed)] = point(run)
-        path = save_result("curves", profile.name, in_order(values))
+    configs = {key: configuration(profile, *key) for key in missing}
+    keys = {find(config).folder: key for key, config in configs.items()}
+
+    def record(run: Run) -> None:
+        name, length, seed = keys[run.folder]
+        values.setdefault(name, {}).setdefault(str(length), {})[str(seed)] = point(run)
+        save_result("curves", profile.name, in_order(values))
+
+    obtain(list(configs.values()), workers=workers, finished=record)
     return path
 
 

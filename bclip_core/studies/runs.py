@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -142,7 +142,12 @@ def _evaluate(run: Run, split: str, held_out: HeldOut | None) -> None:
 
 
 def obtain(
-    configs: Sequence[RunConfig], *, workers: int = 0, progress: bool = True, split: str = "test"
+    configs: Sequence[RunConfig],
+    *,
+    workers: int = 0,
+    progress: bool = True,
+    split: str = "test",
+    finished: Callable[[Run], None] | None = None,
 ) -> list[Run]:
     """All runs, trained where they are missing.
 
@@ -151,6 +156,7 @@ def obtain(
         workers: so many processes of one thread each side by side; 0 trains in this process.
         progress: show progress bars.
         split: what they are evaluated on, see `complete`.
+        finished: called with each run once it is there, those that were there before first.
 
     Raises:
         ConfigError: a run that is to be trained has a setting that its method does not read, or
@@ -169,17 +175,22 @@ def obtain(
         data.rows(run.config.data)
         if run.config.data.name == "scenes":
             load_split(run.config.data, split)
+    tell = finished or (lambda _: None)
+    for run in {run.folder: run for run in runs if run.folder not in missing}.values():
+        tell(run)
     if not workers:
         for run in missing.values():
-            complete(run, progress, split, data)
+            tell(complete(run, progress, split, data))
     else:
-        _complete_in_workers(list(missing.values()), workers, progress, split)
+        _complete_in_workers(list(missing.values()), workers, progress, split, tell)
     return runs
 
 
-def _complete_in_workers(runs: list[Run], workers: int, progress: bool, split: str) -> None:
+def _complete_in_workers(
+    runs: list[Run], workers: int, progress: bool, split: str, finished: Callable[[Run], None]
+) -> None:
     waiting, active = list(runs), dict[Path, subprocess.Popen[bytes]]()
-    total = sum(run.config.planned_updates for run in runs)
+    by_folder, total = {r.folder: r for r in runs}, sum(r.config.planned_updates for r in runs)
     bar = progress_bar(total=total, desc=f"{len(runs)} runs", progress=progress and bool(runs))
     try:
         while waiting or active:
@@ -194,6 +205,7 @@ def _complete_in_workers(runs: list[Run], workers: int, progress: bool, split: s
                         log = (folder / "worker.log").read_text("utf-8", "replace")
                         how = how_it_ended(process.returncode)
                         raise RuntimeError(f"run {folder.name} failed, {how}:\n{log[-2000:]}")
+                    finished(by_folder[folder])
             bar.n = sum(len(run.history()) * run.config.train.log_every for run in runs)
             bar.refresh()
     finally:

@@ -35,8 +35,10 @@ def test_a_run_asked_for_again_is_loaded_not_trained(config):
     (run,) = obtain([config], progress=False)
     assert run.finished
     before = times(run.folder)
-    (again,) = obtain([config], progress=False)
+    told = []
+    (again, _) = obtain([config, config], progress=False, finished=told.append)
     assert again == run
+    assert told == [run], "also of a run that was there before"
     assert times(run.folder) == before
     assert [record["update"] for record in again.history()] == [1, 2]
     assert not list_checkpoints(run.folder), "of no use any more"
@@ -114,8 +116,10 @@ def test_workers_train_as_this_process_does_and_a_failure_is_told(config, capfd)
     weights = (own.folder / "model.safetensors").read_bytes()
     own.folder.rename(own.folder.with_name("own"))
     failing = config.replace(train=config.train.replace(batch_size=10_000))
+    told = []
     with pytest.raises(RuntimeError) as error:
-        obtain([config, failing, config], workers=1, progress=False)
+        obtain([config, failing, config], workers=1, progress=False, finished=told.append)
+    assert told == [find(config)], "before the next one failed"
     message = str(error.value)
     assert find(failing).folder.name in message
     assert "ValueError: batch_size=10000: expected <= 20" in message
