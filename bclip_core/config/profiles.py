@@ -1,6 +1,7 @@
 """Whole experiments by name.
 
-On scenes three sizes of the same work: smoke (a minute's look), cpu (the main job), gpu (larger).
+On scenes four sizes of the same work: smoke (a minute's look), cpu (the main job), long (the same
+at a length that decides), gpu (larger).
 On photographs the papers' own, see `photographs`, and photos-smoke, a look at whether they run.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bclip_core.config import photographs
@@ -75,6 +76,19 @@ _PRETRAIN = TrainConfig(
     batch_size=128, lr=2e-3, warmup_steps=100, checkpoint_every=500, log_every=10, precision="bf16"
 )
 _SMOKE_DATA = DataConfig(train=256, validation=64, test=100)
+_CPU = Profile(
+    "cpu",
+    _fine_tuning(
+        DataConfig(train=8000),
+        TextConfig(sentences=5, phrases=10),
+        TrainConfig(steps=100, precision="bf16"),
+    ),
+    seeds=(0, 1, 2),
+    betas=(0.0, 0.5, 1.0),
+    pretraining=_pretraining(DataConfig(train=40_000), _PRETRAIN.replace(steps=6_000)),
+    workers=2,
+)
+_LONG = _CPU.base.replace(train=_CPU.base.train.replace(steps=1000))
 _PROFILES = (
     Profile(
         "smoke",
@@ -89,18 +103,8 @@ _PROFILES = (
             _SMOKE_DATA, _PRETRAIN.replace(steps=6, batch_size=32, warmup_steps=2, log_every=1)
         ),
     ),
-    Profile(
-        "cpu",
-        _fine_tuning(
-            DataConfig(train=8000),
-            TextConfig(sentences=5, phrases=10),
-            TrainConfig(steps=100, precision="bf16"),
-        ),
-        seeds=(0, 1, 2),
-        betas=(0.0, 0.5, 1.0),
-        pretraining=_pretraining(DataConfig(train=40_000), _PRETRAIN.replace(steps=6_000)),
-        workers=2,
-    ),
+    _CPU,
+    replace(_CPU, name="long", base=_LONG),
     Profile(
         "gpu",
         _fine_tuning(

@@ -119,6 +119,10 @@ def without_times(numbers: Any) -> Any:
     return [without_times(each) for each in numbers] if isinstance(numbers, list) else numbers
 
 
+_COMMITTED = ("smoke", "cpu", "gpu")
+"""Profiles whose figures are the committed ones, where they save any."""
+
+
 def publish(
     figure: Figure,
     name: str,
@@ -128,17 +132,17 @@ def publish(
 ) -> None:
     """Show a figure, and save it unless the profile is "smoke".
 
-    Committed figures are those of a real profile on scenes; a smoke run, which `make test` does
-    too, never touches them, and the figures of a profile of photographs go to the runs folder. The
+    Committed figures are those of "cpu" or "gpu"; a smoke run, which `make test` does too, never
+    touches them, and the figures of every other profile go to the runs folder. The
     record says which profile it was, and nothing of when and how fast: made again by the same code,
     it is the same to the last byte.
 
     Raises:
         ConfigError: an unknown profile, before anything is shown or written.
     """
-    scenes = get_profile(profile).base.data.name == "scenes"
+    get_profile(profile)
     show(figure)
-    if not scenes and folder is None:  # the committed figures are of scenes
+    if profile not in _COMMITTED and folder is None:
         folder = runs_folder() / "figures" / profile
     if profile != "smoke":
         save(figure, name, {"profile": profile, **without_times(numbers)}, folder)

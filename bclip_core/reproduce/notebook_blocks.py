@@ -18,6 +18,7 @@ STAND_INS = {"00": "attention_shipped", "17": "attention_grid"}
 USES = {
     "smoke": "see that everything runs; the committed notebooks' outputs",
     "cpu": "the committed results",
+    "long": "the same at ten times the length; the runs of the learning curves",
     "gpu": "longer and wider, K as in the paper; not run by us yet",
     "photos-smoke": "see that everything runs on photographs: a ViT-B/16 on the sample pictures",
     "paper-b16": "β-CLIP as its authors trained it, on ShareGPT4V; not run by us yet",

@@ -7,7 +7,7 @@ from bclip_core.model import METHODS
 
 
 def test_an_unknown_profile_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="profile='tpu': expected one of smoke, cpu, gpu, photo"):
+    with pytest.raises(ConfigError, match="profile='tpu': expected one of smoke, cpu, long, gpu"):
         get_profile("tpu")
 
 
@@ -26,6 +26,14 @@ def test_every_profile_can_run_every_method(name):
     for config in pretraining:
         assert config.method == "clip-pretrain"
         assert config.backbone.pretrained == ""
+
+
+def test_the_long_profile_differs_from_cpu_in_its_length_alone():
+    cpu, long = get_profile("cpu"), get_profile("long")
+    assert long.base.train.steps == 10 * cpu.base.train.steps
+    same = long.base.replace(train=long.base.train.replace(steps=cpu.base.train.steps))
+    assert same == cpu.base
+    assert (long.seeds, long.betas, long.pretraining) == (cpu.seeds, cpu.betas, cpu.pretraining)
 
 
 def test_a_run_of_a_profile_varies_method_seed_and_beta_only():
