@@ -34,7 +34,7 @@ RATES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # first: factors of both learning rates
 WEIGHTS = (0.3, 3.0)  # then: factors of the weights of all terms but the plain ones
 CLOSER_RATES = (0.7, 1.4)  # then, for a method without such weights: more learning rates
 STEPS = {"smoke": 4, "cpu": 30, "long": 300, "gpu": 300}  # updates per trial
-ROUNDS = {"smoke": 2, "cpu": 1, "long": 1, "gpu": 2}  # one: learning rates alone, for a slow machine
+ROUNDS = {"smoke": 2, "cpu": 1, "long": 1, "gpu": 2}  # one: learning rates alone
 Factors = tuple[float, float]  # of the learning rates and of the weights
 
 
