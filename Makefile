@@ -1,7 +1,7 @@
 # make env | test | smoke | reproduce        what a reader needs; `make help` lists every target
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 2
+WORKERS ?= 3
 PROFILE ?= cpu
 
 BIN := $(VENV)/bin
@@ -10,19 +10,20 @@ TESTS_STAMP := $(VENV)/.installed-for-tests
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-# nbval compares every cell of a strict notebook, and of the others the cells tagged for it.
-NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
-STRICT_NOTEBOOKS ?=
-LAX_NOTEBOOKS := $(filter-out $(STRICT_NOTEBOOKS),$(NOTEBOOKS))
-
-# "worksteal" leaves a module's tests with one worker, so that what they share is made once.
-# One thread per worker: two workers would fight over two cores, and sums keep their order.
-# MPLBACKEND stays unset for notebooks, or the kernel would show no figure.
+# One thread per worker: workers would fight over the cores, and sums keep their order.
+# MPLBACKEND stays unset where notebooks are made, or the kernel would show no figure.
 REPEATABLE := env -u MPLBACKEND OMP_NUM_THREADS=1 TQDM_DISABLE=1
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_DATASETS_DISABLE_PROGRESS_BARS=1
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
-NBVAL := $(REPEATABLE) $(OFFLINE) $(PYTEST) --dist loadscope -p no:cacheprovider \
-	--nbval-kernel-name=warm --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval/sanitize.cfg
+
+# Tests and notebooks are one pool: a worker has a file at a time, in the order of tests/schedule.py.
+# One worker more than cores, since they wait: for a browser, for a process to start or to end.
+# Of notebooks, nbval compares the cells tagged for it. Bytecode is kept even where it usually is
+# not, or every process that a test starts would compile the package again.
+NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
+POOL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	-W 'ignore:Module already imported so cannot be rewritten'
+NBVAL := --nbval-lax --nbval-kernel-name=warm --nbval-cell-timeout=300 \
+	--nbval-sanitize-with tests/nbval/sanitize.cfg
 
 .PHONY: help env test browser reproduce smoke promote notebooks lab lock lint benchmark book clean
 
@@ -44,10 +45,9 @@ $(TESTS_STAMP): $(STAMP) tests/requirements.txt
 	$(BIN)/python -m pip install -qq --no-deps --require-hashes -r tests/requirements.txt
 	@touch $@
 
-test: env $(TESTS_STAMP)  ## unit tests, then every notebook executed and compared with its stored outputs
-	$(OFFLINE) OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTEST) --dist worksteal tests
-	$(if $(STRICT_NOTEBOOKS),$(NBVAL) --nbval $(STRICT_NOTEBOOKS))
-	$(if $(LAX_NOTEBOOKS),$(NBVAL) --nbval-lax $(LAX_NOTEBOOKS))
+test: env $(TESTS_STAMP)  ## unit tests, and every notebook executed and compared with its stored outputs
+	$(OFFLINE) OMP_NUM_THREADS=1 MPLBACKEND=Agg PYTHONDONTWRITEBYTECODE= \
+	  $(BIN)/python -m pytest $(POOL) $(NBVAL) tests $(NOTEBOOKS)
 
 browser: env  ## the explorer in a real browser (part of `make test` where there is Chromium)
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser

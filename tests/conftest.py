@@ -11,16 +11,21 @@ import pytest
 
 from bclip_core.config import BackboneConfig, DataConfig, RunConfig, TextConfig, TrainConfig
 from tests import warm
-from tests.schedule import long_first
+from tests.schedule import rank
 
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs):
+    """Workers begin with everything imported."""
+    warm.fork_workers(specs)
 
 
 def pytest_collection_modifyitems(config, items):
     """Long files first where there are several workers."""
     if hasattr(config, "workerinput"):
-        files = [item.nodeid.partition("::")[0].removeprefix("tests/") for item in items]
-        items[:] = [items[place] for place in long_first(files)]
+        items.sort(key=lambda item: rank(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)

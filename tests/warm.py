@@ -7,9 +7,13 @@ folder and output that were asked for, runs the module as `python -m` does, and 
 interpreter ends. What it does not show is that the module imports what it needs; tests that are
 about starting have processes of their own.
 
+pytest's own workers are such forks too.
+
 As a program this file is one of:
     python tests/warm.py serve PID          the process that forks, as long as PID lives
     python tests/warm.py run PID MODULE …   stands for one fork: its signals, its exit code
+    python tests/warm.py kernel PID FILE …  the same for a kernel, with the environment in FILE
+    python tests/warm.py worker PID …       the same for a worker of pytest
 """
 
 import contextlib
@@ -20,6 +24,7 @@ import json
 import os
 import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -32,15 +37,17 @@ IMPORTS = (
     "torch", "torchvision", "open_clip", "datasets", "accelerate", "scipy.stats", "statsmodels.api",
     "ipykernel.kernelapp", "ipywidgets", "tyro", "matplotlib.pyplot", "bclip_core.explorer",
     "bclip_core.studies.experiment", "bclip_core.train.loop", "bclip_core.evaluation.protocols",
+    "bclip_core.reproduce.collection", "pytest", "hypothesis",
 )  # fmt: skip
 KERNEL = "ipykernel_launcher"
+WATCHED = "BCLIP_TESTS_PID"
 _BACKEND = "module://matplotlib_inline.backend_inline"  # what a kernel sets before all imports
 _PATIENCE = 120  # seconds that the imports may take on a busy machine
 
 
 def watched() -> int:
     """The process that outlives all who ask: pytest itself, also for its xdist workers."""
-    return os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return int(os.environ.get(WATCHED) or os.getpid())
 
 
 def place(pid: int) -> Path:
@@ -52,10 +59,30 @@ def place(pid: int) -> Path:
     return folder
 
 
-def kernel_command(command):
-    """A kernel's command line, for a kernel that is forked: what follows `ipykernel_launcher`."""
+def kernel_command(command, environment=None):
+    """A kernel's command line, for a kernel that is forked: what follows `ipykernel_launcher`.
+
+    Args:
+        command: the usual one.
+        environment: file of the kernel's environment (JSON); None is that of whoever starts it.
+    """
     arguments = command[command.index(KERNEL) :]
-    return [sys.executable, __file__, "run", str(watched()), *arguments]
+    role = ["run", str(watched())]
+    if environment:
+        role = ["kernel", str(watched()), str(environment)]
+    return [sys.executable, __file__, *role, *arguments]
+
+
+def fork_workers(specs):
+    """Let xdist's workers on this machine be forks, and tell them whom `watched` names.
+
+    Args:
+        specs: of the workers, as xdist's hook `pytest_xdist_setupnodes` gets them; changed.
+    """
+    os.environ[WATCHED] = pid = str(watched())
+    for spec in specs:
+        if spec.popen and not spec.python:
+            spec.python = shlex.join([sys.executable, __file__, "worker", pid])
 
 
 class WarmProcess:
@@ -249,9 +276,9 @@ class _Server:
         return sys.argv[0]
 
 
-def stand_for(pid, module, *arguments):
+def stand_for(pid, module, *arguments, env=None):
     """Start a fork, pass on to it what signals this process gets, and end as it ends."""
-    process = WarmProcess(module, arguments, pid=int(pid))
+    process = WarmProcess(module, arguments, env=env, pid=int(pid))
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, lambda number, _: process.send_signal(number))
     code = process.wait()
@@ -266,6 +293,11 @@ if __name__ == "__main__":
     role, *rest = sys.argv[1:]
     if role == "run":
         stand_for(*rest)
+    if role == "kernel":
+        pid, file, *command = rest
+        stand_for(pid, *command, env=json.loads(Path(file).read_text()))
+    if role == "worker":  # what follows would tell an interpreter what `tests.worker` does
+        stand_for(rest[0], "tests.worker")
     sys.path[0] = ""  # as `python -m` has it; the fork's own folder
     module = _Server(int(rest[0])).serve()
     if module is not None:

@@ -6,9 +6,10 @@ import subprocess
 import sys
 import time
 
+import execnet
 import pytest
 
-from tests.warm import WarmProcess, kernel_command
+from tests.warm import WATCHED, WarmProcess, fork_workers, kernel_command, watched
 
 TELL = """
 import multiprocessing, os, signal, sys, time
@@ -67,3 +68,21 @@ def test_the_stand_in_ends_as_its_fork_does(tmp_path):
     (tmp_path / "told.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     command = kernel_command([sys.executable, "-m", "ipykernel_launcher"])[:-1]
     assert subprocess.run([*command, "told"], cwd=tmp_path).returncode == -signal.SIGKILL
+
+
+def test_workers_of_pytest_are_forks_that_know_for_whom_and_end_when_asked(monkeypatch):
+    monkeypatch.setenv(WATCHED, str(watched()))
+    specs = [execnet.XSpec(f"popen//id={name}") for name in ("one", "two")]
+    fork_workers(specs)
+    group = execnet.Group(execmodel="main_thread_only")
+    workers = [group.makegateway(spec) for spec in specs]
+    ask = (
+        "import os, sys\nfrom tests.warm import watched\n"
+        "channel.send((os.getpid(), watched(), 'torch' in sys.modules))"
+    )
+    told = [worker.remote_exec(ask).receive(60) for worker in workers]
+    assert [rest for _, *rest in told] == [[watched(), True]] * 2
+    group.terminate(60)
+    for pid, *_ in told:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
