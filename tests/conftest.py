@@ -4,12 +4,21 @@ What takes seconds to import is imported where it is used: pytest's own process,
 the tests to its workers, would do it too, and the workers start after that.
 """
 
+import dataclasses
 import os
 import shutil
 
 import pytest
 
-from bclip_core.config import BackboneConfig, DataConfig, RunConfig, TextConfig, TrainConfig
+from bclip_core.config import (
+    BackboneConfig,
+    DataConfig,
+    Profile,
+    RunConfig,
+    TextConfig,
+    TrainConfig,
+    get_profile,
+)
 from tests import warm
 from tests.schedule import rank
 
@@ -82,6 +91,15 @@ def tiny_config() -> RunConfig:
         data=DataConfig(train=20, validation=4, test=24),
         train=TrainConfig(steps=6, batch_size=6, warmup_steps=2, checkpoint_every=2),
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_smoke() -> Profile:
+    """The smoke profile with as little data as `tiny_config` has, for what trains whole runs."""
+    smoke = get_profile("smoke")
+    data = smoke.base.data.replace(train=20, validation=8, test=24)
+    settings = smoke.base.train.replace(batch_size=6)
+    return dataclasses.replace(smoke, base=smoke.base.replace(data=data, train=settings))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import torch
 
 from bclip_core import checkpoints
 from bclip_core.checkpoints import open_model
-from bclip_core.config import ConfigError, DataConfig, RunConfig, get_profile
+from bclip_core.config import ConfigError, DataConfig, RunConfig
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation import grounding_metric, region_metric, retrieval_metric
 from bclip_core.evaluation.protocols import scenes
@@ -69,12 +69,12 @@ def test_the_fine_tuned_model_is_made_by_its_recipe():
         shipped_run("x")
 
 
-def test_a_run_becomes_a_shipped_model(tmp_path, monkeypatch):
+def test_a_run_becomes_a_shipped_model(tiny_smoke, tmp_path, monkeypatch):
     monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "runs"))
     place = tmp_path / "mine.safetensors"
     monkeypatch.setitem(checkpoints.SHIPPED, "mine", place)
     monkeypatch.setattr(shipping, "CHECKED_SCENES", 20)
-    (run,) = obtain([get_profile("smoke").run("beta-clip-ce")])
+    (run,) = obtain([tiny_smoke.run("beta-clip-ce")])
     assert ship_pretrained(run, "mine") == place
     record, model = json.loads((tmp_path / "mine.json").read_text()), open_model("mine")
     assert record["sha256"] == sha256(place)

@@ -38,9 +38,9 @@ def test_unknown_curves_and_lengths_are_refused():
         configuration(profile, "clip-ft", 1, 0)
 
 
-def test_what_is_finished_is_recorded_and_shown(tmp_path, monkeypatch):
+def test_what_is_finished_is_recorded_and_shown(tiny_smoke, tmp_path, monkeypatch):
     monkeypatch.setenv("BCLIP_RUNS", str(tmp_path))
-    path = study(get_profile("smoke"), ["clip-ft", "beta-clip-ce"], [2], [0])
+    path = study(tiny_smoke, ["clip-ft", "beta-clip-ce"], [2], [0])
     values = read_json(path)["values"]
     header, *rows = table_rows(values)
     assert [row[:3] for row in sorted(rows)] == [["beta-clip-ce", "2", "1"], ["clip-ft", "2", "1"]]
@@ -71,9 +71,9 @@ def test_beta_has_a_row_for_each_form_and_value_that_was_run():
     assert beta_rows(points, 300)[1:] == []
 
 
-def test_recorded_points_are_kept_and_not_trained_again(tmp_path, monkeypatch):
+def test_recorded_points_are_kept_and_not_trained_again(tiny_smoke, tmp_path, monkeypatch):
     monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "one"))
-    profile = get_profile("smoke")
+    profile = tiny_smoke
     path = study(profile, ["clip-ft"], [2], [0])
     reference = tmp_path / "reference"
     reference.mkdir()

@@ -40,8 +40,8 @@ def test_an_arm_says_what_sets_it_apart():
         sigmoid.choose(profile, ["rows"])
 
 
-def test_gradients_are_those_of_each_term_alone_and_leave_the_model_as_it_is():
-    config = Arm("positives", "learnt").configuration(get_profile("smoke"))
+def test_gradients_are_those_of_each_term_alone_and_leave_the_model_as_it_is(tiny_smoke):
+    config = Arm("positives", "learnt").configuration(tiny_smoke)
     model, batch = create_model(config), sigmoid.probe(config)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found = sigmoid.gradients(model, config, batch)
@@ -55,9 +55,11 @@ def test_gradients_are_those_of_each_term_alone_and_leave_the_model_as_it_is():
     assert other["cosine"] == pytest.approx(found["cosine"], abs=1e-4)
 
 
-def test_the_record_keeps_what_it_held_and_gradients_cover_the_run(tmp_path, monkeypatch):
+def test_the_record_keeps_what_it_held_and_gradients_cover_the_run(
+    tiny_smoke, tmp_path, monkeypatch
+):
     monkeypatch.setenv("BCLIP_RUNS", str(tmp_path))
-    profile = get_profile("smoke")
+    profile = tiny_smoke
     first = sigmoid.study(profile, [Arm(length=4)])
     path = sigmoid.study(profile, [Arm("positives", "learnt", length=4)])
     assert path == first
