@@ -17,7 +17,6 @@ from PIL import Image
 
 from bclip_core.checkpoints import load
 from bclip_core.checkpoints.own import SHIPPED
-from bclip_core.config import get_profile
 from bclip_core.data.images import image_to_pixels
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation.maps import phrase_masks, picture_maps, text_maps
@@ -27,12 +26,16 @@ from bclip_core.plotting.files import FIGURES
 from bclip_core.plotting.heat import overlaid
 from bclip_core.records.results import runs_folder
 from bclip_core.reproduce.notebooks import NOTEBOOKS
+from bclip_core.studies.asked import USUAL
+from bclip_core.studies.experiment import begin
 from bclip_core.train import find
 from tests.browser.lab import SCREENSHOTS, SLOW, TOKEN, jupyter_lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 NOTEBOOK, SCENE = "11_explore_attention.ipynb", 3  # the notebook's default scene
+# One update, and few scenes, which are the first of the usual ones: what is looked at is the page.
+SHORT = ["train.steps=1", "train.batch_size=4", "data.train=4", "data.test=24"]
 OUTPUTS = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.{}']"
 NASTY = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 BAD_FILES = {
@@ -53,7 +56,12 @@ def story(browser, tmp_path_factory):
 
     root, home = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("home")
     (root / "notebooks").mkdir()
-    shutil.copy(NOTEBOOKS / NOTEBOOK, root / "notebooks")
+    source = (NOTEBOOKS / NOTEBOOK).read_text(encoding="utf-8")
+    short = json.dumps(f"settings: list = {SHORT}  #")[1:-1]
+    assert source.count("settings: list = []  #") == 1
+    (root / "notebooks" / NOTEBOOK).write_text(
+        source.replace("settings: list = []  #", short), encoding="utf-8"
+    )
     shutil.copytree(FIGURES, root / "figures")  # the notebook's text shows some
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     complaints = []
@@ -74,7 +82,7 @@ def story(browser, tmp_path_factory):
 @pytest.fixture(scope="module")
 def library(story):
     """Models and scene as the library has them, in this process."""
-    sizes = get_profile("smoke")
+    sizes = begin("11", USUAL["11"] | {"profile": "smoke", "settings": SHORT}).sizes
     wanted = [sizes.run("beta-clip-ce"), sizes.run("beta-clip-ce", beta=0.0)]
     models = [find(config).model().eval() for config in wanted] + [load(SHIPPED["scenes"]).eval()]
     scene = load_split(sizes.base.data, "test")[SCENE]

@@ -19,6 +19,7 @@ def tiny_profile(tiny_config, tmp_path, monkeypatch):
     )
     monkeypatch.setitem(profiles.PROFILES, "smoke", profile)
     monkeypatch.setitem(search.STEPS, "smoke", 1)
+    monkeypatch.setattr(search, "RATES", search.RATES[:2])
     return profile
 
 

@@ -8,13 +8,13 @@ from bclip_core.data.batches import collate_texts
 from bclip_core.train import train
 from bclip_core.train.gradient_cache import chunks
 from bclip_core.train.resume import read_history
-from tests.train.whole_batch import METHODS, ROWS, gradients
+from tests.train.whole_batch import METHODS, ROWS, gradients, whole_gradients
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 9])
 @pytest.mark.parametrize("name", METHODS)
 def test_loss_and_every_gradient_are_those_of_the_whole_batch(name, size):
-    expected, found = gradients(name), gradients(name, cached=size)
+    expected, found = whole_gradients(name), gradients(name, cached=size)
     assert found.keys() == expected.keys()
     for parameter, gradient in expected.items():
         torch.testing.assert_close(found[parameter], gradient, rtol=1e-9, atol=1e-12)
