@@ -10,5 +10,7 @@ def test_every_file_of_the_order_is_there_once():
 
 
 def test_files_of_the_order_come_first_and_the_rest_stays_as_it_was():
-    files = ["tests/z.py", ORDER[1], "tests/a.py", ORDER[0], ORDER[1]]
-    assert sorted(files, key=rank) == [ORDER[0], ORDER[1], ORDER[1], "tests/z.py", "tests/a.py"]
+    files = ["tests/z.py", ORDER[1], "tests/a.py", ORDER[0], "notebooks/x.ipynb", ORDER[1]]
+    assert sorted(files, key=rank) == [
+        ORDER[0], ORDER[1], ORDER[1], "notebooks/x.ipynb", "tests/z.py", "tests/a.py",
+    ]  # fmt: skip

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import write_json
+from bclip_core.records.locks import holder
 from bclip_core.train import train
 from bclip_core.train.resume import list_checkpoints, read_history
 from tests.warm import WarmProcess
@@ -75,11 +76,9 @@ def story(asked, tiny_scenes, tmp_path_factory):
                     "bclip_core.train", arguments, env=environment, stderr=output.fileno()
                 )
                 started.append(one)
+            wait_for(lambda: holder(run) != "another process", *started)  # the first says who it is
         found = {"run": run, "errors": errors}
-        wait_for(lambda: len(updates(run)) >= 2 and any("waiting" in e.read_text() for e in errors))
-        if "waiting" in errors[0].read_text():  # whichever came first
-            started.reverse()
-            errors.reverse()
+        wait_for(lambda: len(updates(run)) >= 2 and "waiting" in errors[1].read_text())
         first, second = started
         found |= {"first": first.pid, "workers": children(first.pid)}
         first.send_signal(signal.SIGTERM)
