@@ -6,36 +6,46 @@ stand apart, or one would wait for the other.
 """
 
 ORDER = (  # about so many seconds of processor time, on a busy machine: the order is what counts
+    "tests/train/test_loop.py",  # 98; it compiles a tower
+    "tests/reproduce/test_photographs_notebooks.py",  # 95
     "tests/browser/test_explorer.py",  # 70
-    "tests/train/test_loop.py",  # 75; it compiles a tower
-    "tests/reproduce/test_photographs_notebooks.py",  # 90
+    "tests/train/test_shards.py",  # 65
+    "notebooks/04_train_methods.ipynb",  # 30; makes runs that others look at
     "tests/train/test_distributed.py",  # 50
-    "notebooks/04_train_methods.ipynb",  # makes runs that others look at
-    "tests/train/test_resume.py",  # 40
-    "notebooks/15_cure_leak.ipynb",
-    "tests/checkpoints/test_hub.py",  # 30
-    "tests/house/test_pretended_gpu.py",  # 24
-    "notebooks/13_ablate_mulclip.ipynb",
-    "tests/data/test_loader_memory.py",  # 24
-    "tests/checkpoints/test_relatives.py",  # 23
-    "notebooks/14_compare_relatives.ipynb",
-    "tests/model/test_all_methods.py",  # 22
-    "tests/studies/test_runs.py",  # 22
-    "notebooks/05_ablate_beta.ipynb",
-    "tests/reproduce/test_collection.py",  # 19
+    "tests/train/test_photos_smoke.py",  # 33
+    "tests/train/test_resume.py",  # 32
+    "notebooks/15_cure_leak.ipynb",  # 25
+    "tests/data/test_loader_memory.py",  # 22
+    "tests/studies/test_runs.py",  # 20
+    "tests/checkpoints/test_relatives.py",  # 20
+    "notebooks/05_ablate_beta.ipynb",  # 20
+    "tests/house/test_pretended_gpu.py",  # 17
+    "tests/reproduce/test_shipping.py",  # 17
     "tests/explorer/test_workbench.py",  # 17
-    "notebooks/18_wake_sigmoid.ipynb",
-    "tests/reproduce/test_pages.py",  # 16
-    "tests/reproduce/test_book.py",  # 15
-    "tests/reproduce/test_shipping.py",  # 15
-    "notebooks/12_draw_mulclip.ipynb",
-    "tests/explorer/test_widget.py",  # 12
-    "tests/train/test_gradient_cache.py",  # 12
-    "tests/studies/test_search.py",  # 11
-    "tests/studies/test_sigmoid.py",  # 10
-    "tests/studies/test_curves.py",  # 10
-    "tests/studies/test_leak.py",  # 10
-    "tests/train/test_ending.py",  # 5, most of it waiting
+    "notebooks/13_ablate_mulclip.ipynb",  # 17
+    "tests/model/test_all_methods.py",  # 16
+    "tests/reproduce/test_redraw.py",  # 15
+    "tests/reproduce/test_book.py",  # 14
+    "notebooks/18_wake_sigmoid.ipynb",  # 17
+    "tests/train/test_gradient_cache.py",  # 13
+    "tests/data/test_batches.py",  # 13
+    "tests/reproduce/test_pages.py",  # 13
+    "notebooks/14_compare_relatives.ipynb",  # 13
+    "tests/explorer/test_widget.py",  # 13
+    "tests/checkpoints/test_hub.py",  # 12
+    "tests/evaluation/test_held_out.py",  # 12
+    "notebooks/06_draw_attention.ipynb",  # 10
+    "tests/model/test_methods.py",  # 11
+    "tests/studies/test_curves.py",  # 11
+    "tests/reproduce/test_collection.py",  # 10, and its kernels
+    "tests/checkpoints/test_open_clip.py",  # 10
+    "notebooks/11_explore_attention.ipynb",  # 10
+    "tests/train/test_speed_settings.py",  # 10
+    "tests/studies/test_sigmoid.py",  # 9
+    "tests/studies/test_search.py",  # 9
+    "tests/data/test_real_sets.py",  # 9
+    "tests/checkpoints/test_fuzz.py",  # 9
+    "tests/studies/test_leak.py",  # 9
 )
 _RANKS = {name: number for number, name in enumerate(ORDER)}
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 
-import execnet
 import pytest
 
 from tests.warm import WATCHED, WarmProcess, fork_workers, kernel_command, watched
@@ -71,6 +70,7 @@ def test_the_stand_in_ends_as_its_fork_does(tmp_path):
 
 
 def test_workers_of_pytest_are_forks_that_know_for_whom_and_end_when_asked(monkeypatch):
+    execnet = pytest.importorskip("execnet", reason="pytest-xdist is not installed")
     monkeypatch.setenv(WATCHED, str(watched()))
     specs = [execnet.XSpec(f"popen//id={name}") for name in ("one", "two")]
     fork_workers(specs)
