@@ -16,7 +16,8 @@ REPEATABLE := env -u MPLBACKEND OMP_NUM_THREADS=1 TQDM_DISABLE=1
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_DATASETS_DISABLE_PROGRESS_BARS=1
 
 # Tests and notebooks are one pool: a worker has a file at a time, in the order of tests/schedule.py.
-# One worker more than cores, since they wait: for a browser, for a process to start or to end.
+# One worker more than the two cores that it is made for, since they wait: for a browser, for a
+# process to start or to end. Each takes 1.5 GB, and 5 GB while it trains a ViT-B/16.
 # Of notebooks, nbval compares the cells tagged for it. Bytecode is kept even where it usually is
 # not, or every process that a test starts would compile the package again.
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))

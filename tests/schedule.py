@@ -12,13 +12,13 @@ ORDER = (  # about so many seconds of processor time, on a busy machine: the ord
     "tests/train/test_shards.py",  # 65
     "notebooks/04_train_methods.ipynb",  # 30; makes runs that others look at
     "tests/train/test_distributed.py",  # 50
-    "tests/train/test_photos_smoke.py",  # 33
     "tests/train/test_resume.py",  # 32
     "notebooks/15_cure_leak.ipynb",  # 25
     "tests/data/test_loader_memory.py",  # 22
     "tests/studies/test_runs.py",  # 20
     "tests/checkpoints/test_relatives.py",  # 20
     "notebooks/05_ablate_beta.ipynb",  # 20
+    "tests/train/test_photos_smoke.py",  # 33; 5 GB, as test_photographs_notebooks.py
     "tests/house/test_pretended_gpu.py",  # 17
     "tests/reproduce/test_shipping.py",  # 17
     "tests/explorer/test_workbench.py",  # 17
