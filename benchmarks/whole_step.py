@@ -63,7 +63,7 @@ from benchmarks.text_once import captions
 IMAGES, ROWS = 4, 32
 UPDATES, TURNS = 3, 3  # the first update of each turn warms up
 LONG = 6  # places of a caption and its sentences
-LEAN = {"activation_checkpointing": True, "update_in_backward": True}
+LEAN = {"memory": "lean"}
 FAST = {"precision": "bf16-products", "packed_texts": True}
 VERSIONS: dict[str, dict[str, Any]] = {
     "authors' layout, text recomputed": {"authors": "recomputed", "fused_optimizer": False},
@@ -71,6 +71,7 @@ VERSIONS: dict[str, dict[str, Any]] = {
     "as shipped: float32": {},
     "bf16 products, packed": FAST,
     "bf16 autocast, packed": FAST | {"precision": "bf16"},
+    "float32, lean": LEAN,
     "bf16 products, packed, lean": FAST | LEAN,
 }
 """Fields of `TrainConfig`; `authors` says what becomes of the text tower's activations."""

@@ -38,6 +38,7 @@ from bclip_core.backbone.patches import value_only_block
 from bclip_core.backbone.positions import KEPT_POSITIONS, stretch_positions
 from bclip_core.backbone.preprocessing import renormalise
 from bclip_core.backbone.text_paths import ShortPath, TextPath, take_short
+from bclip_core.backbone.token_table import look_up
 from bclip_core.config import BackboneConfig, ConfigError
 
 __all__ = [
@@ -214,7 +215,7 @@ class Backbone(nn.Module):
             attending: Tensor = visual.ln_post(tokens) @ visual.proj
             return attending[:, 0], attending[:, 1:]
         tokens = self._blocks(blocks, visual._embeds(images))
-        embeddings = visual.ln_post(value_only_block(last, tokens)) @ visual.proj
+        embeddings = visual.ln_post(self._run(value_only_block, last, tokens)) @ visual.proj
         return embeddings[:, 0], embeddings[:, 1:]
 
     def encode_text(self, tokens: Tensor, path: str = "") -> Tensor:
@@ -238,7 +239,12 @@ class Backbone(nn.Module):
         if self.packed:
             return self._encode_packed(tokens, path)
         groups, place = self._length_groups(tokens, path)
-        return torch.cat([self._encode_group(*group) for group in groups])[place]
+        looked_up = look_up(self.clip.token_embedding.weight, [cut for cut, _, _ in groups])
+        parts = [
+            self._encode_group(hidden, end, way)
+            for hidden, (_, end, way) in zip(looked_up, groups, strict=True)
+        ]
+        return torch.cat(parts)[place]
 
     def encode_words(self, tokens: Tensor, path: str = "") -> tuple[Tensor, Tensor, Tensor]:
         """Text embeddings and those of every word, the text tower's output at each token.
@@ -337,12 +343,13 @@ class Backbone(nn.Module):
         return torch.cat(parts)[torch.cat(orders).argsort()]
 
     def _encode_group(self, tokens: Tensor, end: Tensor, way: TextPath) -> Tensor:
-        """Embeddings [U, D] of texts [U, L] that go one way, read at the positions `end` [U]."""
-        clip, length = self.clip, tokens.shape[1]
+        """Embeddings [U, D] of tokens [U, L, W] that go one way, read at positions `end` [U]."""
+        clip, (count, length) = self.clip, tokens.shape[:2]
         *blocks, last = clip.transformer.resblocks
         mask = clip.attn_mask[:length, :length]
-        hidden = self._blocks(blocks, self._embed_tokens(tokens, way.positions), mask)
-        rows = torch.arange(len(tokens), device=tokens.device)
+        placed = tokens + self._partly_frozen(way.positions[:length])
+        hidden = self._blocks(blocks, placed, mask)
+        rows = torch.arange(count, device=tokens.device)
         normed = last.ln_1(hidden)
         visible = torch.arange(length, device=tokens.device) <= end[:, None]
         attended, _ = attend_once(last.attn, normed[rows, end], normed, visible)

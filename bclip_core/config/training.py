@@ -11,6 +11,8 @@ from bclip_core.config.base import Config, ConfigError, require, require_choice
 
 EITHER = (("steps", "epochs"), ("warmup_steps", "warmup_epochs"))
 """Settings of which one says how long something is, and the other is 0."""
+_IN_BACKWARD = (("clip_norm", 0), ("accumulation", 1), ("gradient_cache", 0))
+"""What lets weights move in the backward pass; all else needs all gradients at once."""
 
 
 def settle(values: dict[str, Any], given: Collection[str]) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class TrainConfig(Config):
     packed_texts: bool = False  # texts end to end in one pass, not grouped by length: faster
     activation_checkpointing: bool = False  # recompute blocks in backward: less memory, slower
     update_in_backward: bool = False  # each weight moves as its gradient comes: less memory
+    memory: str = "ordinary"  # "lean": both where they can be, and more; the same bits
     compile: bool = False  # torch.compile of the image tower
     channels_last: bool = False  # memory order of pictures and of the patch convolution
     fused_optimizer: bool = True  # AdamW as one kernel per group
@@ -85,9 +88,10 @@ class TrainConfig(Config):
         require(self.lr > 0, "lr", self.lr, "> 0")
         require(self.pooler_lr > 0, "pooler_lr", self.pooler_lr, "> 0")
         require_choice("precision", self.precision, ("fp32", "bf16", "fp16", "bf16-products"))
+        require_choice("memory", self.memory, ("ordinary", "lean"))
         self._check_length()
         if self.update_in_backward:  # a gradient is gone before the next one is there
-            for name, needed in (("clip_norm", 0), ("accumulation", 1), ("gradient_cache", 0)):
+            for name, needed in _IN_BACKWARD:
                 value = getattr(self, name)
                 require(value == needed, name, value, f"{needed} with update_in_backward")
             expected = "another than fp16 with update_in_backward"
@@ -117,6 +121,19 @@ class TrainConfig(Config):
             within = f", at most {last}" if self.epochs else ""
             raise ConfigError(f"keep_epochs={kept!r}: expected whole numbers >= 1{within}")
         object.__setattr__(self, "keep_epochs", tuple(sorted(set(kept))))  # JSON gives a list
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether blocks are recomputed in the backward pass."""
+        return self.activation_checkpointing or self.memory == "lean"
+
+    @property
+    def holds_gradients(self) -> str:
+        """Why lean memory holds all gradients of one process at once; "" where it does not."""
+        for name, needed in _IN_BACKWARD:
+            if getattr(self, name) != needed:
+                return f"{name}={getattr(self, name)!r}"
+        return "precision=fp16" if self.precision == "fp16" else ""
 
     @property
     def images_per_update(self) -> int:

@@ -38,12 +38,10 @@ from bclip_core.records.processes import (
 from bclip_core.records.progress import progress_bar
 from bclip_core.records.results import code_version
 from bclip_core.train import train
+from bclip_core.train.memory import KERNEL_CACHES
 from bclip_core.train.resume import CHECKPOINTS
 from bclip_core.train.run import EVALUATED, MEASURED_ON, Run, find
 
-# Batches of ever new lengths fill oneDNN's cache of kernels, 1,024 by default. A worker had grown
-# to 2.6 GB after 15 updates; with a small cache it had 2.1 GB.
-LEAN_MEMORY = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 _PATIENCE = 10  # seconds that a worker has to end in
 
 
@@ -230,7 +228,9 @@ def _start_worker(run: Run, split: str) -> subprocess.Popen[bytes]:
         str(run.folder / "request.json"),
         split,
     ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | LEAN_MEMORY
+    # Batches of ever new lengths fill the caches of kernels: a worker had grown to 2.6 GB after 15
+    # updates; with a small cache of oneDNN's it had 2.1 GB.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | KERNEL_CACHES
     environment |= {PARENT_VARIABLE: str(os.getpid())}
     with (run.folder / "worker.log").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)

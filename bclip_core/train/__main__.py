@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bclip_core.config import get_profile
 from bclip_core.config.command_line import run_command
+from bclip_core.train.memory import begin_lean
 from bclip_core.train.options import Options, parse
 
 
@@ -17,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def work(options: Options) -> None:
     """Do what the options ask for. What needs torch is imported here, after they are read."""
+    if options.run.train.memory == "lean":
+        begin_lean()
     import torch
 
     from bclip_core.data.sources import load_split

@@ -33,6 +33,7 @@ from bclip_core.data.sources import NAMES, captions_of, load_split
 from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.machine import default_device
 from bclip_core.train.loop import run_updates
+from bclip_core.train.memory import begin_lean
 from bclip_core.train.resume import KEPT_CHECKPOINTS, read_history
 from bclip_core.train.start import check_model, create_model, prepare
 
@@ -235,6 +236,8 @@ def measure(plan: Plan, rows: datasets.Dataset, tried: tuple[int, ...], device: 
     """Seconds and memory of micro-batches of so many images, in the real loop."""
     seconds, memory = list[float](), list[float]()
     settings = plan.config.train
+    if settings.memory == "lean":
+        begin_lean()
     precision = "fp32" if device == "cpu" and settings.precision == "fp16" else settings.precision
     for images in tried:
         short = settings.replace(
@@ -270,6 +273,10 @@ def _print_time(config: RunConfig, timing: Timing, rows: int, kind: str, process
     what = "1 process" if processes == 1 else f"{processes} processes"
     print(f"timed here on {kind}, images of a process: {timed}")
     print(f"RAM per rank: about {memory / 1024:.1f} GiB, with {share} images of a micro-batch")
+    if settings.memory == "lean":
+        held = settings.holds_gradients or (f"processes={processes}" if processes > 1 else "")
+        kept = f"held at once, as {held}" if held else "freed as weights move"
+        print(f"lean memory: blocks are recomputed, gradients {kept}")
     if kind == "cuda":
         print(f"GPU memory per rank: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB so far")
     print(

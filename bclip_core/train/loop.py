@@ -23,6 +23,7 @@ from bclip_core.records.processes import end_asked, end_postponed
 from bclip_core.records.progress import progress_bar
 from bclip_core.train import tracking
 from bclip_core.train.distributed import alone
+from bclip_core.train.memory import begin_lean, give_back
 from bclip_core.train.meters import Meter
 from bclip_core.train.optimization import float32_products, update_in_backward
 from bclip_core.train.resume import (
@@ -97,6 +98,8 @@ def _train(
     require_same_run(folder, config)  # asked again: another process may have been here meanwhile
     if is_finished(folder):
         return checkpoints.load(folder / WEIGHTS, plan.parts).eval()
+    if config.train.memory == "lean":
+        begin_lean()
     model = create_model(plan)
     check_model(config, model)
     if not plan.method.terms:
@@ -127,7 +130,8 @@ def run_updates(
     kernel = attention_kernel(device.type, settings.precision)
     products = float32_products(device, settings.precision)
     optimizer = getattr(run.optimizer, "optimizer", run.optimizer)  # the one that is wrapped
-    moving = update_in_backward(run.model, optimizer, settings)
+    processes = run.accelerator.num_processes
+    moving = update_in_backward(run.model, optimizer, settings, processes)
     with kernel, products, moving as run.norms, end_postponed(), contextlib.closing(bar):
         while run.update < last:
             batch = meter.waiting_for(run.batches)
@@ -145,6 +149,8 @@ def run_updates(
                 if "model_flops_utilisation" in record:
                     bar.set_postfix_str(f"{record['model_flops_utilisation']:.0%} of peak FLOP/s")
             meter.restart()
+            if settings.memory == "lean":
+                give_back()
             if stores:
                 _store(run, last)
             if callback is not None:

@@ -72,7 +72,7 @@ def set_learning_rates(
 def apply_settings(model: BClip, config: TrainConfig) -> None:
     """Packing, checkpointing, memory order and compilation: they change speed and memory alone."""
     model.backbone.packed = config.packed_texts
-    model.backbone.set_checkpointing(config.activation_checkpointing)
+    model.backbone.set_checkpointing(config.recomputes)
     if config.channels_last:
         model.backbone.clip.visual.to(memory_format=torch.channels_last)
     if config.compile:  # pictures have one shape; texts come in ever new ones
@@ -82,18 +82,25 @@ def apply_settings(model: BClip, config: TrainConfig) -> None:
 
 @contextmanager
 def update_in_backward(
-    model: BClip, optimizer: torch.optim.Optimizer, config: TrainConfig
+    model: BClip, optimizer: torch.optim.Optimizer, config: TrainConfig, processes: int = 1
 ) -> Iterator[list[Tensor] | None]:
     """Where so configured, each weight moves as soon as its gradient is whole, which is then freed.
 
     The same update, bit for bit, without ever holding all gradients. A weight's gradient is whole
     once every use of it has been passed backwards, so nothing reads the weight afterwards.
 
+    Args:
+        model: whose weights move.
+        optimizer: over them.
+        config: asks for it, or for lean memory, which has it wherever it can be.
+        processes: that share a batch; several exchange whole gradients first.
+
     Yields:
         None, or a list that each backward pass adds the gradients' norms to, for its reader to
         clear.
     """
-    if not config.update_in_backward:
+    lean = config.memory == "lean" and processes == 1 and not config.holds_gradients
+    if not (config.update_in_backward or lean):
         yield None
         return
     norms = list[Tensor]()

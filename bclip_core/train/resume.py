@@ -31,7 +31,8 @@ CHECKPOINTS = "checkpoints"  # the folder of a run that holds them
 KEPT_CHECKPOINTS = 2  # the latest, and the one before in case the latest is damaged
 FREE = frozenset(  # what a resumed run may change: where things are, and what no weight depends on
     {"train.loader_workers", "train.checkpoint_every", "train.keep_epochs", "train.gradient_cache",
-     "train.activation_checkpointing", "train.update_in_backward", "data.folder", "data.images"}
+     "train.activation_checkpointing", "train.update_in_backward", "train.memory",
+     "data.folder", "data.images"}
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from bclip_core.model import Features
 from bclip_core.records.processes import TerminatedError
 from bclip_core.train.distributed import gather_features
 from bclip_core.train.gradient_cache import backward_in_chunks, encode_in_chunks
+from bclip_core.train.memory import give_back
 from bclip_core.train.meters import Meter
 from bclip_core.train.optimization import clip_gradients, exact_products, set_learning_rates
 from bclip_core.train.resume import (
@@ -104,6 +105,8 @@ def micro_step(run: Training, batch: Batch, meter: Meter) -> Features:
         require_finite(values, run.update, batch.ids, run.folder)
         meter.add_terms(values, settings.accumulation)
         set_learning_rates(run.optimizer, run.update, settings, run.rows)
+        if settings.memory == "lean":
+            give_back()
         accelerator.backward(total)
         if settings.gradient_cache:
             backward_in_chunks(run.parallel, images, texts, settings.gradient_cache, local)
