@@ -34,5 +34,5 @@ class _Lookups(torch.autograd.Function):
 
 def look_up(table: Tensor, ids: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Rows of a table [V, W] for several tensors of ids [...]: each [..., W]."""
-    found: tuple[Tensor, ...] = _Lookups.apply(table, *ids)  # type: ignore[no-untyped-call]
+    found: tuple[Tensor, ...] = _Lookups.apply(table, *ids)  # type: ignore[no-untyped-call,unused-ignore]
     return found

@@ -46,9 +46,9 @@ def _real(config: DataConfig, split: str) -> datasets.Dataset:
 
 
 def _streamed(config: DataConfig, split: str) -> datasets.Dataset:
-    if split != "train":
-        raise ConfigError(f"data set {config.name!r}, split {split!r}: it has train alone")
     try:
+        if split != "train":
+            return training_rows(captions_of(config, split, getattr(config, split)))
         return shards.stream_rows(config.folder, config.train, config.bad_rows)
     except (DataError, LayoutError) as error:
         raise ConfigError(str(error)) from error
@@ -60,6 +60,8 @@ def captions_of(config: DataConfig, split: str, limit: int) -> CaptionSet:
     Raises:
         DataError, LayoutError, ValueError: as `load_captions`.
     """
+    if config.name == shards.NAME:
+        return shards.held_out(config.folder, split, limit, config.bad_rows)
     return load_captions(
         config.name,
         config.folder or None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from bclip_core.config import ConfigError, DataConfig
@@ -16,6 +17,8 @@ from bclip_core.data import real
 from bclip_core.data.real.fgovd import FILES
 from bclip_core.data.real.identity import identity
 from bclip_core.data.real.loading import data_folder
+from bclip_core.data.real.shards import HUB
+from bclip_core.data.real.shards import NAME as SHARDS
 from bclip_core.data.sources import captions_of
 from bclip_core.evaluation.measure import is_complete
 from bclip_core.evaluation.protocols.regions import measure_regions
@@ -113,7 +116,7 @@ class HeldOut:
             "data_set": self.config.name,
             "split": self.split,
             "levels": list(levels),
-            "folder": str(data_folder(self.config.name, self.config.folder or None).absolute()),
+            "folder": _place(self.config),
             "data": self.identity(),
             "complete": all(whole),
             "protocol": {name: one.protocol for name, one in found.items()},
@@ -122,8 +125,18 @@ class HeldOut:
         return {k: v for one in found.values() for k, v in one.metrics.items()}, record
 
 
+def _place(config: DataConfig) -> str:
+    """Where the data lie: a folder, or a name on a hub."""
+    if config.name == SHARDS:
+        source = config.folder
+        return source if source.startswith(HUB) else str(Path(source).absolute())
+    return str(data_folder(config.name, config.folder or None).absolute())
+
+
 def _regions(config: DataConfig) -> tuple[dict[str, real.RegionSet], str]:
     """The levels that are there, or why there is none."""
+    if config.name == SHARDS:
+        return {}, "no boxes with expressions in shards"
     own = data_folder(config.name, config.folder or None)
     own = own.parent if own.is_file() else own  # a table of one's own
     folder, images = own, config.images or str(own)

@@ -33,6 +33,7 @@ from bclip_core.data import real
 from bclip_core.data.real.identity import identity
 from bclip_core.data.real.loading import DATA_VARIABLE
 from bclip_core.data.real.sets import AnySet
+from bclip_core.data.real.shards import NAME as SHARDS
 from bclip_core.evaluation.encoding import require_vocabulary
 from bclip_core.evaluation.protocols.named import OURS, Protocol, get_protocol
 from bclip_core.evaluation.protocols.regions import measure_regions
@@ -140,6 +141,8 @@ def is_complete(found: AnySet) -> bool:
     split of unknown total is whole when it was read to its end and nothing was left out. A file
     that belongs to no row takes nothing away from an official split whose rows are all there.
     """
+    if found.name == SHARDS:
+        return found.whole and not found.left_out
     record = real.get(found.name)
     total = record.splits[found.split]
     known = {

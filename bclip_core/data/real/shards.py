@@ -4,16 +4,20 @@ A stream can be read in its own order alone, once, and nobody knows how long it 
 once, a few rows in memory at a time, into Arrow files in the cache; a training then reads these as
 any other data: all rows equally often, shared by processes, the same bits after a resume. It costs
 the disk space of the pictures once more.
+
+Files name their split as hubs do: `test-00000.tar`, `validation/00000.tar`. What names none, or
+train, is trained on; what is measured on is read whole into memory, so many rows as are asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import datasets
@@ -24,7 +28,8 @@ from bclip_core.data.images import SUFFIXES
 from bclip_core.data.real.folder import PictureRoot
 from bclip_core.data.real.layouts import caption_builder
 from bclip_core.data.real.pairs import CAPTION_COLUMNS, IMAGE_COLUMNS
-from bclip_core.data.real.rows import DataError, LayoutError, Row, RowError, shortened
+from bclip_core.data.real.rows import DataError, LayoutError, LeftOut, Row, RowError, shortened
+from bclip_core.data.real.sets import CaptionedImage, CaptionSet
 from bclip_core.data.real.training import MANY, kept, text_row
 from bclip_core.data.scenes.build import cache_folder
 from bclip_core.records.files import remove_partial, write_atomically
@@ -33,6 +38,11 @@ from bclip_core.records.machine import usable_cores
 
 NAME = "shards"
 HUB = "hub:"  # before the name of a repository, or a folder as `datasets` reads it
+_SPLITS = {
+    "train": "train", "training": "train", "validation": "validation", "valid": "validation",
+    "val": "validation", "dev": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+"""Words with which a file or its folder begins, and the split that they name."""
 _TOGETHER = 64  # rows that are held in memory
 _LARGEST = 2**28  # bytes of a file in a shard
 _SHOWN = 5  # rows left out that are named
@@ -81,38 +91,76 @@ def stream_rows(
     return whole.cast_column("image", datasets.Image())
 
 
-def _files(source: str) -> list[Path]:
+def held_out(source: str, split: str, limit: int, bad_rows: str = "raise") -> CaptionSet:
+    """The first captioned pictures of a split, to be measured on; the pictures are in memory.
+
+    Args:
+        source: as of `stream_rows`.
+        split: "test" or "validation".
+        limit: so many, as they come.
+        bad_rows: as of `stream_rows`.
+
+    Raises:
+        LayoutError: no shard or table there, or none of this split.
+        DataError: a row or a shard is not as it should be; it is named.
+    """
+    left_out, items, whole = list[str](), list[CaptionedImage](), True
+    for item in _items(source, _files(source, split), split, bad_rows, left_out):
+        if len(items) == limit:
+            whole = False
+            break
+        items.append(item)
+    if not items:
+        raise LayoutError(f"{source}: no row can be used: {'; '.join(left_out[:_SHOWN])}")
+    _tell(left_out)
+    parts = [text.partition(": ") for text in left_out]
+    faults = tuple(LeftOut(place, reason) for place, _, reason in parts)
+    folder = "" if source.startswith(HUB) else Path(source).resolve().name
+    return CaptionSet(NAME, split, tuple(items), faults, whole, folder=folder)
+
+
+def _files(source: str, split: str = "train") -> list[Path]:
+    """The files of a split; of a hub none."""
     if source.startswith(HUB):
         return []
     folder = Path(source)
-    found = sorted(folder.glob("*.tar")) or sorted(folder.rglob("*.parquet"))
+    tars = [*folder.glob("*.tar"), *(f for f in folder.glob("*/*.tar") if _named(f.parent.name))]
+    found = sorted(tars) or sorted(folder.rglob("*.parquet"))
     if not source or not found:
         raise LayoutError(
             f"{NAME}: data.folder={source!r}: expected a folder with *.tar or *.parquet, or "
             f"{HUB}owner/name"
         )
-    return found
+    own = [file for file in found if split_of(file.relative_to(folder)) == split]
+    if not own:
+        ending = found[0].suffix
+        raise LayoutError(
+            f"{NAME}: data.folder={source!r}, split {split!r}: none of its {len(found)} files "
+            f"names it: expected {split}-*{ending}, or {split}/*{ending}"
+        )
+    return own
+
+
+def _named(name: str) -> str:
+    word = re.match("[a-z]*", name.lower())
+    return _SPLITS.get(word[0], "") if word else ""
+
+
+def split_of(file: PurePath) -> str:
+    """The split that a file's name or a folder's above it names; "train" where none does."""
+    return next((split for part in file.parts if (split := _named(part))), "train")
 
 
 def _convert(source: str, files: list[Path], limit: int, bad_rows: str, folder: Path) -> None:
     """Write `texts.arrow` and `pictures.arrow`; of the rows no more than a few are in memory."""
     folder.mkdir(parents=True, exist_ok=True)
-    build = caption_builder(PictureRoot("shards", look=False))
     left_out, used = list[str](), 0
     texts, pictures = (
         ArrowWriter(features=kind, path=str(folder / f"{name}.arrow"), writer_batch_size=_TOGETHER)
         for name, kind in (("texts", _TEXTS), ("pictures", _PICTURES))
     )
-    tars = bool(files) and files[0].suffix == ".tar"
     with texts, pictures:
-        for row in _tar_rows(files, bad_rows) if tars else _table_rows(source, files):
-            try:
-                item = build(row.value(), left_out.append)
-            except RowError as error:
-                if bad_rows == "raise":
-                    raise DataError(f"{row.place}: {error}") from error
-                left_out.append(f"{row.place}: {error}")
-                continue
+        for item in _items(source, files, "train", bad_rows, left_out):
             texts.write(text_row(item))
             pictures.write({"image": {"bytes": item.image, "path": None}})
             used += 1
@@ -122,9 +170,28 @@ def _convert(source: str, files: list[Path], limit: int, bad_rows: str, folder: 
             raise LayoutError(f"{source}: no row can be used: {'; '.join(left_out[:_SHOWN])}")
         texts.finalize()
         pictures.finalize()
+    _tell(left_out)
+
+
+def _tell(left_out: list[str]) -> None:
     if left_out:
         more = "; ..." if len(left_out) > _SHOWN else ""
         print(f"{NAME}: left out {len(left_out):,}: {'; '.join(left_out[:_SHOWN])}{more}")
+
+
+def _items(
+    source: str, files: list[Path], split: str, bad_rows: str, left_out: list[str]
+) -> Iterator[CaptionedImage]:
+    """Captioned pictures in order; `left_out` gets what is none, as "place: reason"."""
+    build = caption_builder(PictureRoot("shards", look=False))
+    tars = bool(files) and files[0].suffix == ".tar"
+    for row in _tar_rows(files, bad_rows) if tars else _table_rows(source, files, split):
+        try:
+            yield build(row.value(), left_out.append)
+        except RowError as error:
+            if bad_rows == "raise":
+                raise DataError(f"{row.place}: {error}") from error
+            left_out.append(f"{row.place}: {error}")
 
 
 def _tar_rows(shards: list[Path], bad_rows: str) -> Iterator[Row]:
@@ -190,12 +257,12 @@ def _from_parts(place: str, parts: dict[str, Any]) -> dict[str, Any]:
     return {"image": place, "bytes": picture, "caption": caption, "summary": told.get("summary")}
 
 
-def _table_rows(source: str, files: list[Path]) -> Iterator[Row]:
+def _table_rows(source: str, files: list[Path], split: str) -> Iterator[Row]:
     if files:
         names = [str(file) for file in files]
         stream = datasets.load_dataset("parquet", data_files=names, split="train", streaming=True)
     else:
-        stream = datasets.load_dataset(source.removeprefix(HUB), split="train", streaming=True)
+        stream = _hub_stream(source, split)
     columns = stream.column_names or list(next(iter(stream), {}))
     image, caption = (
         next((name for name in known if name in columns), "")
@@ -209,6 +276,13 @@ def _table_rows(source: str, files: list[Path]) -> Iterator[Row]:
     stream = stream.cast_column(image, datasets.Image(decode=False))
     for number, row in enumerate(stream):
         yield Row(f"row {number}", partial(_from_table, number, row, image, caption))
+
+
+def _hub_stream(source: str, split: str) -> datasets.IterableDataset:
+    try:
+        return datasets.load_dataset(source.removeprefix(HUB), split=split, streaming=True)
+    except ValueError as error:  # what `datasets` says of a split that is not there
+        raise LayoutError(f"{source}, split {split!r}: {error}") from error
 
 
 def _from_table(number: int, row: dict[str, Any], image: str, caption: str) -> dict[str, Any]:
