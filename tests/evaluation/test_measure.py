@@ -320,30 +320,38 @@ def own(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-@pytest.mark.parametrize("name", ["longclip", "goal"])
+@pytest.mark.parametrize(("name", "quick"), [("longclip", True), ("goal", True), ("flair", False)])
 def test_a_released_file_is_measured_with_its_activation_and_with_no_other(
-    name: str, own: Path
+    name: str, quick: bool, own: Path
 ) -> None:
     given = {"data_set": "pairs", "checkpoint": str(released(name)), "root": own}
     plain = measure.run(measure.Options(**given, label="plain", conditioned="none"))  # type: ignore
     named = measure.run(
-        measure.Options(**given, label="named", conditioned="none", quick_gelu=True)  # type: ignore
+        measure.Options(**given, label="named", conditioned="none", quick_gelu=quick)  # type: ignore
     )
     columns = [json.loads(path.read_text())["values"] for path in (plain, named)]
     assert columns[0]["metrics"] == columns[1]["metrics"]
-    with pytest.raises(ValueError, match=r"quick_gelu=False: expected True, the activation of"):
-        measure.run(measure.Options(**given, label="other", quick_gelu=False))  # type: ignore
+    with pytest.raises(
+        ValueError, match=rf"quick_gelu={not quick}: expected {quick}, the activation of"
+    ):
+        measure.run(measure.Options(**given, label="other", quick_gelu=not quick))  # type: ignore
 
 
-@pytest.mark.parametrize("name", ["hf_clip_77", "hf_clip_248", "longclip_smallvocab"])
+@pytest.mark.parametrize(
+    ("name", "quick"),
+    [
+        ("hf_clip_77", True), ("hf_clip_248", True), ("longclip_smallvocab", True),
+        ("fgclip", True), ("flair_multihead", False),
+    ],
+)  # fmt: skip
 def test_another_vocabulary_is_refused_before_a_picture_is_read(
-    name: str, own: Path, capsys: pytest.CaptureFixture[str]
+    name: str, quick: bool, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ValueError, match=r"vocabulary of (512|600) ids: expected CLIP's 49,408"):
         measure.run(
             measure.Options(
                 data_set="pairs", checkpoint=str(released(name)), root=own, label="small",
-                quick_gelu=True,
+                quick_gelu=quick,
             )
         )  # fmt: skip
     assert "pairs test" not in capsys.readouterr().out
