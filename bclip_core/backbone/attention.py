@@ -19,7 +19,9 @@ _PASS_OVERHEAD = {"cpu": 256 * 128**2}
 _GPU_PASS_OVERHEAD = 4096 * 512**2
 
 
-def attention_kernel(device: torch.device | str, precision: str) -> AbstractContextManager[None]:
+def attention_kernel(
+    device: torch.device | str, precision: str, chosen: str = "default"
+) -> AbstractContextManager[None]:
     """The attention kernels to train with: not fused for bf16 on a CPU, not cuDNN's on a GPU.
 
     On a CPU the fused kernel's backward pass is so slow in bf16 that it costs what bf16 gains; and
@@ -31,7 +33,12 @@ def attention_kernel(device: torch.device | str, precision: str) -> AbstractCont
     Args:
         device: where the model runs.
         precision: "fp32", "bf16", "fp16" or "bf16-products".
+        chosen: on a CPU "fused" or "explicit", whatever the precision.
     """
+    if chosen == "fused":
+        return nullcontext()
+    if chosen == "explicit":
+        return sdpa_kernel(SDPBackend.MATH)
     if torch.device(device).type == "cpu" and precision in ("bf16", "bf16-products"):
         return sdpa_kernel(SDPBackend.MATH)
     if torch.device(device).type == "cuda":

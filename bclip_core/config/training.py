@@ -63,6 +63,7 @@ class TrainConfig(Config):
     activation_checkpointing: bool = False  # recompute blocks in backward: less memory, slower
     update_in_backward: bool = False  # each weight moves as its gradient comes: less memory
     memory: str = "ordinary"  # "lean": both where they can be, and more; the same bits
+    choose_fastest: bool = False  # time packing, attention, loaders at the start; last bits vary
     compile: bool = False  # torch.compile of the image tower
     channels_last: bool = False  # memory order of pictures and of the patch convolution
     fused_optimizer: bool = True  # AdamW as one kernel per group

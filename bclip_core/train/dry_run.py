@@ -32,6 +32,7 @@ from bclip_core.data.real.training import training_rows
 from bclip_core.data.sources import NAMES, captions_of, load_split
 from bclip_core.model import BClip, Plan, resolve
 from bclip_core.records.machine import default_device
+from bclip_core.train.choice import choose
 from bclip_core.train.loop import run_updates
 from bclip_core.train.memory import begin_lean
 from bclip_core.train.resume import KEPT_CHECKPOINTS, read_history
@@ -248,6 +249,8 @@ def measure(plan: Plan, rows: datasets.Dataset, tried: tuple[int, ...], device: 
         once = resolve(plan.config.replace(train=short))
         with tempfile.TemporaryDirectory(prefix="bclip-dry-run-") as folder:
             run = prepare(once, _model(once), rows, Path(folder), device)
+            if settings.choose_fastest:
+                choose(run)
             run_updates(run, 1 + TIMED, False, None, stores=False)
             history = read_history(Path(folder) / "history.jsonl")
         seconds.append(statistics.median(record["seconds"] for record in history[1:]))

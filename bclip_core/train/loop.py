@@ -22,6 +22,7 @@ from bclip_core.records.files import write_json
 from bclip_core.records.processes import end_asked, end_postponed
 from bclip_core.records.progress import progress_bar
 from bclip_core.train import tracking
+from bclip_core.train.choice import choose
 from bclip_core.train.distributed import alone
 from bclip_core.train.memory import begin_lean, give_back
 from bclip_core.train.meters import Meter
@@ -105,6 +106,8 @@ def _train(
     if not plan.method.terms:
         return _finish(model, config, folder)
     run = prepare(plan, model, dataset, folder, device, trackers)
+    if config.train.choose_fastest:
+        choose(run)
     steps = run.updates
     run_updates(run, steps if stop_after is None else min(stop_after, steps), progress, callback)
     tracking.finish(run.accelerator)
@@ -127,7 +130,7 @@ def run_updates(
     )  # fmt: skip
     run.parallel.train()
     meter = Meter(device)
-    kernel = attention_kernel(device.type, settings.precision)
+    kernel = attention_kernel(device.type, settings.precision, run.attention)
     products = float32_products(device, settings.precision)
     optimizer = getattr(run.optimizer, "optimizer", run.optimizer)  # the one that is wrapped
     processes = run.accelerator.num_processes

@@ -75,9 +75,20 @@ def apply_settings(model: BClip, config: TrainConfig) -> None:
     model.backbone.set_checkpointing(config.recomputes)
     if config.channels_last:
         model.backbone.clip.visual.to(memory_format=torch.channels_last)
-    if config.compile:  # pictures have one shape; texts come in ever new ones
+    compile_images(model, config.compile)
+
+
+def compile_images(model: BClip, wanted: bool = True) -> None:
+    """Compile the image tower, or take what was compiled away.
+
+    Pictures have one shape; texts come in ever new ones.
+    """
+    there = "encode_image" in model.backbone.__dict__
+    if wanted and not there:
         compiled = torch.compile(model.backbone.encode_image)
         model.backbone.encode_image = compiled  # type: ignore[method-assign]
+    if there and not wanted:
+        del model.backbone.__dict__["encode_image"]
 
 
 @contextmanager

@@ -6,8 +6,9 @@ never the configuration's names again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -45,12 +46,14 @@ class Training:
         parallel: the same as accelerate wraps it; forward and backward go through this one.
         optimizer: over the model's parameters.
         accelerator: devices, precision, processes.
+        loader: makes `batches` with so many processes.
         batches: of the steps to come, in order.
         update: how many updates are done.
         rows: of the data set that can be used; epochs are counted in them.
         updates: how many the whole run takes.
         skipped: ids of the pictures that other rows had to stand in for.
         norms: of this update's gradients so far, where each weight moves as its gradient comes.
+        attention: which kernel, see `attention_kernel`.
     """
 
     plan: Plan
@@ -59,12 +62,14 @@ class Training:
     parallel: nn.Module
     optimizer: torch.optim.Optimizer
     accelerator: Accelerator
+    loader: Callable[[int], Iterator[Batch]]
     batches: Iterator[Batch]
     update: int
     rows: int
     updates: int
     skipped: set[str] = field(default_factory=set)
     norms: list[Tensor] | None = None
+    attention: str = "default"
 
     @property
     def config(self) -> RunConfig:
@@ -202,10 +207,12 @@ def prepare(
         keep_data(folder, config, dataset)
     tracking.begin(accelerator, config, folder, start)
     tokenizer = Tokenizer(config.backbone.context_length)
-    batches = make_loader(data, sampler, tokenizer, settings.loader_workers)
+    loader = partial(make_loader, data, sampler, tokenizer)
+    batches = loader(0 if settings.choose_fastest else settings.loader_workers)
     return Training(
-        plan, folder, model, parallel, optimizer, accelerator, batches, start, len(data), updates
-    )
+        plan, folder, model, parallel, optimizer, accelerator, loader, batches, start, len(data),
+        updates,
+    )  # fmt: skip
 
 
 def begin_folder(folder: Path, config: RunConfig, update: int) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bclip_core.data.batches import Batch
 from bclip_core.data.images import normalise_images
-from bclip_core.model import Features
+from bclip_core.model import Features, TextBatch
 from bclip_core.records.processes import TerminatedError
 from bclip_core.train.distributed import gather_features
 from bclip_core.train.gradient_cache import backward_in_chunks, encode_in_chunks
@@ -82,6 +82,29 @@ def end_run(run: Training) -> NoReturn:
     raise TerminatedError(f": {run.folder} goes on after update {last} when asked for again")
 
 
+def losses_of(
+    run: Training, images: Tensor, texts: TextBatch
+) -> tuple[Features, Features, dict[str, Tensor]]:
+    """Features of this process's share, those of the joined batch, and the terms of its loss."""
+    settings = run.config.train
+    if settings.gradient_cache:
+        local = encode_in_chunks(run.parallel, images, texts, settings.gradient_cache)
+    else:
+        local = run.parallel(images, texts)
+    features = gather_features(local)
+    with exact_products(settings.precision):
+        return local, features, run.method.loss_terms(features, run.config.loss)
+
+
+def carry_back(
+    run: Training, total: Tensor, images: Tensor, texts: TextBatch, local: Features
+) -> None:
+    """The backward pass of a loss whose features are `local`'s."""
+    run.accelerator.backward(total)
+    if run.config.train.gradient_cache:
+        backward_in_chunks(run.parallel, images, texts, run.config.train.gradient_cache, local)
+
+
 def micro_step(run: Training, batch: Batch, meter: Meter) -> Features:
     """Train on one micro-batch; the weights move when its update has all of them.
 
@@ -93,13 +116,7 @@ def micro_step(run: Training, batch: Batch, meter: Meter) -> Features:
     texts = batch.texts.to(accelerator.device)
     meter.count_flops(run.model, len(images), batch.texts)
     with accelerator.accumulate(run.parallel):
-        if settings.gradient_cache:
-            local = encode_in_chunks(run.parallel, images, texts, settings.gradient_cache)
-        else:
-            local = run.parallel(images, texts)
-        features = gather_features(local)
-        with exact_products(settings.precision):
-            terms = run.method.loss_terms(features, run.config.loss)
+        local, features, terms = losses_of(run, images, texts)
         total = torch.stack(list(terms.values())).sum()
         values = {name: float(term.detach()) for name, term in terms.items()}
         require_finite(values, run.update, batch.ids, run.folder)
@@ -107,9 +124,7 @@ def micro_step(run: Training, batch: Batch, meter: Meter) -> Features:
         set_learning_rates(run.optimizer, run.update, settings, run.rows)
         if settings.memory == "lean":
             give_back()
-        accelerator.backward(total)
-        if settings.gradient_cache:
-            backward_in_chunks(run.parallel, images, texts, settings.gradient_cache, local)
+        carry_back(run, total, images, texts, local)
         if run.norms is not None:  # every weight has moved already
             meter.norm = float(torch.linalg.vector_norm(torch.stack(run.norms)))
             run.norms.clear()
