@@ -1,7 +1,8 @@
 """`train.choose_fastest`: a run times the ways to the same numbers and goes the fastest.
 
 The ways differ in rounding alone: texts packed or in groups by length, attention fused or written
-out, on a GPU the image tower compiled or not. How many processes load changes no bit. What was
+out, on a GPU the image tower compiled or not. How many processes load changes no bit, and neither
+does recomputing activations, which one process does where its memory holds no way else. What was
 chosen is kept in the run's folder, and a resumed run goes the same way. Two runs of one
 configuration may choose differently, so their last bits may differ: that is why it must be asked
 for, and why a run that began without it does not go on with it.
@@ -14,7 +15,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from bclip_core.train.step import carry_back, losses_of
 
 CHOICE = "choice.json"  # in the folder of a run
 BATCHES = 3  # the first ones of a run; one warms up
+_FULL = ("out of memory", "can't allocate memory", "not enough memory")  # of GPUs, of CPUs
 SMALL_SHARE = 0.05  # of a step, that loading may take without a process of its own
 
 
@@ -42,12 +44,14 @@ class Choice:
         attention: see `attention_kernel`.
         compile: the image tower.
         loader_workers: processes that load.
+        activation_checkpointing: blocks are recomputed.
     """
 
     packed_texts: bool
     attention: str
     compile: bool
     loader_workers: int
+    activation_checkpointing: bool = False
 
 
 def choose(run: Training) -> Choice:
@@ -60,6 +64,7 @@ def choose(run: Training) -> Choice:
 
     Raises:
         ValueError: the kept choice cannot be read.
+        RuntimeError: memory holds no way, recomputing neither.
     """
     path = run.folder / CHOICE
     if path.is_file():
@@ -83,21 +88,24 @@ def choose(run: Training) -> Choice:
 def _told(choice: Choice) -> str:
     packed = "texts packed" if choice.packed_texts else "texts in groups by length"
     compiled = ", image tower compiled" if choice.compile else ""
+    again = ", recomputed" if choice.activation_checkpointing else ""
     workers = f"{choice.loader_workers} loader processes"
-    return f"{packed}, attention {choice.attention}{compiled}, {workers}"
+    return f"{packed}, attention {choice.attention}{compiled}{again}, {workers}"
 
 
 def _open(run: Training) -> list[Choice]:
     """The ways that this device has."""
-    on_gpu, workers = run.accelerator.device.type == "cuda", run.config.train.loader_workers
+    on_gpu, settings = run.accelerator.device.type == "cuda", run.config.train
     kernels = ("default",) if on_gpu else ("fused", "explicit")
-    compiled = (False, True) if on_gpu else (run.config.train.compile,)
+    compiled = (False, True) if on_gpu else (settings.compile,)
     several = itertools.product((False, True), kernels, compiled)
-    return [Choice(packed, kernel, each, workers) for packed, kernel, each in several]
+    rest = settings.loader_workers, settings.recomputes
+    return [Choice(packed, kernel, each, *rest) for packed, kernel, each in several]
 
 
 def _apply(run: Training, choice: Choice) -> None:
     run.model.backbone.packed = choice.packed_texts
+    run.model.backbone.set_checkpointing(choice.activation_checkpointing)
     run.attention = choice.attention
     compile_images(run.model, choice.compile)
 
@@ -112,12 +120,34 @@ def _measured(run: Training) -> tuple[Choice, dict[str, float], float]:
             break
         waits.append(time.perf_counter() - began)
         batches.append(batch)
-    seconds = {choice: _slowest_rank(run, _seconds(run, choice, batches)) for choice in _open(run)}
+    ways = _open(run)
+    seconds = _timed(run, ways, batches)
+    if not seconds:
+        again = [replace(way, activation_checkpointing=True) for way in ways]
+        seconds = _timed(run, again, batches)
+    if not seconds:
+        raise RuntimeError("no way to train fits into memory: lower train.batch_size")
     fastest = min(seconds, key=lambda choice: seconds[choice])
     loading = _slowest_rank(run, statistics.median(waits))
     workers = workers_for(loading, seconds[fastest], _spare(run))
-    chosen = Choice(fastest.packed_texts, fastest.attention, fastest.compile, workers)
+    chosen = replace(fastest, loader_workers=workers)
     return chosen, {_told(choice): spent for choice, spent in seconds.items()}, loading
+
+
+def _timed(run: Training, ways: list[Choice], batches: list[Batch]) -> dict[Choice, float]:
+    """Seconds of a micro-step of each way that memory holds."""
+    found = dict[Choice, float]()
+    for way in ways:
+        try:
+            spent = _seconds(run, way, batches)
+        except RuntimeError as error:  # torch's for memory is one of these
+            others = run.accelerator.num_processes > 1  # which wait for this one's numbers
+            if others or not any(text in str(error) for text in _FULL):
+                raise
+            run.optimizer.zero_grad()
+            continue
+        found[way] = _slowest_rank(run, spent)
+    return found
 
 
 def workers_for(loading: float, step: float, spare: int) -> int:

@@ -97,6 +97,44 @@ def test_a_run_that_goes_on_keeps_its_choice_and_its_bits(asked, tiny_scenes, tm
     assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
 
 
+def test_activations_are_recomputed_where_memory_holds_them_not_all(
+    asked, tiny_scenes, tmp_path, capsys, monkeypatch
+):
+    held = []
+
+    def keep(tensor):
+        held.append(tensor.numel())
+        if sum(held) > limit:
+            held.clear()
+            raise torch.OutOfMemoryError("out of memory: of the numbers that this test allows")
+        return tensor
+
+    chosen = []
+    for limit in (10**12, 0):
+        held.clear()
+        ready = prepared(asked, tiny_scenes, tmp_path / str(limit))
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            if limit:
+                choose(ready)
+                chosen = held.copy()
+            else:
+                with pytest.raises(RuntimeError, match="no way to train fits into memory"):
+                    choose(ready)
+    per_step = sum(chosen) / len(WAYS) / choices.BATCHES
+    limit = 0.6 * per_step
+    held.clear()
+
+    def step(*arguments):
+        held.clear()
+        return found(*arguments)
+
+    found = choices._try
+    monkeypatch.setattr(choices, "_try", step)  # counts each step's numbers from 0
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        assert choose(prepared(asked, tiny_scenes, tmp_path / "some")).activation_checkpointing
+    assert ", recomputed, " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("first", [False, True])
 def test_a_run_begun_the_other_way_is_refused(asked, tiny_config, tiny_scenes, tmp_path, first):
     begun, later = (asked, tiny_config) if first else (tiny_config, asked)
