@@ -124,11 +124,6 @@ class TrainConfig(Config):
         object.__setattr__(self, "keep_epochs", tuple(sorted(set(kept))))  # JSON gives a list
 
     @property
-    def recomputes(self) -> bool:
-        """Whether blocks are recomputed in the backward pass."""
-        return self.activation_checkpointing or self.memory == "lean"
-
-    @property
     def holds_gradients(self) -> str:
         """Why lean memory holds all gradients of one process at once; "" where it does not."""
         for name, needed in _IN_BACKWARD:

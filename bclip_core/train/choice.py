@@ -25,7 +25,7 @@ from bclip_core.data.batches import Batch
 from bclip_core.data.images import normalise_images
 from bclip_core.records.files import read_json, write_json
 from bclip_core.records.machine import usable_cores
-from bclip_core.train.optimization import compile_images, float32_products
+from bclip_core.train.optimization import compile_images, float32_products, recomputes
 from bclip_core.train.start import Training
 from bclip_core.train.step import carry_back, losses_of
 
@@ -99,7 +99,7 @@ def _open(run: Training) -> list[Choice]:
     kernels = ("default",) if on_gpu else ("fused", "explicit")
     compiled = (False, True) if on_gpu else (settings.compile,)
     several = itertools.product((False, True), kernels, compiled)
-    rest = settings.loader_workers, settings.recomputes
+    rest = settings.loader_workers, recomputes(settings)
     return [Choice(packed, kernel, each, *rest) for packed, kernel, each in several]
 
 

@@ -69,10 +69,15 @@ def set_learning_rates(
         group["lr"] = group["base_lr"] * factor
 
 
+def recomputes(config: TrainConfig) -> bool:
+    """Whether blocks are recomputed in the backward pass."""
+    return config.activation_checkpointing or config.memory == "lean"
+
+
 def apply_settings(model: BClip, config: TrainConfig) -> None:
     """Packing, checkpointing, memory order and compilation: they change speed and memory alone."""
     model.backbone.packed = config.packed_texts
-    model.backbone.set_checkpointing(config.recomputes)
+    model.backbone.set_checkpointing(recomputes(config))
     if config.channels_last:
         model.backbone.clip.visual.to(memory_format=torch.channels_last)
     compile_images(model, config.compile)
