@@ -57,7 +57,7 @@ def split_arguments(
         Values by option, and settings as "part.field=value", in order.
 
     Raises:
-        ConfigError: a name that is neither, or an option without a value.
+        ConfigError: a name that is neither, an option without a value, or one with two.
     """
     options, settings = dict[str, str](), list[str]()
     for flag, values in _groups(arguments):
@@ -67,14 +67,26 @@ def split_arguments(
                 values = ["true"]
             if len(values) != 1:
                 raise ConfigError(f"--{flag} {' '.join(values)}: expected one value".rstrip())
-            options[name] = values[0]
+            if options.setdefault(name, values[0]) != values[0]:
+                raise ConfigError(f"--{flag}: {options[name]!r} and {values[0]!r}: expected one")
         elif name == "set":
             if not values:
                 raise ConfigError("--set: expected NAME=VALUE, for example loss.beta=0.25")
             settings += values
         else:
             settings.append(_setting(name, values, own))
+    _refuse_two_values(settings)
     return options, settings
+
+
+def _refuse_two_values(settings: Sequence[str]) -> None:
+    """Of two values of one setting none can be obeyed without leaving the other out."""
+    found = dict[str, str]()
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        name = name.strip().replace("-", "_")
+        if found.setdefault(name, value) != value:
+            raise ConfigError(f"--{name}: {found[name]!r} and {value!r}: expected one value")
 
 
 def _groups(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:

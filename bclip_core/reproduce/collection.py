@@ -151,7 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Options) -> int:
-    given = dict(options.parameters)
+    given = dict[str, str]()
+    for name, value in options.parameters:
+        if given.setdefault(name, value) != value:
+            raise NotebookError(f"-p {name}: {given[name]!r} and {value!r}: expected one value")
     profile = given.get("profile", options.profile)
     executed = EXECUTED or runs_folder() / "notebooks"
     with PeakMemory() as memory:
