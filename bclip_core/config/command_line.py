@@ -58,7 +58,7 @@ class _Option(NamedTuple):
 
     def expected(self) -> str:
         if get_origin(self.kind) is Literal:
-            return "one of " + ", ".join(get_args(self.kind))
+            return "one of " + ", ".join(filter(None, get_args(self.kind)))
         kinds = {int: f"a whole number, >= {self.least}", bool: "true or false"}
         kinds[Path] = "a file or folder"
         return "NAME VALUE" if self.pair else kinds.get(self.kind, "a value")

@@ -5,6 +5,7 @@ Both become "loss.beta=0.25", which `profiles.configure` reads; so do papermill'
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from typing import Any, get_type_hints
 
@@ -75,18 +76,19 @@ def split_arguments(
             settings += values
         else:
             settings.append(_setting(name, values, own))
-    _refuse_two_values(settings)
+    _tell_two_values(settings)
     return options, settings
 
 
-def _refuse_two_values(settings: Sequence[str]) -> None:
-    """Of two values of one setting none can be obeyed without leaving the other out."""
+def _tell_two_values(settings: Sequence[str]) -> None:
+    """Say which of two values of one setting is obeyed: the last, so that a command can be changed."""
     found = dict[str, str]()
     for setting in settings:
         name, _, value = setting.partition("=")
         name = name.strip().replace("-", "_")
-        if found.setdefault(name, value) != value:
-            raise ConfigError(f"--{name}: {found[name]!r} and {value!r}: expected one value")
+        if found.get(name, value) != value:
+            print(f"--{name}: {value!r} is taken, not {found[name]!r} before it", file=sys.stderr)
+        found[name] = value
 
 
 def _groups(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -248,8 +248,8 @@ def _refuse_unread(options: Options, record: real.DataSet, split: str) -> None:
 
 
 def _default_root(data_set: str) -> Path | None:
-    above = folder_of(DATA_VARIABLE)
-    return above / real.get(data_set).folder if above else None
+    above, record = folder_of(DATA_VARIABLE), real.get(data_set)
+    return above / record.folder if above and record.supply is None else None
 
 
 def _result_name(values: Mapping[str, Any], split: str, size: str) -> str:

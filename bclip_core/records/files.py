@@ -44,12 +44,22 @@ def folder_of(variable: str) -> Path | None:
         FileNotFoundError: the home of a user that is not there; the variable is named.
     """
     given = os.environ.get(variable, "").strip()
-    if not given:
-        return None
     try:
-        return REPOSITORY / Path(given).expanduser()
+        return REPOSITORY / from_home(given) if given else None
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"${variable}: expected a folder: {error}") from error
+
+
+def from_home(path: str | os.PathLike[str]) -> Path:
+    """A path with `~` and `~USER` replaced.
+
+    Raises:
+        FileNotFoundError: nobody's home; the path is named.
+    """
+    try:
+        return Path(path).expanduser()
     except RuntimeError as error:
-        raise FileNotFoundError(f"${variable}={given!r}: expected a folder: {error}") from error
+        raise FileNotFoundError(f"{path}: {str(error).rstrip('.')}") from error
 
 
 def is_hidden(name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from bclip_core.checkpoints import CheckpointError, is_tag, open_model
@@ -12,6 +11,7 @@ from bclip_core.config.names import did_you_mean
 from bclip_core.config.profiles import change
 from bclip_core.data.sources import NAMES, load_split
 from bclip_core.model import METHODS, get_method
+from bclip_core.records.files import from_home
 
 _DATA = {"data_set": "", "root": "", "weights": "", "settings": []}
 _TRAINING = {**_DATA, "sentences": 0, "phrases": 0, "steps": 0, "seeds": []}
@@ -76,7 +76,11 @@ def _data_set(name: str, value: str) -> None:
 
 
 def _root(name: str, value: str) -> None:
-    _require(not value or Path(value).expanduser().exists(), name, value, "a folder or a table")
+    try:
+        found = not value or (bool(value.strip()) and from_home(value).exists())
+    except (OSError, ValueError):  # ~NOBODY; a zero character
+        found = False
+    _require(found, name, value, "a folder or a table")
 
 
 def _method_with_beta(name: str, value: str) -> None:
@@ -162,9 +166,9 @@ def data_of(base: RunConfig, asked: Mapping[str, Any]) -> DataConfig:
     chosen = name or base.data.name
     _require(not root or chosen != "scenes", "root", root, "none, scenes are made and not read")
     if chosen == base.data.name:
-        folder = str(Path(root).expanduser().absolute()) if root else base.data.folder
+        folder = str(from_home(root).absolute()) if root else base.data.folder
         return base.data.replace(folder=folder)
-    folder = str(Path(root).expanduser().absolute()) if root else ""
+    folder = str(from_home(root).absolute()) if root else ""
     size = base.data.image_size
     return DataConfig(chosen, image_size=size, train=base.data.train, test=base.data.test,
                       validation=base.data.validation, folder=folder)  # fmt: skip

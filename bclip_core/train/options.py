@@ -84,6 +84,8 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     method = given.pop("method", None)
     command = read_options(Command, [f"--{n}={text}" for n, text in given.items()], PROGRAM)
+    if method == "":
+        raise ConfigError("--method='': expected the name of a method")
     base = _base(given.get("profile"), command.config, method)
     config = change(base, [*([f"method={method}"] if method else []), *settings])
     options = Options(**vars(command), run=config)

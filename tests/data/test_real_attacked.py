@@ -12,6 +12,7 @@ from bclip_core.data import real
 from bclip_core.data.images import SUFFIXES, list_pictures
 from bclip_core.data.real import DataError, LayoutError
 from bclip_core.data.real.json_files import _CHUNK, json_array
+from bclip_core.data.real.rows import RowError
 from bclip_core.data.real.sharegpt4v import FILE
 
 SKIP = {"on_error": "skip", "missing": "skip"}
@@ -166,8 +167,10 @@ def test_such_words_are_found_wherever_a_piece_ends(tmp_path):
         values = [row.value() for row in json_array(path)]
         assert values[1:] == [None, "NaN\\", None, "Infinity"]
     path.write_text('[NaN,\n1,\n"a",\n}')
-    with pytest.raises(DataError, match="line 4: broken JSON"):
-        list(json_array(path))
+    *_, last = json_array(path)
+    assert last.place == "line 4"
+    with pytest.raises(RowError, match="broken JSON"):
+        last.value()
 
 
 @pytest.mark.parametrize("mark", ["<end_of_text>", "<Start_Of_Text>", "&lt;end_of_text&gt;"])

@@ -25,7 +25,7 @@ from bclip_core.data.scenes.attributes import (
 from bclip_core.data.scenes.language import write_texts
 from bclip_core.data.scenes.layout import sample_scenes
 from bclip_core.data.scenes.render import render_scenes, visible_boxes
-from bclip_core.records.files import folder_of, remove_partial, write_atomically
+from bclip_core.records.files import folder_of, from_home, remove_partial, write_atomically
 from bclip_core.records.locks import lock
 from bclip_core.records.progress import progress_bar
 
@@ -119,11 +119,10 @@ def cache_folder(chosen: str | os.PathLike[str] | None = None) -> Path:
     Raises:
         FileNotFoundError: the user has no home; the message names the variable.
     """
-    folder = Path(chosen or folder_of(CACHE_VARIABLE) or _CACHE)
     try:
-        return folder.expanduser()
-    except RuntimeError as error:
-        raise FileNotFoundError(f"{folder}: {error} Set ${CACHE_VARIABLE} to a folder") from error
+        return from_home(chosen or folder_of(CACHE_VARIABLE) or _CACHE)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; set ${CACHE_VARIABLE} to a folder") from error
 
 
 def scenes_path(
