@@ -81,7 +81,7 @@ def split_arguments(
 
 
 def _tell_two_values(settings: Sequence[str]) -> None:
-    """Say which of two values of one setting is obeyed: the last, so that a command can be changed."""
+    """Of two values of one setting the last is obeyed, so that a command can be changed; say so."""
     found = dict[str, str]()
     for setting in settings:
         name, _, value = setting.partition("=")

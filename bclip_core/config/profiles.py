@@ -160,8 +160,8 @@ def get_profile(name: str) -> Profile:
     Raises:
         ConfigError: unknown; the message lists the known ones.
     """
-    if name not in PROFILES:
-        near = did_you_mean(name, PROFILES)
+    if not isinstance(name, str) or name not in PROFILES:
+        near = did_you_mean(name, PROFILES) if isinstance(name, str) else ""
         raise ConfigError(f"profile={name!r}: expected one of {', '.join(PROFILES)}{near}")
     return PROFILES[name]
 

@@ -325,7 +325,7 @@ class Listing(NamedTuple):
     Attributes:
         paths: the first of them by name, at most `MOST_LISTED`.
         total: how many there are.
-        unread: names of pictures of kinds that are not read, see `UNREAD_SUFFIXES`.
+        unread: names of pictures that are not read: `UNREAD_SUFFIXES`, and links to no file.
     """
 
     paths: list[Path]
@@ -371,13 +371,14 @@ def list_pictures(folder: str | os.PathLike[str]) -> Listing:
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"folder {folder}: no such folder")
-    files = [
-        entry.name for entry in os.scandir(folder) if not is_hidden(entry.name) and entry.is_file()
-    ]
-    names = sorted(name for name in files if name.lower().endswith(SUFFIXES))
-    unread = tuple(sorted(name for name in files if name.lower().endswith(UNREAD_SUFFIXES)))
+    there = [e.name for e in os.scandir(folder) if not is_hidden(e.name) and not e.is_dir()]
+    files = {name for name in there if os.path.isfile(folder / name)}  # no link that leads nowhere
+    found = sorted(name for name in there if name.lower().endswith(SUFFIXES))
+    names = [name for name in found if name in files]
+    others = (name for name in files if name.lower().endswith(UNREAD_SUFFIXES))
+    unread = tuple(sorted([*others, *(name for name in found if name not in files)]))
     if not names:
-        others = f"; of kinds that are not read: {', '.join(unread[:3])}" if unread else ""
+        others = f"; not read: {', '.join(unread[:3])}" if unread else ""
         raise FileNotFoundError(f"folder {folder}: no picture ({', '.join(SUFFIXES)}){others}")
     return Listing([folder / name for name in names[:MOST_LISTED]], len(names), unread)
 

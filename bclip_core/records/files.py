@@ -235,9 +235,11 @@ def read_json(path: Path) -> Any:
     """Parsed JSON.
 
     Raises:
-        ValueError: broken JSON (file and position are named), NaN, a field twice, no UTF-8, or
-            nested beyond reason.
+        ValueError: broken JSON (file and position are named), NaN, a field twice, no UTF-8,
+            nested beyond reason, or a pipe or device in the place of the file.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe, a device without an end
+        raise ValueError(f"{path}: expected a file")
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows' editors write a mark
         return parse_json(text)

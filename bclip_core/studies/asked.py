@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -83,13 +84,18 @@ def _root(name: str, value: str) -> None:
     _require(found, name, value, "a folder or a table")
 
 
+def _picture(name: str, value: str) -> None:
+    _require(not value or os.path.exists(value), name, value, "a picture file, or a folder of them")
+
+
 def _method_with_beta(name: str, value: str) -> None:
     known = [n for n, m in METHODS.items() if "beta" in m.reads(RunConfig(n))["loss"]]
     _require(value in known, name, value, f"a method that reads β: {', '.join(known)}")
 
 
 def _texts(name: str, value: Any) -> None:
-    _require(all(isinstance(one, str) and one for one in value), name, value, "a list of texts")
+    texts = all(isinstance(one, str) and one.strip() for one in value)
+    _require(texts and len(set(value)) == len(value), name, value, "a list of texts, each once")
 
 
 _MANY = 2**31
@@ -104,6 +110,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "settings": _texts,
     "checkpoints": _texts,
     "variants": _texts,
+    "picture": _picture,
     "row": _count(0),
     **dict.fromkeys(("sentences", "phrases", "steps", "equal_time_steps"), _count(0)),
     **dict.fromkeys(("pictures_shown", "texts_shown"), _count(1)),
@@ -196,6 +203,9 @@ def settings_of(base: RunConfig, asked: Mapping[str, Any]) -> tuple[list[str], l
         for field, parameter in _OWN_PARAMETER.items():
             own = field == name and (parameter in asked or parameter == "seeds")
             _require(not own, "settings", one, f"{parameter} to say it")
+    names = [one.partition("=")[0].replace("-", "_") for one in given]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    _require(not twice, "settings", given, f"{twice} once")
     change(base, given)
     methods = asked.get("methods") or [asked.get("method", "beta-clip-ce")]
     everywhere = [one for one in given if one.split(".")[0] in ("data", "train", "backbone")]

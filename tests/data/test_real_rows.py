@@ -65,7 +65,9 @@ def test_a_broken_array_is_named_with_its_line(tmp_path, monkeypatch, chunk, tex
     with pytest.raises(RowError) as error:
         last.value()
     assert re.search(message, f"{last.place}: {error.value}")
-    assert [row.value() for row in whole] == ([{"a": 1}] if text.startswith("[") and '"a": 1}' in text else [])
+    assert [row.value() for row in whole] == (
+        [{"a": 1}] if text.startswith("[") and '"a": 1}' in text else []
+    )
 
 
 def test_an_empty_array_has_no_rows(tmp_path):
