@@ -378,8 +378,8 @@ def list_pictures(folder: str | os.PathLike[str]) -> Listing:
     others = (name for name in files if name.lower().endswith(UNREAD_SUFFIXES))
     unread = tuple(sorted([*others, *(name for name in found if name not in files)]))
     if not names:
-        others = f"; not read: {', '.join(unread[:3])}" if unread else ""
-        raise FileNotFoundError(f"folder {folder}: no picture ({', '.join(SUFFIXES)}){others}")
+        beside = f"; not read: {', '.join(unread[:3])}" if unread else ""
+        raise FileNotFoundError(f"folder {folder}: no picture ({', '.join(SUFFIXES)}){beside}")
     return Listing([folder / name for name in names[:MOST_LISTED]], len(names), unread)
 
 

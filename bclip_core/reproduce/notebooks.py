@@ -228,7 +228,7 @@ def _noting_end(ends: list[int]) -> type[AsyncKernelManager]:
     """A manager of kernels that notes the return code of one that is gone."""
 
     class Noting(AsyncKernelManager):
-        async def is_alive(self) -> bool:
+        async def is_alive(self) -> bool:  # type: ignore[override]
             alive: bool = await super().is_alive()
             code = getattr(getattr(self.provisioner, "process", None), "returncode", None)
             if not alive and code is not None:
