@@ -371,7 +371,8 @@ def list_pictures(folder: str | os.PathLike[str]) -> Listing:
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"folder {folder}: no such folder")
-    there = [e.name for e in os.scandir(folder) if not is_hidden(e.name) and not e.is_dir()]
+    entries = (entry for entry in os.scandir(folder) if not is_hidden(entry.name))
+    there = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
     files = {name for name in there if os.path.isfile(folder / name)}  # no link that leads nowhere
     found = sorted(name for name in there if name.lower().endswith(SUFFIXES))
     names = [name for name in found if name in files]
