@@ -50,8 +50,8 @@ def nothing_committed_changes():
         (MEASURE, f"{CIFAR} --images /tmp", "--images: not read for cifar10"),
         (MEASURE, f"{CIFAR} --conditioned none", "--conditioned: not read for cifar10"),
         (MEASURE, "--data-set coco --label x --checkpoint=", "'': expected a file, a folder"),
-        (SEARCH, "--profile photos-smoke", "expected one of smoke, cpu, gpu"),
-        ("studies.pointing", "--profile photos-smoke", "expected one of smoke, cpu, gpu"),
+        (SEARCH, "--profile photos-smoke", "expected one of smoke, cpu"),
+        ("studies.pointing", "--profile photos-smoke", "expected one of smoke, cpu"),
         # twice
         (COLLECTION, "--profile smoke --profile cpu", "--profile: given twice"),
         (COLLECTION, "-p steps 2 -p steps 3", "-p steps: '2' and '3': expected one value"),

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -208,21 +210,33 @@ def test_a_split_that_there_is_not_is_refused_before_any_work(config):
     assert not find(config).folder.exists()
 
 
-def warm_worker(command, *, stdout, stderr, env):
-    own = {name: value for name, value in env.items() if name != PARENT_VARIABLE}
-    output = stdout.fileno()
-    return WarmProcess(command[2], command[3:], env=own, stdout=output, stderr=output)
+class WarmWorker(WarmProcess):
+    """A worker that is forked, so that it is no child of this process, whose end it would be."""
+
+    def __init__(self, command, *, stdout, stderr, env):
+        own = {name: value for name, value in env.items() if name != PARENT_VARIABLE}
+        output = stdout.fileno()
+        super().__init__(command[2], command[3:], env=own, stdout=output, stderr=output)
+
+    def __class_getitem__(cls, kind):
+        return cls
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
 
 
 def test_whoever_asks_for_a_run_that_another_trains_is_told_and_gets_it(config, capfd, monkeypatch):
-    monkeypatch.setattr(runs_module.subprocess, "Popen", warm_worker)
+    started = SimpleNamespace(**{**vars(subprocess), "Popen": WarmWorker})  # in that module alone
+    monkeypatch.setattr(runs_module, "subprocess", started)
     with ThreadPoolExecutor(1) as pool:
         with lock(find(config).folder):
             asked = pool.submit(obtain, [config], workers=1, progress=False)
             log = find(config).folder / f".worker.{os.getpid()}.log"
             ends = time.monotonic() + 120
             while not (log.is_file() and "waiting" in log.read_text()):
-                assert time.monotonic() < ends
+                if asked.done():
+                    asked.result()
+                assert time.monotonic() < ends, log.read_text() if log.is_file() else "no log"
                 time.sleep(0.1)
             time.sleep(1.5)
         assert asked.result()[0].finished
