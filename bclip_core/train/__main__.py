@@ -34,7 +34,8 @@ def work(options: Options) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     folder, device = options.folder, options.device
-    require_device(device)
+    if device == "cuda":  # without a GPU it would silently be the CPU
+        require_device(device)
     trackers = [name.strip() for name in options.trackers.split(",") if name.strip()]
     plan = plan_run(options.run, folder, trackers)  # before any scene is drawn
     if options.dry_run or folder is None:
