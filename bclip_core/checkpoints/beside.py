@@ -19,7 +19,7 @@ from bclip_core.checkpoints.layout import Layout, add_pooler, bias_of
 from bclip_core.checkpoints.weights import read_safetensors
 from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig
 from bclip_core.model import BClip
-from bclip_core.records.files import read_json, write_json
+from bclip_core.records.files import parse_json, read_json, write_json
 
 POOLER = "bclip_pooler.safetensors"
 SHORT = "bclip_short_text.safetensors"
@@ -118,7 +118,7 @@ def read_pooler(model: BClip, folder: Path) -> None:
         return
     metadata, weights = read_safetensors(path)
     try:
-        shape = PoolerConfig.from_dict(json.loads(metadata["bclip"]))
+        shape = PoolerConfig.from_dict(parse_json(metadata["bclip"]))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"checkpoint {path}: header: {error!r}") from error
     try:

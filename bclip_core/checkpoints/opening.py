@@ -14,7 +14,7 @@ from bclip_core.checkpoints import hub, hugging_face, importing, open_clip, own
 from bclip_core.checkpoints.weights import is_safetensors, read_safetensors
 from bclip_core.config import BackboneConfig, PoolerConfig
 from bclip_core.model import BClip
-from bclip_core.records.files import is_hidden
+from bclip_core.records.files import from_home, is_hidden
 
 RANDOM = "random"
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -141,8 +141,10 @@ def _open(source: str | Path, architecture: str, quick_gelu: bool | None) -> BCl
         return own.build_model(config, PoolerConfig())
     if text in own.SHIPPED:
         return _open_file(own.SHIPPED[text], architecture, quick_gelu)
-    path = Path(source).expanduser()
+    if not text.strip():
+        raise CheckpointError(f"{text!r}: expected a file, a folder, a tag or a name of the hub")
     try:
+        path = from_home(source)
         if path.is_file():
             return _open_file(path, architecture, quick_gelu)
         if path.is_dir():

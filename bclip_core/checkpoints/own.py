@@ -17,7 +17,7 @@ from bclip_core.checkpoints.weights import is_safetensors, one_line, read_safete
 from bclip_core.config import BackboneConfig, HeadsConfig, PoolerConfig, RunConfig
 from bclip_core.model import BClip, Heads, HeadsSpec, Parts, get_method
 from bclip_core.poolers import build_pooler
-from bclip_core.records.files import write_atomically
+from bclip_core.records.files import parse_json, write_atomically
 
 WEIGHTS = "model.safetensors"  # in the folder of a run and of `hub.save_pretrained`
 PRETRAINED_FOLDER = Path(__file__).parent / "pretrained"
@@ -114,7 +114,7 @@ def load(path: Path, expected: RunConfig | Parts | None = None) -> BClip:
     if "bclip" not in metadata:
         raise CheckpointError(f"checkpoint {path}: no 'bclip' header; expected a file of save()")
     try:
-        header = json.loads(metadata["bclip"])
+        header = parse_json(metadata["bclip"])
         backbone = BackboneConfig.from_dict(header["backbone"])
         pooler = None if header["pooler"] is None else PoolerConfig.from_dict(header["pooler"])
         heads, origin = _heads_of(header), str(header.get("origin", ""))

@@ -125,11 +125,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         stored = _unwrapped(read_torch_file(path))
     if not isinstance(stored, Mapping) or not stored:
         raise CheckpointError(f"checkpoint {path}: {_kind(stored)}: expected a state dict")
+    stored = _tensors_alone(path, stored)
     for name, value in stored.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"checkpoint {path}: {name!r} is {_kind(value)}: expected names and tensors"
-            )
         if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
             raise CheckpointError(
                 f"checkpoint {path}: {name!r}: expected a dense tensor on the CPU"
@@ -144,6 +141,26 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def _tensors_alone(path: Path, stored: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The weights of a state dict; what is not one, such as an epoch's number, is told of.
+
+    Raises:
+        CheckpointError: a name that is no text, or no tensor at all.
+    """
+    other = {name: value for name, value in stored.items() if not isinstance(value, Tensor)}
+    odd = next((name for name in stored if not isinstance(name, str)), "")
+    if odd != "" or len(other) == len(stored):
+        name = odd if odd != "" else next(iter(other))
+        raise CheckpointError(
+            f"checkpoint {path}: {name!r} is {_kind(stored[name])}: expected names and tensors"
+        )
+    if other:
+        few = ", ".join(f"{name!r}, {_kind(value)}" for name, value in list(other.items())[:3])
+        more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+        print(f"checkpoint {path}: its weights are read; not {few}{more}: no tensors")
+    return {name: value for name, value in stored.items() if name not in other}
+
+
 def one_line(error: object, longest: int = 200) -> str:
     """An error's message as one line of bounded length."""
     text = " ".join(str(error).split())
@@ -153,14 +170,17 @@ def one_line(error: object, longest: int = 200) -> str:
 def _unwrapped(stored: Any) -> Any:
     """The state dict in what a script saved, however deep; weights beside it are told of."""
     for _ in range(_DEEPEST):
-        if not isinstance(stored, Mapping) or any(map(_is_tensor, stored.values())):
+        if not isinstance(stored, Mapping):
             break
         held = [key for key in _WRAPPERS if _holds_weights(stored.get(key), _DEEPEST)]
-        held = held or [key for key in _WRAPPERS if isinstance(stored.get(key), Mapping)][:1]
-        if not held:
+        beside = [str(key) for key, value in stored.items() if _is_tensor(value)]
+        if not held and not beside:
+            held = [key for key in _WRAPPERS if isinstance(stored.get(key), Mapping)][:1]
+        # of a state dict that has, say, averaged weights beside its own, its own are read
+        if not held or 0 < sum(map(_is_tensor, stored[held[0]].values())) <= len(beside):
             break
-        if held[1:]:
-            others = ", ".join(map(repr, held[1:]))
+        if held[1:] or beside:
+            others = ", ".join(map(repr, [*held[1:], *beside[:3]]))
             print(f"checkpoint: {held[0]!r} is read; not {others} beside it")
         stored = stored[held[0]]
     return stored

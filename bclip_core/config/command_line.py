@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -57,14 +58,19 @@ class _Option(NamedTuple):
 
     def expected(self) -> str:
         if get_origin(self.kind) is Literal:
-            return "one of " + ", ".join(get_args(self.kind))
+            return "one of " + ", ".join(filter(None, get_args(self.kind)))
         kinds = {int: f"a whole number, >= {self.least}", bool: "true or false"}
+        kinds[Path] = "a file or folder"
         return "NAME VALUE" if self.pair else kinds.get(self.kind, "a value")
 
     def check(self, text: str) -> None:
         allowed = True
         if get_origin(self.kind) is Literal:
             allowed = text in get_args(self.kind)
+        elif (
+            self.kind is Path
+        ):  # an empty one, of a variable that is not set, is the working folder
+            allowed = bool(text.strip()) and "\0" not in text
         elif self.kind is int:
             allowed = text.isdecimal() and int(text) >= self.least
         if not allowed:
@@ -152,7 +158,8 @@ def _checked(given: list[str], options: list[_Option]) -> list[str]:
         flag = flag.replace("_", "-")
         values = [*([first] if equals else []), *given[start + 1 : end]]
         if flag not in flags:
-            near = did_you_mean(flag, flags) or f"; expected one of {', '.join(flags)}"
+            one_of = f"one of {', '.join(flags)}" if flags else "none"
+            near = did_you_mean(flag, flags) or f"; expected {one_of}"
             raise ConfigError(f"{flag}: no such option{near}")
         option = flags[flag]
         own, others = _own(flag, values, option)
@@ -160,9 +167,12 @@ def _checked(given: list[str], options: list[_Option]) -> list[str]:
             expected = option.expected() if option.kind is bool or option.pair else "one value"
             raise ConfigError(f"{' '.join([flag, *values])}: expected {expected}")
         written, words = [*written, *own], [*words, *others]
+        if option.name in seen and not option.pair:
+            raise ConfigError(f"{flag}: given twice: expected it once")
         seen |= {option.name, *(option.name for option in placed[: len(words)])}
     for word in words[len(placed) :]:
-        raise ConfigError(f"{word!r}: expected an option, one of {', '.join(flags)}")
+        expected = f"an option, one of {', '.join(flags)}" if flags else "no more"
+        raise ConfigError(f"{word!r}: expected {expected}")
     for option, word in zip(placed, words, strict=False):
         option.check(word)
     for option in options:

@@ -5,6 +5,7 @@ Both become "loss.beta=0.25", which `profiles.configure` reads; so do papermill'
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from typing import Any, get_type_hints
 
@@ -57,7 +58,7 @@ def split_arguments(
         Values by option, and settings as "part.field=value", in order.
 
     Raises:
-        ConfigError: a name that is neither, or an option without a value.
+        ConfigError: a name that is neither, an option without a value, or one with two.
     """
     options, settings = dict[str, str](), list[str]()
     for flag, values in _groups(arguments):
@@ -67,14 +68,27 @@ def split_arguments(
                 values = ["true"]
             if len(values) != 1:
                 raise ConfigError(f"--{flag} {' '.join(values)}: expected one value".rstrip())
-            options[name] = values[0]
+            if options.setdefault(name, values[0]) != values[0]:
+                raise ConfigError(f"--{flag}: {options[name]!r} and {values[0]!r}: expected one")
         elif name == "set":
             if not values:
                 raise ConfigError("--set: expected NAME=VALUE, for example loss.beta=0.25")
             settings += values
         else:
             settings.append(_setting(name, values, own))
+    _tell_two_values(settings)
     return options, settings
+
+
+def _tell_two_values(settings: Sequence[str]) -> None:
+    """Of two values of one setting the last is obeyed, so that a command can be changed; say so."""
+    found = dict[str, str]()
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        name = name.strip().replace("-", "_")
+        if found.get(name, value) != value:
+            print(f"--{name}: {value!r} is taken, not {found[name]!r} before it", file=sys.stderr)
+        found[name] = value
 
 
 def _groups(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:

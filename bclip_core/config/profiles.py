@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bclip_core.config import photographs
-from bclip_core.config.base import ConfigError
+from bclip_core.config.base import ConfigError, require
 from bclip_core.config.flags import check_name, setting_types
 from bclip_core.config.names import did_you_mean
 from bclip_core.config.run import (
@@ -160,8 +160,8 @@ def get_profile(name: str) -> Profile:
     Raises:
         ConfigError: unknown; the message lists the known ones.
     """
-    if name not in PROFILES:
-        near = did_you_mean(name, PROFILES)
+    if not isinstance(name, str) or name not in PROFILES:
+        near = did_you_mean(name, PROFILES) if isinstance(name, str) else ""
         raise ConfigError(f"profile={name!r}: expected one of {', '.join(PROFILES)}{near}")
     return PROFILES[name]
 
@@ -204,6 +204,7 @@ def change(config: RunConfig, settings: list[str]) -> RunConfig:
         *parts, last = name.split(".")
         inner = values
         for part in parts:
+            require(isinstance(inner.get(part), dict), name, value, "a setting by its name")
             inner = inner[part]
         inner[last] = value
     asked = {name.removeprefix("train.") for name in given if name.startswith("train.")}

@@ -258,6 +258,7 @@ class DataConfig(Config):
             require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         require(self.image_size >= 16, "image_size", self.image_size, ">= 16 pixels")
         require(self.seed >= 0, "seed", self.seed, ">= 0")
+        require(self.seed < 2**63, "seed", self.seed, f"< {2**63}")
         crop = numbers("crop", self.crop, 2)
         within = not crop or 0 < crop[0] <= crop[1] <= 1
         require(within, "crop", self.crop, "two shares, 0 < least <= largest <= 1, or none")

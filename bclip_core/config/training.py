@@ -82,6 +82,7 @@ class TrainConfig(Config):
             "weight_decay", "clip_norm", "seed", "gradient_cache", "loader_workers",
         ):  # fmt: skip
             require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        require(self.seed < 2**63, "seed", self.seed, f"< {2**63}")
         fraction, own = self.final_lr_fraction, self.pooler_final_lr_fraction
         require(0 <= fraction <= 1, "final_lr_fraction", fraction, "a number in [0, 1]")
         allowed = own == -1 or 0 <= own <= 1

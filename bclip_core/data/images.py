@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import datasets
 import numpy as np
@@ -44,6 +46,7 @@ UNREAD_SUFFIXES = (
 )
 LARGEST_PIXELS = 89_478_485  # width x height; Pillow's own limit, a quarter of a gigabyte as RGB
 LARGEST_RATIO = 50  # long side over short side: the short one is brought to the model's size
+_LONGEST_COMMENT = 65_536  # bytes in which the numbers of a PPM's header begin
 _DRAFT = 2  # how many times larger than asked for a JPEG is decoded at least
 _UPRIGHT = {  # by the EXIF tag: how the stored picture has to be turned
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -239,9 +242,28 @@ def _opened(stored: dict[str, Any] | None) -> Image.Image:
 
 def _header(source: str | os.PathLike[str] | io.BytesIO) -> Image.Image:
     """A picture whose header alone is read yet."""
+    with nullcontext(source) if isinstance(source, io.BytesIO) else open(source, "rb") as file:
+        _refuse_long_comment(file)
+        file.seek(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large sizes, which `upright_rgb` refuses; of metadata
         return Image.open(source, formats=FORMATS)
+
+
+def _refuse_long_comment(file: BinaryIO) -> None:
+    """Refuse a PPM, PGM or PBM with a long header: Pillow reads its comments byte by byte.
+
+    Raises:
+        ValueError: width, height and largest value do not begin within the first bytes.
+    """
+    magic = file.read(2)
+    start = file.read(_LONGEST_COMMENT) if magic[:1] == b"P" else b""
+    if len(start) == _LONGEST_COMMENT:
+        numbers = re.sub(rb"#[^\r\n]*", b" ", start).split(None, 3)
+        if len(numbers) < (2 if magic in (b"P1", b"P4") else 3):  # black or white: no largest value
+            raise ValueError(
+                f"a header of more than {_LONGEST_COMMENT:,} bytes: expected a short one"
+            )
 
 
 def decode_images(
@@ -303,7 +325,7 @@ class Listing(NamedTuple):
     Attributes:
         paths: the first of them by name, at most `MOST_LISTED`.
         total: how many there are.
-        unread: names of pictures of kinds that are not read, see `UNREAD_SUFFIXES`.
+        unread: names of pictures that are not read: `UNREAD_SUFFIXES`, and links to no file.
     """
 
     paths: list[Path]
@@ -349,14 +371,16 @@ def list_pictures(folder: str | os.PathLike[str]) -> Listing:
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"folder {folder}: no such folder")
-    files = [
-        entry.name for entry in os.scandir(folder) if not is_hidden(entry.name) and entry.is_file()
-    ]
-    names = sorted(name for name in files if name.lower().endswith(SUFFIXES))
-    unread = tuple(sorted(name for name in files if name.lower().endswith(UNREAD_SUFFIXES)))
+    entries = (entry for entry in os.scandir(folder) if not is_hidden(entry.name))
+    there = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+    files = {name for name in there if os.path.isfile(folder / name)}  # no link that leads nowhere
+    found = sorted(name for name in there if name.lower().endswith(SUFFIXES))
+    names = [name for name in found if name in files]
+    others = (name for name in files if name.lower().endswith(UNREAD_SUFFIXES))
+    unread = tuple(sorted([*others, *(name for name in found if name not in files)]))
     if not names:
-        others = f"; of kinds that are not read: {', '.join(unread[:3])}" if unread else ""
-        raise FileNotFoundError(f"folder {folder}: no picture ({', '.join(SUFFIXES)}){others}")
+        beside = f"; not read: {', '.join(unread[:3])}" if unread else ""
+        raise FileNotFoundError(f"folder {folder}: no picture ({', '.join(SUFFIXES)}){beside}")
     return Listing([folder / name for name in names[:MOST_LISTED]], len(names), unread)
 
 

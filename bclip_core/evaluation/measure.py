@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,8 +44,8 @@ from bclip_core.evaluation.protocols.retrieval import (
 )
 from bclip_core.evaluation.usable import BAD_ROWS, SomeSet, usable_items
 from bclip_core.model import BClip
-from bclip_core.records.files import read_record, sha256, what_to_do
-from bclip_core.records.machine import default_device
+from bclip_core.records.files import folder_of, read_record, sha256, what_to_do
+from bclip_core.records.machine import require_device
 from bclip_core.records.results import code_version, runs_folder, save_result
 
 LEVELS = ("hard", "medium", "easy", "trivial")
@@ -201,10 +200,11 @@ def run(options: Options) -> Path:
     protocol = get_protocol(options.protocol)
     data_set, split = protocol.data_set(options.data_set)
     split = options.split or split
+    _refuse_unread(options, real.get(data_set), split)
+    device = require_device(options.device)
     model = open_model(
         options.checkpoint, architecture=options.architecture, quick_gelu=options.quick_gelu
     )
-    device = options.device or default_device()
     root = options.root or _default_root(data_set)
     measured, data, complete = measure(
         model.to(device),
@@ -235,9 +235,21 @@ def run(options: Options) -> Path:
     return save_result(_result_name(values, split, size), size, values)
 
 
+def _refuse_unread(options: Options, record: real.DataSet, split: str) -> None:
+    """Refuse options that a data set's task does not read, and splits that it has not."""
+    if split and split not in record.splits:
+        raise ConfigError(f"--split={split!r}: expected one of {', '.join(record.splits)}")
+    unread = {
+        "--images": record.task == "classes" and options.images is not None,
+        "--conditioned": record.task != "captions" and options.conditioned != "all",
+    }
+    for flag in (flag for flag, given in unread.items() if given):
+        raise ConfigError(f"{flag}: not read for {record.name}, whose task is {record.task}")
+
+
 def _default_root(data_set: str) -> Path | None:
-    above = os.environ.get(DATA_VARIABLE)
-    return Path(above) / real.get(data_set).folder if above else None
+    above, record = folder_of(DATA_VARIABLE), real.get(data_set)
+    return above / record.folder if above and record.supply is None else None
 
 
 def _result_name(values: Mapping[str, Any], split: str, size: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +15,7 @@ from bclip_core.checkpoints.own import PRETRAINED_FOLDER, WEIGHTS
 from bclip_core.config import RunConfig
 from bclip_core.evaluation import grounding_metric
 from bclip_core.model import METHODS, BClip
-from bclip_core.records.files import is_hidden, read_json
+from bclip_core.records.files import is_hidden, parse_json, read_json
 from bclip_core.records.results import runs_folder
 from bclip_core.train import Run
 
@@ -73,7 +72,7 @@ def has_pooler(path: Path) -> bool:
     """Whether a file of ours holds a pooler, by its header alone; no where that is damaged."""
     try:
         with safe_open(path, "pt") as handle:
-            described = json.loads((handle.metadata() or {})["bclip"])
+            described = parse_json((handle.metadata() or {})["bclip"])
     except Exception:  # choosing it says what is wrong
         return False
     return described.get("pooler") is not None

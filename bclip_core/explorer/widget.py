@@ -28,6 +28,7 @@ from bclip_core.explorer.tables import escaped, plain
 from bclip_core.explorer.view import MOST_TEXTS, Shown, View
 from bclip_core.explorer.workbench import Workbench
 from bclip_core.model import BClip
+from bclip_core.records.files import from_home
 
 GIVEN = "the given model"
 
@@ -240,7 +241,7 @@ class AttentionExplorer:
     def _open_path(self, value: str) -> None:
         if not value.strip():
             return
-        path = Path(value.strip()).expanduser()
+        path = from_home(value.strip())
         self.controls.file.hidden = True
         if not path.is_dir():
             self._enter(self.workbench.picture(str(path)))

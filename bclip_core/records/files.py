@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,34 @@ _WHAT_TO_DO = {
     errno.EIO: "see whether the disk is full or damaged, or write to another "
     "($BCLIP_RUNS for runs, $BCLIP_CACHE for caches)",
 }
+
+
+def folder_of(variable: str) -> Path | None:
+    """The folder that an environment variable names; None where it is not set, or blank.
+
+    A relative one is below the repository, whatever the working directory: kernels and workers have
+    others than the shell that started them.
+
+    Raises:
+        FileNotFoundError: the home of a user that is not there; the variable is named.
+    """
+    given = os.environ.get(variable, "").strip()
+    try:
+        return REPOSITORY / from_home(given) if given else None
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"${variable}: expected a folder: {error}") from error
+
+
+def from_home(path: str | os.PathLike[str]) -> Path:
+    """A path with `~` and `~USER` replaced.
+
+    Raises:
+        FileNotFoundError: nobody's home; the path is named.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"{path}: {str(error).rstrip('.')}") from error
 
 
 def is_hidden(name: str) -> bool:
@@ -68,10 +96,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise OSError(number, f"{path} cannot be written: {reason}") from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it could not even be made, which has been told
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
+            else:
+                temporary.unlink(missing_ok=True)
     return path
 
 
@@ -184,23 +213,43 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON: expected a finite number")
 
 
+def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):  # Python would keep the last one, and tell nobody
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"field {twice!r} twice: expected it once")
+    return fields
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parsed JSON of this collection, or of a file that comes with weights.
+
+    Raises:
+        ValueError: broken JSON, NaN or infinity, or a field that is there twice.
+    """
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_fields_once)
+
+
 def read_json(path: Path) -> Any:
     """Parsed JSON.
 
     Raises:
-        ValueError: broken JSON (file and position are named), NaN, no UTF-8, or nested beyond
-            reason.
+        ValueError: broken JSON (file and position are named), NaN, a field twice, no UTF-8,
+            nested beyond reason, or a pipe or device in the place of the file.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe, a device without an end
+        raise ValueError(f"{path}: expected a file")
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows' editors write a mark
-        return json.loads(text, parse_constant=_refuse_constant)
+        return parse_json(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: broken JSON at line {error.lineno}: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected UTF-8: {error}") from error
     except RecursionError as error:
         raise ValueError(f"{path}: JSON nested too deep") from error
-    except ValueError as error:  # NaN, or a number too long
+    except ValueError as error:  # NaN, a field twice, or a number too long
         raise ValueError(f"{path}: {error}") from error
 
 

@@ -16,6 +16,23 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def require_device(device: str) -> str:
+    """`device` if it can be used here, `default_device()` where it is "".
+
+    Raises:
+        ValueError: no such device, or none here; nothing is run elsewhere in silence.
+    """
+    try:
+        if device and torch.device(device).type not in ("cpu", "cuda", "mps", "xpu"):
+            raise ValueError("no device that models run on")
+        return str(torch.empty(0, device=device).device) if device else default_device()
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"device={device!r}: expected cpu, or a GPU of this machine: {reason}"
+        ) from error
+
+
 def usable_cores() -> int:
     """Processor cores that this process may use, fewer than there are where a scheduler says so."""
     if hasattr(os, "sched_getaffinity"):

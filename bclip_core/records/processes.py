@@ -8,22 +8,27 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 PARENT_VARIABLE = "BCLIP_PARENT"  # a process started with it ends with the process of that number
 _POLL = 0.3  # seconds
 _GRACE = 5.0  # seconds between asking this process to end and ending it
 TERMINATED = 128 + signal.SIGTERM  # exit code, as shells give it
+_ASKS = {  # a scheduler, a reader who waits no longer, a terminal that was closed
+    signal.SIGTERM: "terminated",
+    signal.SIGINT: "interrupted",
+    **({signal.SIGHUP: "hung up"} if hasattr(signal, "SIGHUP") else {}),
+}
 
 
 class TerminatedError(BaseException):
-    """SIGTERM asked this process to end; no `except Exception` holds that up."""
+    """A signal asked this process to end; no `except Exception` holds that up."""
 
 
 class _Request:
-    """Whether SIGTERM came, and whether it ends what is going on at once."""
+    """Which signal came, and whether it ends what is going on at once."""
 
-    asked = False
+    asked: signal.Signals | None = None
     postponed = False
 
 
@@ -31,33 +36,42 @@ class _Request:
 def ends_on_request() -> Iterator[None]:
     """Around a command's work: SIGTERM ends it as an error would, with one line and exit code 143.
 
-    So `finally` runs: children are ended, locks and half-written files removed. For the main
-    thread.
+    So do Ctrl-C (SIGINT, 130) and a terminal that is closed (SIGHUP, 129), unless this process was
+    started to ignore them. `finally` runs: children are ended, locks and half-written files
+    removed. For the main thread.
 
     Raises:
-        SystemExit: 143, after SIGTERM.
+        SystemExit: 128 and the number of the signal.
     """
-    before = signal.signal(signal.SIGTERM, _end)
+    before = {kind: signal.getsignal(kind) for kind in _ASKS}
+    heard = [kind for kind, had in before.items() if had is not signal.SIG_IGN]
+    for kind in heard:
+        signal.signal(kind, _end)
     try:
         yield
     except TerminatedError as error:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked once more, it ends no sooner
-        print(f"terminated (SIGTERM){error}", file=sys.stderr, flush=True)
-        raise SystemExit(TERMINATED) from None
+        number = _Request.asked or signal.SIGTERM
+        for kind in heard:
+            signal.signal(kind, signal.SIG_IGN)  # asked once more, it ends no sooner
+        with suppress(OSError):  # a terminal that was closed takes no line
+            print(f"{_ASKS[number]} ({number.name}){error}", file=sys.stderr, flush=True)
+        raise SystemExit(128 + number) from None
     finally:
-        _Request.asked = False
-        signal.signal(signal.SIGTERM, before)
+        _Request.asked = None
+        for kind in heard:
+            signal.signal(kind, before[kind])
 
 
 def _end(number: int, frame: object) -> None:
-    _Request.asked = True
-    if not _Request.postponed:
+    again = _Request.asked == signal.SIGINT == number  # who types Ctrl-C twice waits no longer
+    _Request.asked = signal.Signals(number)
+    if again or not _Request.postponed:
         raise TerminatedError
 
 
 @contextmanager
 def end_postponed() -> Iterator[None]:
-    """Inside, SIGTERM interrupts nothing; `end_asked` tells of it."""
+    """Inside, a first signal interrupts nothing; `end_asked` tells of it."""
     _Request.postponed = True
     try:
         yield
@@ -66,8 +80,8 @@ def end_postponed() -> Iterator[None]:
 
 
 def end_asked() -> bool:
-    """Whether SIGTERM has asked this process to end, inside `ends_on_request`."""
-    return _Request.asked
+    """Whether a signal has asked this process to end, inside `ends_on_request`."""
+    return _Request.asked is not None
 
 
 def end_with(parent: int) -> None:
@@ -99,8 +113,9 @@ def _watch(parent: int) -> None:
 
 def how_it_ended(returncode: int) -> str:
     """A process's return code in words: "exit code 1", or "killed by SIGKILL (out of memory?)"."""
-    if returncode == TERMINATED:
-        return "ended by SIGTERM"
+    asked = {128 + kind: kind.name for kind in _ASKS}
+    if returncode in asked:
+        return f"ended by {asked[returncode]}"
     if returncode >= 0:
         return f"exit code {returncode}"
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bclip_core.records.files import REPOSITORY, read_record, write_json
+from bclip_core.records.files import REPOSITORY, folder_of, read_record, write_json
 from bclip_core.records.machine import machine
 
 REFERENCE_FOLDER = REPOSITORY / "results" / "reference"
@@ -29,13 +30,9 @@ RECORDED_PACKAGES = ("torch", "torchvision", "open_clip_torch", "datasets", "acc
 def runs_folder() -> Path:
     """Where runs and their results go: $BCLIP_RUNS, else results/runs of the repository.
 
-    A relative $BCLIP_RUNS is one below the repository, whatever the working directory: kernels and
-    workers have others than the shell that started them. An empty one is none.
+    Relative or empty ones are as `folder_of` has them.
     """
-    given = os.environ.get("BCLIP_RUNS", "").strip()
-    if not given:
-        return REPOSITORY / "results" / "runs"
-    return REPOSITORY / Path(given).expanduser()
+    return folder_of("BCLIP_RUNS") or REPOSITORY / "results" / "runs"
 
 
 @functools.cache
@@ -101,6 +98,16 @@ def _version(package: str) -> str:
         return "unknown"
 
 
+def require_plain_name(what: str, name: str) -> None:
+    """Refuse what cannot be part of a result's file name.
+
+    Raises:
+        ValueError: empty, hidden, or with anything but letters, digits, `-`, `_` and dots.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"{what}={name!r}: expected letters, digits, -, _ and dots")
+
+
 def save_result(name: str, profile: str, values: dict[str, Any]) -> Path:
     """Write `name` of `profile` into the runs folder; returns the file.
 
@@ -108,9 +115,20 @@ def save_result(name: str, profile: str, values: dict[str, Any]) -> Path:
         name: which result, for example "method_comparison".
         profile: "smoke", "cpu" or "gpu"; part of the file's name, so profiles never mix.
         values: what was measured, ready for JSON.
+
+    Raises:
+        ValueError: a name that leads elsewhere, or what JSON cannot hold; nothing is written.
     """
+    for part, text in (("name", name), ("profile", profile)):
+        require_plain_name(part, text)
     path = runs_folder() / "tables" / f"{name}__{profile}.json"
     return write_json(path, {"name": name, "profile": profile, **provenance(), "values": values})
+
+
+def promotion_of(folder: Path) -> tuple[Path, Path]:
+    """Where a promotion into a folder works, and what is there as long as it is half-done."""
+    work = folder.with_name(f".{folder.name}.promote")
+    return work, work / "before"
 
 
 def load_result(name: str, profile: str, *, reference: bool = False) -> dict[str, Any]:
@@ -118,9 +136,14 @@ def load_result(name: str, profile: str, *, reference: bool = False) -> dict[str
 
     Raises:
         FileNotFoundError: it was never made; the message says how to make it.
-        ValueError: the file is broken; it is named.
+        ValueError: the file is broken, it is named; or the reference is half of one promotion.
     """
     folder = REFERENCE_FOLDER if reference else runs_folder() / "tables"
+    if reference and promotion_of(folder)[1].is_dir():
+        raise ValueError(
+            f"{folder}: a promotion is under way or was broken off: run "
+            "python -m bclip_core.reproduce.promote again"
+        )
     path = folder / f"{name}__{profile}.json"
     if not path.is_file():
         command = f"python -m bclip_core.reproduce --profile {profile}"

@@ -9,10 +9,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from bclip_core.config.command_line import read_options, run_command
 from bclip_core.records import REPOSITORY
 from bclip_core.reproduce.story import CONTENTS
 
@@ -90,8 +92,14 @@ def broken_links(html: Path) -> list[str]:
     return broken
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Options:
+    """Build the book from the committed notebooks, in build/book."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Build the book, and say where it is."""
+    read_options(Options, arguments, "python -m bclip_core.reproduce.book")
     html = build()
     if broken := broken_links(html):
         raise BookError("links that lead nowhere:\n" + "\n".join(broken))
@@ -99,7 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except BookError as problem:
-        raise SystemExit(f"error: {problem}") from problem
+    run_command(main, BookError)

@@ -21,7 +21,7 @@ from bclip_core.config import get_profile
 from bclip_core.config.command_line import read_options
 from bclip_core.plotting.files import figures_folder
 from bclip_core.records import REPOSITORY
-from bclip_core.records.files import make_folder, what_to_do
+from bclip_core.records.files import from_home, make_folder, what_to_do
 from bclip_core.records.results import runs_folder, save_result
 from bclip_core.reproduce.adapted import data_of_run, takes_photographs
 from bclip_core.reproduce.memory import PeakMemory
@@ -106,8 +106,8 @@ def _from_here(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
     """Paths as absolute ones: a notebook runs in its own folder, not in the shell's."""
 
     def absolute(value: Parameter) -> Parameter:
-        named = isinstance(value, str) and value and Path(value).expanduser().exists()
-        return str(Path(value).expanduser().absolute()) if named else value  # type: ignore[arg-type]
+        named = isinstance(value, str) and value and from_home(value).exists()
+        return str(from_home(value).absolute()) if named else value  # type: ignore[arg-type]
 
     def several(value: Parameter) -> Parameter:
         if isinstance(value, str):  # as typed in a shell; what is no list is refused later
@@ -151,7 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Options) -> int:
-    given = dict(options.parameters)
+    given = dict[str, str]()
+    for name, value in options.parameters:
+        if given.setdefault(name, value) != value:
+            raise NotebookError(f"-p {name}: {given[name]!r} and {value!r}: expected one value")
     profile = given.get("profile", options.profile)
     executed = EXECUTED or runs_folder() / "notebooks"
     with PeakMemory() as memory:

@@ -14,12 +14,14 @@ import nbformat
 import nbstripout
 import papermill
 from ipykernel.kernelspec import get_kernel_dict, write_kernel_spec
+from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import naming, what_to_do, write_atomically
+from bclip_core.records.processes import how_it_ended
 from bclip_core.reproduce.adapted import data_of_run, for_photographs, takes_photographs
 
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -162,6 +164,7 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
     checked = check_parameters(path, parameters or {})
     with naming(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
+    ends = list[int]()
     with _kernel_of_this_python(), tempfile.TemporaryDirectory() as folder:
         source = _adapted(path, checked, Path(folder))
         try:
@@ -173,12 +176,13 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
                 language="python",
                 cwd=str(path.resolve().parent),
                 progress_bar=False,
+                kernel_manager_class=_noting_end(ends),
             )
         except PapermillExecutionError as error:
             cell, cause = error.exec_count, f"{error.ename}: {error.evalue}"
             raise NotebookError(f"{path.name}, cell [{cell}]: {cause}\n(see {output})") from error
         except DeadKernelError as error:
-            cause = "the kernel died; out of memory?"
+            cause = f"the kernel died: {how_it_ended(ends[-1])}" if ends else "the kernel died"
             raise NotebookError(f"{path.name}, {_last_started(output)}: {cause}") from error
         except (OSError, RuntimeError, ValueError) as error:
             _remove_half_written(output)
@@ -218,6 +222,20 @@ def _kernel_of_this_python() -> Iterator[None]:
         finally:
             os.environ.clear()
             os.environ.update(saved)
+
+
+def _noting_end(ends: list[int]) -> type[AsyncKernelManager]:
+    """A manager of kernels that notes the return code of one that is gone."""
+
+    class Noting(AsyncKernelManager):
+        async def is_alive(self) -> bool:  # type: ignore[override]
+            alive: bool = await super().is_alive()
+            code = getattr(getattr(self.provisioner, "process", None), "returncode", None)
+            if not alive and code is not None:
+                ends.append(code)
+            return alive
+
+    return Noting
 
 
 def _last_started(output: Path) -> str:

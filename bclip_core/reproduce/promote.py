@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
+from bclip_core.config import PROFILES
 from bclip_core.config.command_line import read_options
 from bclip_core.records import results
 from bclip_core.records.files import (
@@ -20,20 +19,33 @@ from bclip_core.records.files import (
     is_hidden,
     make_folder,
     naming,
+    read_json,
     read_record,
     what_to_do,
+    write_json,
 )
+from bclip_core.records.locks import lock
+from bclip_core.records.processes import ends_on_request
 from bclip_core.records.results import runs_folder
+
+SIZES = ("full", "mini")  # results on data sets have one in the place of a profile
+_NEW = "new.json"
 
 
 def promote(profile: str) -> list[Path]:
     """Copy the results of a profile from the runs folder into results/reference, all or none.
 
+    What a kill has left half-done is taken back by the next call; until then `load_result` refuses
+    to read from there.
+
     Raises:
         FileNotFoundError: that profile has left no result yet.
-        ValueError: one of its results is broken; it is named.
+        ValueError: no such profile, or one of its results is broken; it is named.
         OSError: the disk is full or may not be written to; results/reference is as it was.
     """
+    if profile not in (*PROFILES, *SIZES):
+        expected = ", ".join((*PROFILES, *SIZES))
+        raise ValueError(f"profile={profile!r}: expected one of {expected}")
     files = (runs_folder() / "tables").glob(f"*__{profile}.json")
     found = sorted(path for path in files if not is_hidden(path.name))
     if not found:
@@ -42,30 +54,44 @@ def promote(profile: str) -> list[Path]:
         read_record(path, "name", "profile", "values")
     folder = results.REFERENCE_FOLDER
     make_folder(folder)
-    with naming(folder), tempfile.TemporaryDirectory(prefix=".promote-", dir=folder.parent) as new:
-        staged = [Path(shutil.copyfile(path, Path(new, path.name))) for path in found]
-        return _replace_all(staged, folder, Path(new, "before"))
+    work, before = results.promotion_of(folder)
+    with naming(folder), lock(work):
+        _take_back(folder)
+        try:
+            work.mkdir()
+            staged = [Path(shutil.copyfile(path, work / path.name)) for path in found]
+            _keep([folder / path.name for path in found], before)
+            for path in staged:
+                os.replace(path, folder / path.name)
+            before.rename(work / "done")  # from here on it holds
+        finally:
+            _take_back(folder)
+    return [folder / path.name for path in found]
 
 
-def _replace_all(staged: list[Path], folder: Path, before: Path) -> list[Path]:
-    """Move files into a folder; when one cannot be moved, those moved already go back."""
-    before.mkdir()
-    targets = [folder / path.name for path in staged]
+def _keep(targets: list[Path], before: Path) -> None:
+    """Copy what is going to be replaced, and note what is new, under `before` once it is whole."""
+    part = before.with_name("part")
+    part.mkdir()
     for target in targets:
         if target.exists():
-            shutil.copyfile(target, before / target.name)
-    moved: list[Path] = []
-    try:
-        for path, target in zip(staged, targets, strict=True):
-            os.replace(path, target)
-            moved.append(target)
-    except BaseException:
-        for target in moved:
-            with contextlib.suppress(OSError):
-                kept = before / target.name
-                os.replace(kept, target) if kept.exists() else target.unlink()
-        raise
-    return targets
+            shutil.copyfile(target, part / target.name)
+    new = [target.name for target in targets if not target.exists()]
+    write_json(part / _NEW, new)
+    part.rename(before)
+
+
+def _take_back(folder: Path) -> None:
+    """Put back what a promotion that did not come to its end has replaced, and clear up."""
+    work, before = results.promotion_of(folder)
+    if before.is_dir():
+        for name in read_json(before / _NEW):
+            (folder / name).unlink(missing_ok=True)
+        for kept in before.iterdir():
+            if kept.name != _NEW:
+                shutil.copyfile(kept, work / kept.name)
+                os.replace(work / kept.name, folder / kept.name)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -89,4 +115,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with ends_on_request():
+        sys.exit(main())

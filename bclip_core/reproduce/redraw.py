@@ -20,7 +20,7 @@ from bclip_core.config.command_line import read_options, run_command
 from bclip_core.evaluation import HEADLINES, retrieval_metric
 from bclip_core.plotting.curves import BETA_PANELS
 from bclip_core.plotting.files import FIGURES
-from bclip_core.records.files import read_json, write_atomically
+from bclip_core.records.files import make_folder, read_json, write_atomically
 from bclip_core.records.results import load_result
 from bclip_core.reproduce.shipping import SHIPPED_RECORD
 from bclip_core.studies import curves, figures, papers, sigmoid, tables
@@ -189,11 +189,15 @@ def redraw(name: str, folder: Path = FIGURES) -> Path:
         ValueError: a name that is not in `DRAWN`.
         FileNotFoundError: its numbers are not there.
     """
+    _require_drawn(name)
+    content = plotting.png(DRAWN[name]())
+    return write_atomically(folder / f"{name}.png", lambda path: path.write_bytes(content))
+
+
+def _require_drawn(name: str) -> None:
     if name not in DRAWN:
         why = "needs its model: run its notebook" if name in MAPS else "no such figure"
         raise ValueError(f"figure {name!r}: {why}; expected one of {', '.join(DRAWN)}")
-    content = plotting.png(DRAWN[name]())
-    return write_atomically(folder / f"{name}.png", lambda path: path.write_bytes(content))
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,9 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: draw, and say which files."""
     options = read_options(Options, arguments, "python -m bclip_core.reproduce.redraw")
+    for name in options.names:
+        _require_drawn(name)  # all of them before the first is drawn
+    make_folder(options.folder)
     for name in options.names or tuple(DRAWN):
         print(redraw(name, options.folder))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from bclip_core.checkpoints import CheckpointError, is_tag, open_model
@@ -12,6 +12,7 @@ from bclip_core.config.names import did_you_mean
 from bclip_core.config.profiles import change
 from bclip_core.data.sources import NAMES, load_split
 from bclip_core.model import METHODS, get_method
+from bclip_core.records.files import from_home
 
 _DATA = {"data_set": "", "root": "", "weights": "", "settings": []}
 _TRAINING = {**_DATA, "sentences": 0, "phrases": 0, "steps": 0, "seeds": []}
@@ -76,7 +77,15 @@ def _data_set(name: str, value: str) -> None:
 
 
 def _root(name: str, value: str) -> None:
-    _require(not value or Path(value).expanduser().exists(), name, value, "a folder or a table")
+    try:
+        found = not value or (bool(value.strip()) and from_home(value).exists())
+    except (OSError, ValueError):  # ~NOBODY; a zero character
+        found = False
+    _require(found, name, value, "a folder or a table")
+
+
+def _picture(name: str, value: str) -> None:
+    _require(not value or os.path.exists(value), name, value, "a picture file, or a folder of them")
 
 
 def _method_with_beta(name: str, value: str) -> None:
@@ -85,7 +94,8 @@ def _method_with_beta(name: str, value: str) -> None:
 
 
 def _texts(name: str, value: Any) -> None:
-    _require(all(isinstance(one, str) and one for one in value), name, value, "a list of texts")
+    texts = all(isinstance(one, str) and one.strip() for one in value)
+    _require(texts and len(set(value)) == len(value), name, value, "a list of texts, each once")
 
 
 _MANY = 2**31
@@ -100,6 +110,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "settings": _texts,
     "checkpoints": _texts,
     "variants": _texts,
+    "picture": _picture,
     "row": _count(0),
     **dict.fromkeys(("sentences", "phrases", "steps", "equal_time_steps"), _count(0)),
     **dict.fromkeys(("pictures_shown", "texts_shown"), _count(1)),
@@ -162,9 +173,9 @@ def data_of(base: RunConfig, asked: Mapping[str, Any]) -> DataConfig:
     chosen = name or base.data.name
     _require(not root or chosen != "scenes", "root", root, "none, scenes are made and not read")
     if chosen == base.data.name:
-        folder = str(Path(root).expanduser().absolute()) if root else base.data.folder
+        folder = str(from_home(root).absolute()) if root else base.data.folder
         return base.data.replace(folder=folder)
-    folder = str(Path(root).expanduser().absolute()) if root else ""
+    folder = str(from_home(root).absolute()) if root else ""
     size = base.data.image_size
     return DataConfig(chosen, image_size=size, train=base.data.train, test=base.data.test,
                       validation=base.data.validation, folder=folder)  # fmt: skip
@@ -192,6 +203,9 @@ def settings_of(base: RunConfig, asked: Mapping[str, Any]) -> tuple[list[str], l
         for field, parameter in _OWN_PARAMETER.items():
             own = field == name and (parameter in asked or parameter == "seeds")
             _require(not own, "settings", one, f"{parameter} to say it")
+    names = [one.partition("=")[0].replace("-", "_") for one in given]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    _require(not twice, "settings", given, f"{twice} once")
     change(base, given)
     methods = asked.get("methods") or [asked.get("method", "beta-clip-ce")]
     everywhere = [one for one in given if one.split(".")[0] in ("data", "train", "backbone")]

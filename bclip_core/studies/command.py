@@ -8,7 +8,7 @@ from typing import Any
 
 import tyro
 
-from bclip_core.config import Profile, get_profile
+from bclip_core.config import PROFILES, ConfigError, Profile, get_profile
 
 
 def some_of(known: Iterable[str]) -> Any:
@@ -23,11 +23,20 @@ class StudyOptions:
     profile: str = "smoke"  # smoke, cpu or gpu
     workers: int | None = None  # runs side by side; not given: the profile's
 
-    def sizes(self) -> tuple[Profile, int]:
+    def sizes(self, *, scenes: bool = False) -> tuple[Profile, int]:
         """The profile, and how many runs train side by side; 0: in this process.
 
+        Args:
+            scenes: whether the study measures what is known of scenes alone.
+
         Raises:
-            ConfigError: no such profile.
+            ConfigError: no such profile, or one of photographs where it has to be of scenes.
         """
         profile = get_profile(self.profile)
+        if scenes and profile.base.data.name != "scenes":
+            known = (name for name, one in PROFILES.items() if one.base.data.name == "scenes")
+            raise ConfigError(
+                f"--profile={self.profile}: it is of photographs, but this is known of scenes "
+                f"alone: expected one of {', '.join(known)}"
+            )
         return profile, profile.workers if self.workers is None else self.workers

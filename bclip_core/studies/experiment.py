@@ -183,6 +183,8 @@ def begin(number: str, parameters: Mapping[str, Any]) -> Experiment:
     sizes = Changed(**{**fields, "base": base}, settings=tuple(single))
     asked = _filled(asked, sizes)
     changed = {n: v for n, v in asked.items() if v not in (usual[n], _open(n, profile))}
+    if number == "04" and not any(get_method(one).terms for one in _methods(asked)):
+        raise ConfigError(f"methods={_methods(asked)}: expected one that trains")
     for method in _methods(asked):
         if get_method(method).terms:
             get_method(method).check(sizes.run(method))

@@ -141,7 +141,7 @@ class Options(StudyOptions):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: which phrases attention misses."""
     given = read_options(Options, arguments, "python -m bclip_core.studies.pointing")
-    profile, workers = given.sizes()
+    profile, workers = given.sizes(scenes=True)
     print(study(profile, given.length, given.seeds, workers))
 
 

@@ -10,11 +10,13 @@ SHA-256: with other training data it is refused, on other test data it is measur
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -157,10 +159,12 @@ def obtain(
         finished: called with each run once it is there, those that were there before first.
 
     Raises:
-        ConfigError: a run that is to be trained has a setting that its method does not read, or
-            photographs to train or to measure on cannot be read.
+        ConfigError: no such split or number of workers, a run that is to be trained has a setting
+            that its method does not read, or photographs to train or to measure on cannot be read.
         RuntimeError: a worker failed; the message says how and ends with its last lines.
     """
+    if type(workers) is not int or workers < 0:
+        raise ConfigError(f"workers={workers!r}: expected a whole number, >= 0")
     runs, data = [find(config) for config in configs], Data(split)
     for run in runs:
         run.require_same_data(partial(data.rows, run.config.data))
@@ -187,7 +191,7 @@ def obtain(
 def _complete_in_workers(
     runs: list[Run], workers: int, progress: bool, split: str, finished: Callable[[Run], None]
 ) -> None:
-    waiting, active = list(runs), dict[Path, subprocess.Popen[bytes]]()
+    waiting, active, told = list(runs), dict[Path, subprocess.Popen[bytes]](), set[str]()
     by_folder, total = {r.folder: r for r in runs}, sum(r.config.planned_updates for r in runs)
     bar = progress_bar(total=total, desc=f"{len(runs)} runs", progress=progress and bool(runs))
     try:
@@ -197,10 +201,15 @@ def _complete_in_workers(
                 active[run.folder] = _start_worker(run, split)
             time.sleep(0.5)
             for folder, process in list(active.items()):
-                if process.poll() is not None:
+                ended = process.poll() is not None
+                log = _log(folder).read_text("utf-8", "replace")
+                for line in set(re.findall("^waiting for .*", log, re.MULTILINE)) - told:
+                    told.add(line)
+                    print(f"run {folder.name}: {line}", file=sys.stderr, flush=True)
+                if ended:
                     del active[folder]
+                    os.replace(_log(folder), folder / "worker.log")
                     if process.returncode:
-                        log = (folder / "worker.log").read_text("utf-8", "replace")
                         how = how_it_ended(process.returncode)
                         raise RuntimeError(f"run {folder.name} failed, {how}:\n{log[-2000:]}")
                     finished(by_folder[folder])
@@ -216,6 +225,14 @@ def _complete_in_workers(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for folder in active:
+            with suppress(OSError):
+                os.replace(_log(folder), folder / "worker.log")
+
+
+def _log(folder: Path) -> Path:
+    """What this process's worker says; another process may have one of the same run."""
+    return folder / f".worker.{os.getpid()}.log"
 
 
 def _start_worker(run: Run, split: str) -> subprocess.Popen[bytes]:
@@ -232,12 +249,14 @@ def _start_worker(run: Run, split: str) -> subprocess.Popen[bytes]:
     # updates; with a small cache of oneDNN's it had 2.1 GB.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | KERNEL_CACHES
     environment |= {PARENT_VARIABLE: str(os.getpid())}
-    with (run.folder / "worker.log").open("wb") as log:
+    with _log(run.folder).open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 if __name__ == "__main__":
     end_with_caller()
-    request, part = sys.argv[1:]
     with ends_on_request():
+        if len(sys.argv) != 3:
+            raise SystemExit(f"{sys.argv[1:]}: expected REQUEST SPLIT; `obtain` starts this")
+        request, part = sys.argv[1:]
         complete(find(RunConfig.from_dict(read_json(Path(request)))), progress=False, split=part)

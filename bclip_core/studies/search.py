@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from bclip_core.config import ConfigError, Profile, RunConfig
 from bclip_core.config.command_line import read_options, run_command
 from bclip_core.model import METHODS, get_method
-from bclip_core.records.results import load_result, save_result
+from bclip_core.records.results import load_result, require_plain_name, save_result
 from bclip_core.studies.command import StudyOptions, some_of
 from bclip_core.studies.leak.measure import obtain_leaks
 from bclip_core.studies.relatives.late_retrieval import obtain_late
@@ -210,7 +210,9 @@ class Options(StudyOptions):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: search settings for methods, or compare methods with what was found."""
     given = read_options(Options, arguments, "python -m bclip_core.studies.search")
-    profile, workers = given.sizes()
+    profile, workers = given.sizes(scenes=not given.compare)
+    if given.compare:
+        require_plain_name("--name", given.name)
     profile = dataclasses.replace(profile, seeds=profile.seeds[: given.seeds or None])
     if given.compare:
         values = compare(profile, given.methods, workers)
@@ -228,4 +230,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, ValueError)

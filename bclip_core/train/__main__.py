@@ -23,6 +23,7 @@ def work(options: Options) -> None:
     import torch
 
     from bclip_core.data.sources import load_split
+    from bclip_core.records.machine import require_device
     from bclip_core.train.distributed import world
     from bclip_core.train.dry_run import dry_run
     from bclip_core.train.loop import train
@@ -33,6 +34,8 @@ def work(options: Options) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     folder, device = options.folder, options.device
+    if device == "cuda":  # without a GPU it would silently be the CPU
+        require_device(device)
     trackers = [name.strip() for name in options.trackers.split(",") if name.strip()]
     plan = plan_run(options.run, folder, trackers)  # before any scene is drawn
     if options.dry_run or folder is None:

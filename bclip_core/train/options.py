@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -26,7 +26,7 @@ class Command:
     folder: Path | None = None  # where the run is kept; needed but for a dry run
     profile: str = "smoke"  # a whole experiment: smoke, cpu, gpu, photos-smoke, paper-b16, ...
     config: Path | None = None  # a config.json; over the profile where that is given, too
-    device: str = ""  # 'cpu' leaves an available GPU out
+    device: Literal["", "cpu", "cuda"] = ""  # 'cpu' leaves an available GPU out
     threads: int = 0  # CPU threads; 0: torch's
     trackers: str = ""  # accelerate's, with commas between: tensorboard, wandb, ...
     dry_run: bool = False  # print every value, rows, updates, bytes, memory and time; train nothing
@@ -84,6 +84,8 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     method = given.pop("method", None)
     command = read_options(Command, [f"--{n}={text}" for n, text in given.items()], PROGRAM)
+    if method == "":
+        raise ConfigError("--method='': expected the name of a method")
     base = _base(given.get("profile"), command.config, method)
     config = change(base, [*([f"method={method}"] if method else []), *settings])
     options = Options(**vars(command), run=config)
@@ -92,6 +94,11 @@ def parse(arguments: Sequence[str]) -> Options:
         raise SystemExit(0)
     if not command.dry_run and command.folder is None:
         raise ConfigError("--folder: expected where the run is kept")
+    if not command.dry_run and command.processes > 1:
+        raise ConfigError(
+            f"--processes={command.processes}: expected --dry-run beside it; a training has as "
+            "many processes as torchrun or accelerate start"
+        )
     return options
 
 

@@ -20,6 +20,7 @@ from bclip_core.backbone import CheckpointError
 from bclip_core.config import ConfigError, RunConfig
 from bclip_core.records.files import (
     naming,
+    parse_json,
     read_json,
     sha256,
     system_error,
@@ -184,7 +185,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     lines = path.read_bytes().splitlines() if path.is_file() else []
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             if not isinstance(record, dict) or not isinstance(record["update"], int):
                 raise ValueError("no update's record")
         except (ValueError, KeyError) as error:  # UnicodeDecodeError is a ValueError too

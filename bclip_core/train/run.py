@@ -114,7 +114,13 @@ class Run:
         return self.has("test")
 
     def has(self, split: str) -> bool:
-        """Whether the run is trained and evaluated on that split, "test" or "validation"."""
+        """Whether the run is trained and evaluated on that split, "test" or "validation".
+
+        Raises:
+            ConfigError: another split.
+        """
+        if split not in EVALUATED:
+            raise ConfigError(f"split={split!r}: expected one of {', '.join(EVALUATED)}")
         return (self.folder / EVALUATED[split]).is_file()
 
 

@@ -89,3 +89,37 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused_before_it_does(tmp_path
     assert path.stat().st_size < 10**5
     with pytest.raises(CheckpointError, match=r"bomb\.pt: unpacks to 33,554,432 bytes from"):
         read_weights(path)
+
+
+def test_what_is_no_tensor_in_a_state_dict_is_told_and_left_out(tmp_path, capsys):
+    path = tmp_path / "x.pt"
+    torch.save({"a.weight": torch.ones(2), "epoch": 3, "name": "best", "args": {"lr": 1.0}}, path)
+    assert list(read_weights(path)) == ["a.weight"]
+    said = capsys.readouterr().out
+    assert "its weights are read; not 'epoch', a value of type int, 'name', a value of" in said
+    assert "'args', a value of type dict: no tensors" in said
+
+
+@pytest.mark.parametrize("stored", [{"epoch": 3}, {3: torch.ones(2)}, {"a": torch.ones(2), 4: 5}])
+def test_without_names_and_tensors_there_are_no_weights(tmp_path, stored):
+    torch.save(stored, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="expected names and tensors"):
+        read_weights(tmp_path / "x.pt")
+
+
+def test_of_weights_beside_a_loss_the_weights_are_read(tmp_path, capsys):
+    weights = {"a": torch.ones(2), "b": torch.ones(1)}
+    torch.save({"model": weights, "loss": torch.tensor(0.5)}, tmp_path / "x.pt")
+    assert list(read_weights(tmp_path / "x.pt")) == ["a", "b"]
+    assert "'model' is read; not 'loss' beside it" in capsys.readouterr().out
+    averaged = {"ema": {name: value * 2 for name, value in weights.items()}}
+    torch.save(weights | averaged, tmp_path / "x.pt")
+    assert read_weights(tmp_path / "x.pt")["a"].tolist() == [1.0, 1.0]
+    assert "not 'ema'" in capsys.readouterr().out
+
+
+def test_a_field_twice_in_an_index_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_text('{"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}}')
+    with pytest.raises(CheckpointError, match="field 'a' twice"):
+        read_weights(path)

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import time
 import zlib
 
 import datasets
@@ -206,3 +207,33 @@ def test_a_drafted_jpeg_is_nearly_the_picture_and_a_small_one_exactly(tmp_path, 
         assert torch.equal(full, drafted)
     else:
         assert 0 < difference < 1.5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"P6 #" + b"x" * 10**7 + b"\n2 2 255 " + b"\0" * 12,
+        b"P5" + b" " * 10**7 + b"2 2 255 " + b"\0" * 4,
+        b"P6 2 2 #" + b"x" * 10**7 + b"\n255 " + b"\0" * 12,
+    ],
+)
+def test_a_header_of_megabytes_is_refused_at_once(tmp_path, content):
+    (tmp_path / "x.ppm").write_bytes(content)
+    before = time.process_time()
+    with pytest.raises(BrokenImageError, match="header of more than 65,536 bytes"):
+        open_picture(tmp_path / "x.ppm")
+    with pytest.raises(BrokenImageError, match="header of more than 65,536 bytes"):
+        open_picture(content)
+    assert time.process_time() - before < 0.5
+
+
+@pytest.mark.parametrize(
+    ("content", "size"),
+    [
+        (b"P6 #" + b"x" * 1000 + b"\n4 3 255\n" + b"\0" * 36, (4, 3)),
+        (b"P4 1024 1024\n" + b" " * 131_072, (1024, 1024)),
+        (b"P5 400 400 255\n" + b"#" * 160_000, (400, 400)),
+    ],
+)
+def test_short_comments_and_large_pictures_are_read(content, size):
+    assert open_picture(content).size == size

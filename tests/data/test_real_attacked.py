@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,9 @@ from bclip_core.data import real
 from bclip_core.data.images import SUFFIXES, list_pictures
 from bclip_core.data.real import DataError, LayoutError
 from bclip_core.data.real.json_files import _CHUNK, json_array
+from bclip_core.data.real.rows import RowError
 from bclip_core.data.real.sharegpt4v import FILE
+from bclip_core.evaluation.measure import is_complete
 
 SKIP = {"on_error": "skip", "missing": "skip"}
 TOKEN = "results_20130124.token"
@@ -166,8 +169,10 @@ def test_such_words_are_found_wherever_a_piece_ends(tmp_path):
         values = [row.value() for row in json_array(path)]
         assert values[1:] == [None, "NaN\\", None, "Infinity"]
     path.write_text('[NaN,\n1,\n"a",\n}')
-    with pytest.raises(DataError, match="line 4: broken JSON"):
-        list(json_array(path))
+    *_, last = json_array(path)
+    assert last.place == "line 4"
+    with pytest.raises(RowError, match="broken JSON"):
+        last.value()
 
 
 @pytest.mark.parametrize("mark", ["<end_of_text>", "<Start_Of_Text>", "&lt;end_of_text&gt;"])
@@ -457,3 +462,59 @@ def test_two_names_of_a_class_are_refused(tmp_path):
     written(tmp_path, {"README.txt": "n01443537 goldfish\nn01443537 shark\n"})
     with pytest.raises(DataError, match="n01443537 is 'goldfish' and 'shark'"):
         real.load_labelled("imagenet-o", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rest", "why"),
+    [
+        ("", "premature EOF"),
+        (', {"image": "z.jpg", "capt', "premature EOF"),
+        (', {"image": "z.jpg", "caption": tru}]', "broken JSON in row 2"),
+        ('] {"image": "z.jpg", "caption": "A cow."}', "after the array's end, 2 rows"),
+    ],
+)
+def test_of_an_array_that_breaks_off_the_whole_rows_are_read_and_the_rest_is_told(
+    tmp_path, rest, why
+):
+    for name in "xyz":
+        picture(tmp_path / f"{name}.jpg")
+    rows = '[{"image": "x.jpg", "caption": "A cat."}, {"image": "y.jpg", "caption": "A dog."}'
+    written(tmp_path, {"metadata.json": rows + rest})
+    found = refused_and_skipped("pairs", tmp_path, why)
+    assert texts(found) == {"x.jpg": ("A cat.",), "y.jpg": ("A dog.",)}
+    assert "nothing after it is read" in found.left_out[-1].reason
+    assert not is_complete(found)
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.jpg", "metadata.jsonl"])
+@pytest.mark.parametrize("target", ["/dev/zero", "itself", "pipe", "nowhere"])
+def test_what_is_no_file_behind_a_link_is_named_and_not_waited_for(tmp_path, name, target):
+    picture(tmp_path / "ok.jpg")
+    picture(tmp_path / "x.jpg")
+    if name == "metadata.jsonl":
+        where = tmp_path / name
+    else:
+        written(tmp_path, {"ok.txt": "A cat.", "x.txt": "A dog."})
+        where = tmp_path / name
+        where.unlink()
+    if target == "pipe":
+        os.mkfifo(where)
+    else:
+        where.symlink_to(name if target == "itself" else target)
+    if name == "metadata.jsonl":
+        if target != "nowhere":  # which is as good as no table
+            with pytest.raises((DataError, LayoutError), match=r"metadata\.jsonl"):
+                load("pairs", tmp_path, links="follow", on_error="skip", missing="skip")
+        return
+    found = load("pairs", tmp_path, links="follow", on_error="skip", missing="skip")
+    assert texts(found) == {"ok.jpg": ("A cat.",)}
+    assert any("x.jpg" in reason for _, reason in found.left_out)
+
+
+def test_a_picture_that_links_to_itself_costs_nobody_the_others(tmp_path):
+    picture(tmp_path / "ok.jpg")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "gone.png").symlink_to("nowhere")
+    found = list_pictures(tmp_path)
+    assert ([path.name for path in found.paths], found.total) == (["ok.jpg"], 1)
+    assert found.unread == ("gone.png", "loop.jpg")

@@ -1,6 +1,7 @@
 """Rows of annotation files: read whole, read in pieces, and named when they are wrong."""
 
 import json
+import re
 
 import pytest
 
@@ -36,8 +37,11 @@ def test_the_start_of_an_array_is_read_without_its_end(tmp_path):
     path.write_text('[{"n": 0},\n{"n": 1}, broken')
     rows = json_array(path)
     assert [next(rows).value(), next(rows).value()] == [{"n": 0}, {"n": 1}]
-    with pytest.raises(DataError, match=r"rows\.json, line 2: broken JSON in row 2 \(lexical"):
-        next(rows)
+    place, value = next(rows)
+    assert place == "line 2"
+    with pytest.raises(RowError, match=r"broken JSON in row 2 \(lexical.*nothing after it is read"):
+        value()
+    assert list(rows) == []
 
 
 @pytest.mark.parametrize(
@@ -57,8 +61,13 @@ def test_a_broken_array_is_named_with_its_line(tmp_path, monkeypatch, chunk, tex
     monkeypatch.setattr(json_files, "_CHUNK", chunk)
     path = tmp_path / "rows.json"
     path.write_text(text)
-    with pytest.raises(DataError, match=rf"rows\.json, {message}"):
-        list(json_array(path))
+    *whole, last = json_array(path)
+    with pytest.raises(RowError) as error:
+        last.value()
+    assert re.search(message, f"{last.place}: {error.value}")
+    assert [row.value() for row in whole] == (
+        [{"a": 1}] if text.startswith("[") and '"a": 1}' in text else []
+    )
 
 
 def test_an_empty_array_has_no_rows(tmp_path):
@@ -112,9 +121,11 @@ def test_texts_that_no_file_can_hold_are_refused(tmp_path):
 def test_what_is_not_utf_8_is_named(tmp_path):
     path = tmp_path / "rows.json"
     path.write_bytes(b'[{"a": "\xff"}]')
-    for reader in (lambda: list(json_array(path)), lambda: whole_json(path, list)):
-        with pytest.raises(DataError, match=r"rows\.json.*: expected UTF-8"):
-            reader()
+    with pytest.raises(DataError, match=r"rows\.json.*: expected UTF-8"):
+        whole_json(path, list)
+    (row,) = json_array(path)
+    with pytest.raises(RowError, match="expected UTF-8"):
+        row.value()
     path.write_bytes(b'{"a": "\xff"}\n')
     (row,) = json_lines(path)
     with pytest.raises(RowError, match="expected UTF-8"):

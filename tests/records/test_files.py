@@ -12,6 +12,7 @@ import pytest
 
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import (
+    folder_of,
     make_folder,
     naming,
     read_json,
@@ -201,3 +202,42 @@ def test_what_is_no_number_is_not_read_as_one(tmp_path, number):
 def test_a_mark_of_the_encoding_is_no_part_of_json(tmp_path):
     (tmp_path / "a.json").write_text('{"values": "é"}', encoding="utf-8-sig")
     assert read_json(tmp_path / "a.json") == {"values": "é"}
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '[{"b": {"a": 1, "c": 0, "a": 1}}]'])
+def test_a_field_that_is_there_twice_is_named(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ValueError, match=r"x\.json: field 'a' twice: expected it once"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_pipe_or_a_device_in_the_place_of_a_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")  # reading it would wait for ever
+    (tmp_path / "zero.json").symlink_to("/dev/zero")  # and this one fill the memory
+    for name in ("pipe", "zero"):
+        with pytest.raises(ValueError, match=rf"{name}\.json: expected a file"):
+            read_json(tmp_path / f"{name}.json")
+
+
+@pytest.mark.parametrize("given", ["", "  ", None])
+def test_a_blank_variable_names_no_folder(monkeypatch, given):
+    monkeypatch.delenv("BCLIP_X", raising=False)
+    if given is not None:
+        monkeypatch.setenv("BCLIP_X", given)
+    assert folder_of("BCLIP_X") is None
+
+
+def test_a_folder_of_a_variable_is_below_the_repository_wherever_one_is(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for given in ("some where", "{x}/é", "./a"):
+        monkeypatch.setenv("BCLIP_X", given)
+        assert folder_of("BCLIP_X") == REPOSITORY / given
+    monkeypatch.setenv("BCLIP_X", "~nobody_at_all/x")
+    with pytest.raises(FileNotFoundError, match=r"\$BCLIP_X: .*~nobody_at_all/x"):
+        folder_of("BCLIP_X")
+
+
+def test_what_cannot_be_written_is_named_and_not_its_temporary(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"file/x cannot be written"):
+        write_atomically(tmp_path / "file" / "x", lambda path: path.write_text(""))

@@ -1,8 +1,11 @@
 """One writer at a time; who waits says for whom; a killed holder leaves no lock."""
 
+import json
 import multiprocessing
 import os
+import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +55,21 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"run\.lock cannot be locked"), lock(tmp_path / "file/run"):
         pass
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="writes to /proc, which nobody can")
+def test_where_no_lock_can_be_made_nobody_waits_for_it():
+    with pytest.raises(OSError, match=r"/proc/run\.lock cannot be locked"), lock(Path("/proc/run")):
+        pass
+
+
+def test_a_folder_in_the_place_of_the_lock_is_named(tmp_path):
+    (tmp_path / "run.lock").mkdir()
+    with pytest.raises(OSError, match=r"run\.lock cannot be locked"), lock(tmp_path / "run"):
+        pass
+
+
+def test_a_holder_that_is_gone_is_called_so(tmp_path):
+    who = {"pid": 2**30, "host": socket.gethostname(), "since": "then"}
+    (tmp_path / "run.lock.holder").write_text(json.dumps(who))
+    assert holder(tmp_path / "run").endswith("which has ended: a process that it started has not")

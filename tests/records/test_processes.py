@@ -82,3 +82,49 @@ def test_an_end_is_told_in_words():
     assert how_it_ended(3) == "exit code 3"
     assert how_it_ended(-signal.SIGKILL) == "killed by SIGKILL (out of memory?)"
     assert how_it_ended(-signal.SIGTERM) == "killed by SIGTERM"
+
+
+def postponed_then_interrupted(number):
+    with end_postponed():
+        os.kill(os.getpid(), number)
+        assert end_asked()
+    os.kill(os.getpid(), number)
+    pytest.fail("not interrupted")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("SIGINT", "interrupted (SIGINT)"), ("SIGHUP", "hung up (SIGHUP)")]
+)
+def test_whoever_waits_no_longer_ends_a_command_in_one_line(kind, told, capsys):
+    number = signal.Signals[kind]
+    before = signal.getsignal(number)
+    signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as end, ends_on_request():
+            postponed_then_interrupted(number)
+    finally:
+        signal.signal(number, before)
+    assert end.value.code == 128 + number
+    assert capsys.readouterr().err == f"{told}\n"
+    assert how_it_ended(128 + number) == f"ended by {kind}"
+
+
+def test_ctrl_c_twice_waits_for_no_update(capsys):
+    def work():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert end_asked()
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("not interrupted")
+
+    with pytest.raises(SystemExit) as end, ends_on_request(), end_postponed():
+        work()
+    assert end.value.code == 130
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with ends_on_request():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -170,7 +170,8 @@ def test_promoting_is_all_or_nothing(folders, monkeypatch, capsys):
     assert "No space left on device; free some space" in capsys.readouterr().err
     after = {path.name: path.read_bytes() for path in (folders / "reference").iterdir()}
     assert after == before
-    assert sorted(path.name for path in folders.iterdir()) == ["reference", "runs"]
+    visible = sorted(path.name for path in folders.iterdir() if path.suffix != ".lock")
+    assert visible == ["reference", "runs"]
 
 
 def test_a_broken_result_is_not_promoted(folders, capsys):
@@ -188,3 +189,51 @@ def test_unknown_data_sets_and_splits_list_the_known_ones():
         load_split(DataConfig(), "dev")
     with pytest.raises(ValueError, match="difficulty='extreme'.* expected one of simple"):
         load_split(DataConfig(difficulty="extreme"), "train")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "*"])
+def test_a_results_name_leads_nowhere_else(folders, name):
+    for given in ({"name": name, "profile": "smoke"}, {"name": "a", "profile": name}):
+        with pytest.raises(ValueError, match=r"expected letters, digits"):
+            results.save_result(**given, values={})
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moved", range(4))
+def test_a_promotion_that_was_killed_is_told_and_taken_back(folders, monkeypatch, moved):
+    for name in ("a", "b"):
+        results.save_result(name, "smoke", {"old": 1})
+    promote.promote("smoke")
+    before = {path.name: path.read_bytes() for path in (folders / "reference").iterdir()}
+    for name in ("a", "b", "c"):
+        results.save_result(name, "smoke", {"new": 1})
+    real, calls = promote.os.replace, []
+
+    def killed(source, target):
+        if str(target).startswith(f"{folders}/reference/"):
+            calls.append(target)
+            if len(calls) > moved:
+                raise Killed
+        return real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promote.os, "replace", killed)
+        patch.setattr(promote.shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr(promote, "_take_back", lambda folder: None)  # a kill runs nothing more
+        if moved < 3:
+            with pytest.raises(Killed):
+                promote.promote("smoke")
+        else:
+            promote.promote("smoke")
+    if moved < 3:
+        with pytest.raises(ValueError, match=r"a promotion is under way or was broken off"):
+            results.load_result("a", "smoke", reference=True)
+        promote._take_back(folders / "reference")
+        after = {path.name: path.read_bytes() for path in (folders / "reference").iterdir()}
+        assert after == before
+    promote.promote("smoke")
+    assert results.load_result("c", "smoke", reference=True)["values"] == {"new": 1}
+    assert results.load_result("a", "smoke", reference=True)["values"] == {"new": 1}

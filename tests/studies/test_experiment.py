@@ -149,3 +149,25 @@ def test_a_profile_of_photographs_publishes_no_committed_figure(own_runs, monkey
     plotting.publish(Figure(), "benchmark", {}, "photos-x")
     assert (own_runs / "figures" / "photos-x" / "benchmark.png").is_file()
     assert files.FIGURES not in (own_runs / "figures").parents
+
+
+@pytest.mark.parametrize(
+    ("number", "given", "message"),
+    [
+        ("00", {"picture": "/nonexistent.jpg"}, "picture='/nonexistent.jpg': expected a picture"),
+        ("11", {"picture": " "}, "picture=' ': expected a picture file, or a folder"),
+        ("00", {"profile": 3}, "profile=3: expected one of smoke"),
+        ("04", {"methods": ["clip"]}, "methods=.'clip'.: expected one that trains"),
+        ("04", {"settings": ["train.lr=1", "train.lr=2"]}, "expected train.lr once"),
+        ("04", {"settings": ["loss.extra.a.b=3"]}, "loss.extra.a.b"),
+        ("04", {"weights": " "}, "weights=' ': ' ': expected a file, a folder, a tag"),
+        ("04", {"weights": "~nobody_at_all/x"}, "weights='~nobody_at_all/x'"),
+        ("07", {"data_set": "pairs", "root": "~nobody_at_all/x"}, "root='~nobody_at_all/x'"),
+        ("13", {"variants": ["own", "own"]}, "expected a list of texts, each once"),
+        ("15", {"variants": [" "]}, "expected a list of texts"),
+    ],
+)
+def test_more_values_that_cannot_be_are_refused_before_any_work(number, given, message):
+    parameters = {"profile": "smoke", **USUAL[number], **given}
+    with pytest.raises(ConfigError, match=message):
+        begin(number, parameters)

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,11 +16,14 @@ from bclip_core import checkpoints
 from bclip_core.config import BackboneConfig, ConfigError
 from bclip_core.data.sources import load_split
 from bclip_core.records.files import read_json
-from bclip_core.records.processes import TERMINATED, ends_on_request
+from bclip_core.records.locks import lock
+from bclip_core.records.processes import PARENT_VARIABLE, TERMINATED, ends_on_request
+from bclip_core.studies import runs as runs_module
 from bclip_core.studies.runs import complete, obtain
 from bclip_core.train import create_model, find, train
 from bclip_core.train import run as run_module
 from bclip_core.train.resume import list_checkpoints
+from tests.warm import WarmProcess
 
 
 @pytest.fixture
@@ -190,3 +196,51 @@ def test_a_setting_that_nothing_reads_is_refused_before_any_run_is_trained(confi
 def test_nothing_asked_is_nothing_done(config, tmp_path):
     assert obtain([], workers=2, progress=False) == []
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("workers", [-1, 1.5, "2", True])
+def test_a_number_of_workers_is_a_number(config, workers):
+    with pytest.raises(ConfigError, match=rf"workers={workers!r}: expected a whole number"):
+        obtain([config], workers=workers, progress=False)
+
+
+def test_a_split_that_there_is_not_is_refused_before_any_work(config):
+    with pytest.raises(ConfigError, match="split='dev': expected one of test, validation"):
+        obtain([config], progress=False, split="dev")
+    assert not find(config).folder.exists()
+
+
+class WarmWorker(WarmProcess):
+    """A worker that is forked, so that it is no child of this process, whose end it would be."""
+
+    def __init__(self, command, *, stdout, stderr, env):
+        own = {name: value for name, value in env.items() if name != PARENT_VARIABLE}
+        output = stdout.fileno()
+        super().__init__(command[2], command[3:], env=own, stdout=output, stderr=output)
+
+    def __class_getitem__(cls, kind):
+        return cls
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+
+def test_whoever_asks_for_a_run_that_another_trains_is_told_and_gets_it(config, capfd, monkeypatch):
+    started = SimpleNamespace(**{**vars(subprocess), "Popen": WarmWorker})  # in that module alone
+    monkeypatch.setattr(runs_module, "subprocess", started)
+    with ThreadPoolExecutor(1) as pool:
+        with lock(find(config).folder):
+            asked = pool.submit(obtain, [config], workers=1, progress=False)
+            log = find(config).folder / f".worker.{os.getpid()}.log"
+            ends = time.monotonic() + 120
+            while not (log.is_file() and "waiting" in log.read_text()):
+                if asked.done():
+                    asked.result()
+                assert time.monotonic() < ends, log.read_text() if log.is_file() else "no log"
+                time.sleep(0.1)
+            time.sleep(1.5)
+        assert asked.result()[0].finished
+    said = f"run {find(config).folder.name}: waiting for {find(config).folder}: in use by process "
+    assert said + str(os.getpid()) in capfd.readouterr().err
+    assert (find(config).folder / "worker.log").is_file()
+    assert not log.exists()

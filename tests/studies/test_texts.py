@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bclip_core.captions import RuleBasedExtractor
+from bclip_core.config import ConfigError
 from bclip_core.records.files import read_json
 from bclip_core.studies.texts import lengths as text_lengths
 from bclip_core.studies.texts.figure import text_lengths as text_lengths_figure
@@ -95,9 +97,25 @@ def test_the_figure_draws_every_set_in_every_panel() -> None:
 def test_absent_data_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(text_lengths, "RECORD", tmp_path / "record.json")
-    monkeypatch.setattr("sys.argv", ["text_lengths", "--root", str(tmp_path)])
-    text_lengths.main()
-    values = read_json(tmp_path / "record.json")["values"]
-    assert set(values["absent"]) == {title for title, _, _ in SETS}
+    record = tmp_path / "record.json"
+    monkeypatch.setattr(text_lengths, "RECORD", record)
+    arguments = ["--root", str(tmp_path)]
+    with pytest.raises(ConfigError, match="expected some data set there"):
+        text_lengths.main(arguments)
+    assert not record.exists()
     assert "Urban-1K: " in capsys.readouterr().out
+    measured = text_lengths.measure_set
+
+    def only_flickr(name: str, *rest: Any, **more: Any) -> dict[str, Any]:
+        return {"captions": 5} if name == "flickr30k" else measured(name, *rest, **more)
+
+    monkeypatch.setattr(text_lengths, "measure_set", only_flickr)
+    text_lengths.main(arguments)
+    before = record.read_bytes()
+    values = read_json(record)["values"]
+    assert list(values["sets"]) == ["Flickr30k"]
+    assert set(values["absent"]) == {title for title, _, _ in SETS} - {"Flickr30k"}
+    monkeypatch.setattr(text_lengths, "measure_set", measured)
+    with pytest.raises(ConfigError, match=r"record\.json is left as it was"):
+        text_lengths.main(arguments)
+    assert record.read_bytes() == before

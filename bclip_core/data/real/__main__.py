@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import tyro
 
+from bclip_core.config import ConfigError
 from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data import real
 
@@ -36,9 +37,18 @@ class Options:
     links: Literal["inside", "follow"] = "inside"  # follow reads behind links
 
 
+def _refuse_unread(given: Options) -> None:
+    """Options that nothing would be done with are a mistake."""
+    if given.folder is not None and not given.name:
+        raise ConfigError(f"--folder={given.folder}: expected the name of a data set before it")
+    if given.folder is None and given != Options(name=given.name):
+        raise ConfigError("--split, --on-error, --links: expected --folder beside them")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """List the data sets, describe one, or check one on disk and print its manifest."""
     given = read_options(Options, arguments, "python -m bclip_core.data.real")
+    _refuse_unread(given)
     if not given.name:
         print(real.table())
     elif given.folder is None:

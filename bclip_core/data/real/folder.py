@@ -137,6 +137,8 @@ def read_text(path: Path, root: Path, links: str) -> str:
         RowError: it leads out of `root`, cannot be read, or is no UTF-8; the file is named.
     """
     refuse_link(path, root, links, f"text {path.name}")
+    if path.exists() and not path.is_file():  # a pipe says nothing, and a device never ends
+        raise RowError(f"text {path}: expected a file")
     try:
         return decoded(path.read_bytes())
     except RowError as error:

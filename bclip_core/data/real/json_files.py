@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import ijson  # type: ignore[import-untyped,unused-ignore]
 
-from bclip_core.data.real.rows import DataError, Row, RowError, T
+from bclip_core.data.real.rows import DataError, Row, RowError, T, failing
 
 _CHUNK = 1 << 16  # bytes of a large JSON file that are parsed together
 _DEEPEST = 500  # brackets within brackets; ijson's memory grows with the square of it
@@ -74,8 +74,11 @@ def json_lines(path: Path) -> Iterator[Row]:
 def json_array(path: Path) -> Iterator[Row]:
     """The rows of a file that is one JSON array, read in pieces: a large file is never held whole.
 
+    Where it is no array, breaks off or goes on after its end, the last row is one that cannot be
+    read: its error names line and row, and that nothing after it is read.
+
     Raises:
-        DataError: not an array, broken JSON, or something after its end; line and row are named.
+        DataError: the file cannot be opened.
     """
     number = depth = 0
     rest, within = b"", False
@@ -89,10 +92,12 @@ def json_array(path: Path) -> Iterator[Row]:
                 begun = True
                 if not chunk.lstrip().startswith(b"["):
                     start = chr(chunk.lstrip()[0])
-                    raise DataError(f"{path}, line 1: {start!r}: expected '[' of a JSON array")
+                    yield _last("line 1", f"{start!r}: expected '[' of a JSON array")
+                    return
             depth = _deeper(chunk, depth)
             if depth > _DEEPEST:
-                raise DataError(f"{path}, row {number}: nested too deep: expected fields")
+                yield _last(f"row {number}", "nested too deep: expected fields")
+                return
             ready, rest = _halves_marked(rest + chunk, last=not chunk)
             if chunk and (cut := _MAYBE_CUT.search(ready)):
                 ready, rest = ready[: cut.start()], cut.group() + rest
@@ -110,11 +115,14 @@ def json_array(path: Path) -> Iterator[Row]:
             depth = 0 if found else depth  # brackets in captions do not add up
             del found[:]
             if fault:
-                raise DataError(
-                    f"{path}, line {_line_of_fault(path)}: {_told(fault, number)}"
-                ) from fault
+                yield _last(f"line {_line_of_fault(path)}", _told(fault, number))
+                return
             if not chunk:
                 return
+
+
+def _last(place: str, fault: str) -> Row:
+    return Row(place, failing(RowError(f"{fault}; nothing after it is read")))
 
 
 def _deeper(chunk: bytes, depth: int) -> int:

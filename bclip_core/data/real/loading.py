@@ -14,6 +14,7 @@ from bclip_core.data.real.folder import PictureRoot
 from bclip_core.data.real.record import DataSet, Place, Source, choose, layout_error
 from bclip_core.data.real.rows import LayoutError, Options, gather
 from bclip_core.data.real.sets import AnySet, CaptionSet, LabelledSet, RegionSet
+from bclip_core.records.files import folder_of
 
 DATA_VARIABLE = "BCLIP_DATA"
 _SHOWN = 3  # reasons that are printed; `left_out` has all
@@ -138,9 +139,12 @@ def data_folder(name: str, root: Folder | None = None) -> Path:
     record = get(name)
     if root is None and record.supply is not None:
         root = record.supply()
-    if root is None and DATA_VARIABLE not in os.environ:
+    above = folder_of(DATA_VARIABLE) if root is None else None
+    if root is None and above is None:
         raise layout_error(record, f"expected its folder, or ${DATA_VARIABLE} above it")
-    return Path(root or Path(os.environ[DATA_VARIABLE]) / record.folder)
+    if root is not None and not str(root).strip():
+        raise layout_error(record, f"root={str(root)!r}: expected its folder")
+    return above / record.folder if above else Path(root or "")
 
 
 def _pictures(place: Place, source: Source, images: Folder | None, options: Options) -> PictureRoot:

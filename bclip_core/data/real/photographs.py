@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
-import os
 import random
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,15 +21,21 @@ from types import MappingProxyType as Fixed
 from typing import Any
 
 import tyro
-from filelock import FileLock
 
 from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data.real import pairs
 from bclip_core.data.real.record import DataSet, Place, Source
 from bclip_core.data.real.rows import LayoutError
 from bclip_core.data.real.sharegpt4v import FILE, HELD_OUT
-from bclip_core.data.scenes.build import CACHE_VARIABLE
-from bclip_core.records.files import read_json, sha256, write_atomically, write_json
+from bclip_core.data.scenes.build import cache_folder
+from bclip_core.records.files import (
+    read_json,
+    remove_partial,
+    sha256,
+    write_atomically,
+    write_json,
+)
+from bclip_core.records.locks import lock
 
 TEXTS = Path(__file__).parent / "samples" / "photographs.json"
 NEGATIVES = 10
@@ -89,11 +94,13 @@ def sample_folder() -> Path:
     Raises:
         LayoutError: see `picture`.
     """
-    root = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "bclip")
+    root = cache_folder()
     folder = root / f"photographs-{sha256(TEXTS)[:16]}"  # other texts, another folder
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):  # of several processes one writes
+    if folder.is_dir():  # also where nothing may be written
+        return folder
+    with lock(folder):  # of several processes one writes
         if not folder.is_dir():
+            remove_partial(folder)
             try:
                 write_atomically(folder, write_photographs)
             except MissingPhotographsError as missing:

@@ -26,13 +26,14 @@ from datasets.arrow_writer import ArrowWriter
 from bclip_core.captions import PhraseExtractor, decompose_dataset
 from bclip_core.data.images import SUFFIXES
 from bclip_core.data.real.folder import PictureRoot
+from bclip_core.data.real.json_files import parse_json
 from bclip_core.data.real.layouts import caption_builder
 from bclip_core.data.real.pairs import CAPTION_COLUMNS, IMAGE_COLUMNS
 from bclip_core.data.real.rows import DataError, LayoutError, LeftOut, Row, RowError, shortened
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet
 from bclip_core.data.real.training import MANY, kept, text_row
 from bclip_core.data.scenes.build import cache_folder
-from bclip_core.records.files import remove_partial, write_atomically
+from bclip_core.records.files import is_hidden, remove_partial, write_atomically
 from bclip_core.records.locks import lock
 from bclip_core.records.machine import usable_cores
 
@@ -125,7 +126,9 @@ def _files(source: str, split: str = "train") -> list[Path]:
         return []
     folder = Path(source)
     tars = [*folder.glob("*.tar"), *(f for f in folder.glob("*/*.tar") if _named(f.parent.name))]
-    found = sorted(tars) or sorted(folder.rglob("*.parquet"))
+    shown = [path for path in tars if not is_hidden(str(path.relative_to(folder)))]
+    tables = (path for path in folder.rglob("*.parquet") if not shown)
+    found = sorted(shown or (p for p in tables if not is_hidden(str(p.relative_to(folder)))))
     if not source or not found:
         raise LayoutError(
             f"{NAME}: data.folder={source!r}: expected a folder with *.tar or *.parquet, or "
@@ -241,7 +244,7 @@ def _from_parts(place: str, parts: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     try:
         if parts.get(".json") is not None:
-            told = json.loads(parts[".json"])
+            told = parse_json(parts[".json"])
         if not isinstance(told, dict):
             raise RowError(f"{place}.json: {shortened(told)}: expected a dictionary of fields")
         text = parts[".txt"].decode("utf-8-sig") if parts.get(".txt") else None

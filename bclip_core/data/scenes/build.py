@@ -25,7 +25,7 @@ from bclip_core.data.scenes.attributes import (
 from bclip_core.data.scenes.language import write_texts
 from bclip_core.data.scenes.layout import sample_scenes
 from bclip_core.data.scenes.render import render_scenes, visible_boxes
-from bclip_core.records.files import remove_partial, write_atomically
+from bclip_core.records.files import folder_of, from_home, remove_partial, write_atomically
 from bclip_core.records.locks import lock
 from bclip_core.records.progress import progress_bar
 
@@ -114,8 +114,15 @@ def _stored(path: Path, count: int, say: bool = False) -> Dataset | None:
 
 
 def cache_folder(chosen: str | os.PathLike[str] | None = None) -> Path:
-    """Where data are kept that were made: `chosen`, else $BCLIP_CACHE, else ~/.cache/bclip."""
-    return Path(os.path.expanduser(chosen or os.environ.get(CACHE_VARIABLE) or _CACHE))
+    """Where data are kept that were made: `chosen`, else $BCLIP_CACHE, else ~/.cache/bclip.
+
+    Raises:
+        FileNotFoundError: the user has no home; the message names the variable.
+    """
+    try:
+        return from_home(chosen or folder_of(CACHE_VARIABLE) or _CACHE)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; set ${CACHE_VARIABLE} to a folder") from error
 
 
 def scenes_path(

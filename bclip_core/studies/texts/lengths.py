@@ -6,8 +6,7 @@ results/reference/text_lengths.json. No picture is needed.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from bclip_core.captions import PhraseExtractor, RuleBasedExtractor, SpacyExtrac
 from bclip_core.config import ConfigError
 from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data import real
-from bclip_core.records.files import write_json
+from bclip_core.records.files import folder_of, read_record, write_json
 from bclip_core.records.progress import progress_bar
 from bclip_core.records.results import REFERENCE_FOLDER, provenance
 
@@ -130,6 +129,16 @@ def measure_set(name: str, split: str, root: Path, *, progress: bool = False) ->
     return described
 
 
+def _refuse_less(sets: Mapping[str, Any], root: Path) -> None:
+    """Refuse to put a measurement of fewer data sets into the committed one's place."""
+    had = read_record(RECORD, "values")["values"]["sets"] if RECORD.is_file() else {}
+    missing = [title for title in had if title not in sets] if sets else ["some data set"]
+    if missing:
+        raise ConfigError(
+            f"--root={root}: expected {', '.join(missing)} there; {RECORD.name} is left as it was"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How long real captions are: every data set that is there, and which are not."""
@@ -140,7 +149,7 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every data set that is there; say which are not."""
     given = read_options(Options, arguments, "python -m bclip_core.studies.texts.lengths")
-    root = given.root or os.environ.get(real.loading.DATA_VARIABLE)
+    root = given.root or folder_of(real.loading.DATA_VARIABLE)
     if not root:
         raise ConfigError("--root: expected the folder above the data sets; $BCLIP_DATA has none")
     sets, absent = {}, {}
@@ -150,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except FileNotFoundError as error:
             absent[title] = str(error).partition("\n")[0]
             print(f"{title}: {absent[title]}")
+    _refuse_less(sets, Path(root))
     values = {"sets": sets, "absent": absent, "unavailable": available_extractors()[1]}
     write_json(RECORD, {"name": "text_lengths", **provenance(), "values": values})
     print(RECORD)
