@@ -85,7 +85,7 @@ def test_what_cannot_be_is_refused_before_a_row_is_read(tmp_path):
         (["--trackers", "tensorbord"], "did you mean tensorboard?"),
         (["--data.image-size", "96"], "data.image_size=96: expected"),
         (["--processes", "64"], "processes=64: expected <= 32"),
-        (["--dry-run", "maybe"], "expected true or false"),
+        (["--dry-run", "maybe"], "'true' and 'maybe': expected one"),
     ):
         with pytest.raises(ConfigError, match=re.escape(message)):
             main(["--profile", "smoke", "--dry-run", "--data.train", "40", *arguments])

@@ -165,7 +165,7 @@ def test_promoted_tables(folders, capsys):
     assert FREE_SPACE in said
     assert said.count("\n") == 1
     assert files(folders / "reference") == before
-    assert names(folders) == ["reference", "runs"]
+    assert names(folders) == [".reference.promote.lock", "reference", "runs"]
 
 
 def test_a_figure_and_its_numbers(tmp_path):
