@@ -186,7 +186,17 @@ def gpu_step_block() -> str:
         notes += [f"{row['version']}: {row['note']}"] if row.get("note") else []
     where, torch = record["machine"]["gpu"], record["packages"]["torch"]
     told = f"\n\n{where}, torch {torch}, {record['date']}; medians without the first update."
-    return aligned_markdown(table) + told + (f" {'. '.join(notes)}." if notes else "")
+    told += f" {'. '.join(notes)}." if notes else ""
+    if "profile" in record:
+        of = record["profile"]
+        told += (
+            f"\n\nA batch, profiled ({of['note']}): the card works {of['milliseconds']:.0f} ms, "
+            f"{of['milliseconds_of_matrix_products']:.0f} of them in the layers' matrix products; "
+            f"the processor launches {of['launches']:,} kernels, "
+            f"{of['microseconds_a_launch']:.1f} µs each. An eighth of the last row's median is "
+            f"{middle('seconds') / 8 * 1000:.0f} ms."
+        )
+    return aligned_markdown(table) + told
 
 
 def dry_run_block() -> str:

@@ -151,13 +151,19 @@ def test_a_broken_record_is_named(folders, text):
         results.load_result("answers", "smoke")
 
 
-def test_promoting_is_all_or_nothing(folders, monkeypatch, capsys):
+def promoted_and_made_anew(folders):
+    """Two results that were promoted and then made again, beside a third; the reference's files."""
     for name in ("a", "b"):
         results.save_result(name, "smoke", {"old": 1})
     promote.promote("smoke")
     before = {path.name: path.read_bytes() for path in (folders / "reference").iterdir()}
     for name in ("a", "b", "c"):
         results.save_result(name, "smoke", {"new": 1})
+    return before
+
+
+def test_promoting_is_all_or_nothing(folders, monkeypatch, capsys):
+    before = promoted_and_made_anew(folders)
     real = promote.os.replace
 
     def fails_at_c(source, target):
@@ -204,12 +210,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("moved", range(4))
 def test_a_promotion_that_was_killed_is_told_and_taken_back(folders, monkeypatch, moved):
-    for name in ("a", "b"):
-        results.save_result(name, "smoke", {"old": 1})
-    promote.promote("smoke")
-    before = {path.name: path.read_bytes() for path in (folders / "reference").iterdir()}
-    for name in ("a", "b", "c"):
-        results.save_result(name, "smoke", {"new": 1})
+    before = promoted_and_made_anew(folders)
     real, calls = promote.os.replace, []
 
     def killed(source, target):

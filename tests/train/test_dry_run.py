@@ -89,6 +89,8 @@ def test_what_cannot_be_is_refused_before_a_row_is_read(tmp_path):
     ):
         with pytest.raises(ConfigError, match=re.escape(message)):
             main(["--profile", "smoke", "--dry-run", "--data.train", "40", *arguments])
+    with pytest.raises(ConfigError, match="expected true or false"):
+        main(["--profile", "smoke", "--dry-run", "maybe"])
 
 
 def test_two_sizes_make_a_line():

@@ -11,14 +11,9 @@ from bclip_core.data.sources import load_split
 from bclip_core.model import resolve
 from bclip_core.studies import runs
 from bclip_core.train.dry_run import dry_run
-from tests.train.test_shards import COUNT, asked, caption, write_shards
+from tests.train.test_shards import COUNT, asked, cache, caption, write_shards
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BCLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+__all__ = ["cache"]  # every test of a file that has this fixture has a cache of its own
 
 
 @pytest.fixture(scope="module")
