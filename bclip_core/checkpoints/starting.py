@@ -1,4 +1,8 @@
-"""The model that a training starts from: any weights that are read, with fresh pooler and heads."""
+"""The model that a training starts from: any weights that are read, with fresh pooler and heads.
+
+With `pooler.init="weights"` the pooler and the learnt heads of these weights go on, too: a further
+stage of a training, at another resolution or on other data.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,17 @@ from collections.abc import Sequence
 
 import torch
 
-from bclip_core.backbone import Backbone
+from bclip_core.backbone import CheckpointError
 from bclip_core.backbone.architectures import split_size
 from bclip_core.checkpoints.opening import is_tag, open_model
 from bclip_core.checkpoints.own import build_model, equip, own_weights, refuse_mismatch
-from bclip_core.config import BackboneConfig
+from bclip_core.checkpoints.weights import one_line
+from bclip_core.config import BackboneConfig, ConfigError
 from bclip_core.model import BClip, Parts, Reading
 
 
 def start_model(parts: Parts, reading: Reading, seed: int, decided: Sequence[str] = ()) -> BClip:
-    """Pretrained weights, positions stretched, fresh pooler and heads.
+    """Pretrained weights, positions stretched; pooler and heads fresh, or of the same weights.
 
     What sets weights apart (kind of patches, text paths, frozen positions, preprocessing) stays
     with them; the parts have to name it, so that a configuration is the record of what was trained.
@@ -28,17 +33,25 @@ def start_model(parts: Parts, reading: Reading, seed: int, decided: Sequence[str
             patches is taken over from `parts`: they are the same weights.
 
     Raises:
-        ConfigError: an unknown backbone, or heads that do not divide the width.
+        ConfigError: an unknown backbone, heads that do not divide the width, or a pooler of
+            weights that can have none.
         CheckpointError: the weights do not fit the parts.
     """
     torch.manual_seed(seed)
     asked, source = parts.backbone, parts.backbone.pretrained
+    goes_on = parts.pooler is not None and parts.pooler.init == "weights"
     if not source or is_tag(source):
+        if goes_on:
+            raise ConfigError(
+                f"pooler.init='weights': backbone.pretrained={source!r} has no pooler; expected "
+                "weights of a run that had one, or pooler.init=identity"
+            )
         model = build_model(*parts)
         model.reading = reading
         return model
     ours = own_weights(source) is not None  # these state their architecture themselves
-    backbone = _open_at_size(asked, ours)
+    opened = _open_at_size(asked, ours)
+    backbone = opened.backbone
     refuse_mismatch(backbone.config, asked, source, but=("context_length", *decided))
     backbone.config = backbone.config.replace(patches=asked.patches)
     backbone.stretch_context(asked.context_length)
@@ -47,16 +60,44 @@ def start_model(parts: Parts, reading: Reading, seed: int, decided: Sequence[str
     if asked.frozen_positions:
         backbone.frozen_positions = asked.frozen_positions
     torch.manual_seed(seed)
-    return equip(BClip(backbone, reading=reading), parts.pooler, parts.heads)
+    model = BClip(backbone, reading=reading)
+    if goes_on:
+        return _equip_from(opened, model, parts)
+    return equip(model, parts.pooler, parts.heads)
 
 
-def _open_at_size(asked: BackboneConfig, ours: bool) -> Backbone:
-    """The weights' backbone, which reads pictures of the size that a name with "@" asks for."""
+def _equip_from(opened: BClip, model: BClip, parts: Parts) -> BClip:
+    """Pooler and heads as another model has them.
+
+    Raises:
+        CheckpointError: it has none, or others than the parts.
+    """
+    source, asked = parts.backbone.pretrained, parts.pooler
+    assert asked is not None, "without a pooler there is none to go on with"
+    if opened.pooler is None:
+        raise CheckpointError(f"checkpoint {source}: has no pooler; pooler.init='weights' needs it")
+    found = opened.pooler.config
+    if (found.kind, found.heads) != (asked.kind, asked.heads):
+        raise CheckpointError(f"checkpoint {source}: pooler is {found}, but asked for is {asked}")
+    model = equip(model, found, parts.heads)
+    for name in ("pooler", "heads"):
+        fresh, learnt = getattr(model, name), getattr(opened, name)
+        if fresh is None:
+            continue
+        try:
+            fresh.load_state_dict({} if learnt is None else learnt.state_dict())
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"checkpoint {source}: {name} cannot go on here: {one_line(error)}"
+            ) from error
+    return model
+
+
+def _open_at_size(asked: BackboneConfig, ours: bool) -> BClip:
+    """The weights, whose backbone reads pictures of the size that a name with "@" asks for."""
     name, size = split_size(asked.name)
     expected = "" if size and ours else name
-    backbone = open_model(
-        asked.pretrained, architecture=expected, quick_gelu=asked.quick_gelu
-    ).backbone
-    if size and split_size(backbone.config.name)[0] == name:
-        backbone.resize_images(size)
-    return backbone
+    model = open_model(asked.pretrained, architecture=expected, quick_gelu=asked.quick_gelu)
+    if size and split_size(model.backbone.config.name)[0] == name:
+        model.backbone.resize_images(size)
+    return model

@@ -88,14 +88,16 @@ class PoolerConfig(Config):
     """The text-conditioned pooler: heads, how its projections start, and which one it is."""
 
     heads: int = 8  # of the attention; the width must be divisible by them
-    init: str = "identity"  # "identity": a soft average of patches; "xavier": the authors' start
+    init: str = "identity"
+    """How its projections start: "identity", a soft average of patches; "xavier", the authors'
+    start; "weights", where the weights that the backbone names left off, heads included."""
     kind: str = "beta_clip"  # of `poolers.POOLERS`; a method brings its own
     scale: float = 1 / 0.07  # at the start, of the local loss; learnt, kept in [1, 100]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.heads >= 1, "heads", self.heads, ">= 1")
-        require_choice("init", self.init, ("identity", "xavier"))
+        require_choice("init", self.init, ("identity", "xavier", "weights"))
         require(bool(self.kind), "kind", self.kind, "a name of `poolers.POOLERS`")
         require(1 <= self.scale <= 100, "scale", self.scale, "a number in [1, 100]")
 
