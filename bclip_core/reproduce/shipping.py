@@ -49,21 +49,10 @@ captions: one head, a finer grid of patches, more weight on other images, and β
 contain one another. Where "heart" and "green heart" are negatives of each other, attention has to
 look elsewhere for one of them; where all texts of an image are positives, nothing tells its objects
 apart."""
-LAST_STAGE = (
-    "backbone.pretrained=scenes-beta-clip",
-    "pooler.init=weights",
-    "backbone.name=scene-small@128",
-    "data.image_size=128",
-    "train.lr=0.0005",
-    "train.pooler_lr=0.001",
-    "train.steps=1200",
-)
-"""What its last stage changes in the first: it goes on from the first's shipped weights, pooler
-included, on a finer grid of patches, with lower learning rates."""
 
 
-def shipped_runs(name: str) -> tuple[RunConfig, ...]:
-    """The configurations that a shipped model is trained by, one stage after the other.
+def shipped_run(name: str) -> RunConfig:
+    """The configuration that a shipped model is trained by.
 
     Raises:
         ConfigError: not a shipped model.
@@ -71,10 +60,9 @@ def shipped_runs(name: str) -> tuple[RunConfig, ...]:
     profile = get_profile("cpu")
     if name == CLIP:
         assert profile.pretraining is not None, "every profile on scenes has one"
-        return (profile.pretraining,)
+        return profile.pretraining
     if name == BETA_CLIP:
-        first = change(profile.run("beta-clip-ce-captions"), list(RECIPE))
-        return first, change(first, list(LAST_STAGE))
+        return change(profile.run("beta-clip-ce-captions"), list(RECIPE))
     raise ConfigError(f"name={name!r}: expected one of {CLIP}, {BETA_CLIP}")
 
 
