@@ -26,7 +26,7 @@ REFUSED = [
     (BackboneConfig, "context_length", 7, ">= 8"),
     (BackboneConfig, "pretrained", None, "a value of type str"),
     (PoolerConfig, "heads", 0, ">= 1"),
-    (PoolerConfig, "init", "zeros", "one of identity, xavier"),
+    (PoolerConfig, "init", "zeros", "one of identity, xavier, weights"),
     (TextConfig, "caption", "medium", "one of long, short"),
     (TextConfig, "sentences", 0, ">= 1"),
     (TextConfig, "phrases", -1, ">= 0"),
