@@ -5,14 +5,19 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import nbstripout
 import papermill
+import papermill.log
 from ipykernel.kernelspec import get_kernel_dict, write_kernel_spec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
@@ -164,11 +169,12 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
     checked = check_parameters(path, parameters or {})
     with naming(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
-    ends = list[int]()
+    ends, stop = list[int](), threading.Event()
     with _kernel_of_this_python(), tempfile.TemporaryDirectory() as folder:
         source = _adapted(path, checked, Path(folder))
         try:
-            papermill.execute_notebook(
+            _beside(
+                stop,
                 _unformatted(source),
                 _unformatted(output),
                 parameters=checked,
@@ -176,7 +182,7 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
                 language="python",
                 cwd=str(path.resolve().parent),
                 progress_bar=False,
-                kernel_manager_class=_noting_end(ends),
+                kernel_manager_class=_noting_end(ends, stop),
             )
         except PapermillExecutionError as error:
             cell, cause = error.exec_count, f"{error.ename}: {error.evalue}"
@@ -189,6 +195,27 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
             said = str(error).strip() or type(error).__name__
             message = f"{path.name}, writing {output}: {said}{what_to_do(error)}"
             raise NotebookError(message) from error
+
+
+def _beside(stop: threading.Event, source: str, output: str, **asked: Any) -> None:
+    """Papermill's work in a thread of its own, whose kernel is ended when this one is interrupted.
+
+    In the main thread nbclient would replace the process's handlers of signals, and one that comes
+    would break its loop of events at any place. Here the main thread alone hears it, and the other
+    comes to an orderly end: its kernel is gone.
+    """
+    log, before = papermill.log.logger, papermill.log.logger.disabled
+    log.disabled = True  # what it says of a dead kernel is said by the error, in one line
+    try:
+        with ThreadPoolExecutor(1, "notebook") as thread:
+            running = thread.submit(papermill.execute_notebook, source, output, **asked)
+            try:
+                running.result()
+            except BaseException:
+                stop.set()
+                raise
+    finally:
+        log.disabled = before
 
 
 def _adapted(path: Path, parameters: Mapping[str, Parameter], folder: Path) -> Path:
@@ -224,16 +251,25 @@ def _kernel_of_this_python() -> Iterator[None]:
             os.environ.update(saved)
 
 
-def _noting_end(ends: list[int]) -> type[AsyncKernelManager]:
-    """A manager of kernels that notes the return code of one that is gone."""
+def _noting_end(ends: list[int], stop: threading.Event) -> type[AsyncKernelManager]:
+    """A manager of kernels that notes the return code of one that is gone, and ends one on `stop`.
+
+    Whoever waits for a kernel asks every second whether it lives.
+    """
+    asks = iter((signal.SIGTERM,))  # what the kernel has started gets it, too
 
     class Noting(AsyncKernelManager):
-        async def is_alive(self) -> bool:  # type: ignore[override]
-            alive: bool = await super().is_alive()
+        async def _async_is_alive(self) -> bool:
+            if stop.is_set() and self.has_kernel:
+                with contextlib.suppress(OSError):  # it has just gone
+                    await self._async_signal_kernel(next(asks, signal.SIGKILL))
+            alive = await super()._async_is_alive()
             code = getattr(getattr(self.provisioner, "process", None), "returncode", None)
             if not alive and code is not None:
                 ends.append(code)
             return alive
+
+        is_alive = _async_is_alive
 
     return Noting
 

@@ -1,7 +1,11 @@
 """The runner of the collection, on small notebooks made here and executed by real kernels."""
 
 import ast
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import nbformat
@@ -9,6 +13,7 @@ import pytest
 from nbformat import NotebookNode
 
 import bclip_core
+from bclip_core.records.processes import ends_on_request
 from bclip_core.reproduce import collection as reproduce
 from bclip_core.reproduce import notebooks
 from bclip_core.reproduce.notebooks import NotebookError
@@ -84,6 +89,27 @@ def test_a_dead_kernel_is_named_too(tmp_path):
     path = write_notebook(tmp_path / "01_die_now.ipynb", "import os\nos._exit(3)")
     with pytest.raises(NotebookError, match=r"01_die_now.ipynb, cell 1 of 2: the kernel died"):
         notebooks.execute(path, tmp_path / "copy.ipynb")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc")
+def test_a_signal_ends_the_kernel_in_one_line_and_the_copy_is_whole(tmp_path, capfd):
+    noted, output = tmp_path / "noted", tmp_path / "copy.ipynb"
+    work = f"import os, time\nopen({str(noted)!r}, 'w').write(str(os.getpid()))\ntime.sleep(99)"
+    path = write_notebook(tmp_path / "01_wait_long.ipynb", "print('so far')", work)
+
+    def ask():
+        while not (noted.exists() and noted.read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=ask, daemon=True).start()
+    with pytest.raises(SystemExit) as end, ends_on_request():
+        notebooks.execute(path, output)
+    assert end.value.code == 143
+    assert capfd.readouterr().err == "terminated (SIGTERM)\n"
+    assert not Path("/proc", noted.read_text()).exists()
+    assert "so far" in printed(notebooks.read_notebook(output))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # nbclient's loop takes it away
 
 
 def test_in_place_twice_gives_the_same_clean_bytes(tmp_path):
