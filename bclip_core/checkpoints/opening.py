@@ -15,6 +15,7 @@ from bclip_core.checkpoints.weights import is_safetensors, read_safetensors
 from bclip_core.config import BackboneConfig, PoolerConfig
 from bclip_core.model import BClip
 from bclip_core.records.files import from_home, is_hidden
+from bclip_core.records.together import refuse_half
 
 RANDOM = "random"
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -140,6 +141,10 @@ def _open(source: str | Path, architecture: str, quick_gelu: bool | None) -> BCl
         config = BackboneConfig(architecture or "ViT-B-16", quick_gelu=quick_gelu is not False)
         return own.build_model(config, PoolerConfig())
     if text in own.SHIPPED:
+        try:
+            refuse_half(own.SHIPPED[text], f"python -m bclip_core.reproduce.shipping {text}")
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
         return _open_file(own.SHIPPED[text], architecture, quick_gelu)
     if not text.strip():
         raise CheckpointError(f"{text!r}: expected a file, a folder, a tag or a name of the hub")

@@ -18,6 +18,7 @@ from typing import Any
 
 from bclip_core.records.files import REPOSITORY, folder_of, read_record, write_json
 from bclip_core.records.machine import machine
+from bclip_core.records.together import refuse_half
 
 REFERENCE_FOLDER = REPOSITORY / "results" / "reference"
 SCHEMA = 1
@@ -125,12 +126,6 @@ def save_result(name: str, profile: str, values: dict[str, Any]) -> Path:
     return write_json(path, {"name": name, "profile": profile, **provenance(), "values": values})
 
 
-def promotion_of(folder: Path) -> tuple[Path, Path]:
-    """Where a promotion into a folder works, and what is there as long as it is half-done."""
-    work = folder.with_name(f".{folder.name}.promote")
-    return work, work / "before"
-
-
 def load_result(name: str, profile: str, *, reference: bool = False) -> dict[str, Any]:
     """Read a result back, by default from the runs folder, else from the committed reference.
 
@@ -139,11 +134,8 @@ def load_result(name: str, profile: str, *, reference: bool = False) -> dict[str
         ValueError: the file is broken, it is named; or the reference is half of one promotion.
     """
     folder = REFERENCE_FOLDER if reference else runs_folder() / "tables"
-    if reference and promotion_of(folder)[1].is_dir():
-        raise ValueError(
-            f"{folder}: a promotion is under way or was broken off: run "
-            "python -m bclip_core.reproduce.promote again"
-        )
+    if reference:
+        refuse_half(folder, "python -m bclip_core.reproduce.promote")
     path = folder / f"{name}__{profile}.json"
     if not path.is_file():
         command = f"python -m bclip_core.reproduce --profile {profile}"

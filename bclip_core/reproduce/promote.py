@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,22 +12,12 @@ import tyro
 from bclip_core.config import PROFILES
 from bclip_core.config.command_line import read_options
 from bclip_core.records import results
-from bclip_core.records.files import (
-    REPOSITORY,
-    is_hidden,
-    make_folder,
-    naming,
-    read_json,
-    read_record,
-    what_to_do,
-    write_json,
-)
-from bclip_core.records.locks import lock
+from bclip_core.records.files import REPOSITORY, is_hidden, read_record, what_to_do
 from bclip_core.records.processes import ends_on_request
 from bclip_core.records.results import runs_folder
+from bclip_core.records.together import promotion_of, put_together
 
 SIZES = ("full", "mini")  # results on data sets have one in the place of a profile
-_NEW = "new.json"
 
 
 def promote(profile: str) -> list[Path]:
@@ -53,45 +41,7 @@ def promote(profile: str) -> list[Path]:
     for path in found:
         read_record(path, "name", "profile", "values")
     folder = results.REFERENCE_FOLDER
-    make_folder(folder)
-    work, before = results.promotion_of(folder)
-    with naming(folder), lock(work):
-        _take_back(folder)
-        try:
-            work.mkdir()
-            staged = [Path(shutil.copyfile(path, work / path.name)) for path in found]
-            _keep([folder / path.name for path in found], before)
-            for path in staged:
-                os.replace(path, folder / path.name)
-            before.rename(work / "done")  # from here on it holds
-        finally:
-            _take_back(folder)
-    return [folder / path.name for path in found]
-
-
-def _keep(targets: list[Path], before: Path) -> None:
-    """Copy what is going to be replaced, and note what is new, under `before` once it is whole."""
-    part = before.with_name("part")
-    part.mkdir()
-    for target in targets:
-        if target.exists():
-            shutil.copyfile(target, part / target.name)
-    new = [target.name for target in targets if not target.exists()]
-    write_json(part / _NEW, new)
-    part.rename(before)
-
-
-def _take_back(folder: Path) -> None:
-    """Put back what a promotion that did not come to its end has replaced, and clear up."""
-    work, before = results.promotion_of(folder)
-    if before.is_dir():
-        for name in read_json(before / _NEW):
-            (folder / name).unlink(missing_ok=True)
-        for kept in before.iterdir():
-            if kept.name != _NEW:
-                shutil.copyfile(kept, work / kept.name)
-                os.replace(work / kept.name, folder / kept.name)
-    shutil.rmtree(work, ignore_errors=True)
+    return put_together(found, folder, promotion_of(folder)[0])
 
 
 @dataclass(frozen=True)

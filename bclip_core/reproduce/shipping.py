@@ -7,7 +7,6 @@ every other run starts from, trained by notebook 08.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from bclip_core.data.sources import load_split
 from bclip_core.evaluation.protocols import scenes
 from bclip_core.records.files import sha256, write_json
 from bclip_core.records.results import provenance
+from bclip_core.records.together import promotion_of, put_together, take_back
 from bclip_core.studies.leak.measure import measure_leak
 from bclip_core.studies.pointing import measure_pointing
 from bclip_core.studies.runs import obtain
@@ -102,7 +102,7 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
     place = checkpoints.SHIPPED[name]
     test = load_split(run.config.data, "test")
     history = run.history()
-    with tempfile.TemporaryDirectory(prefix=".ship-", dir=place.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix="bclip-ship-") as folder:
         # Measured before it takes the old one's place, so that weights and record go together.
         stored = checkpoints.save(run.model(), Path(folder, place.name), dtype=torch.float16)
         model = checkpoints.load(stored).eval()
@@ -118,8 +118,7 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
             record["leak"] = measure_leak(model, test)
             record["pointing"] = measure_pointing(model, test)
         described = write_json(Path(folder, record_of(name).name), record)
-        os.replace(stored, place)
-        os.replace(described, record_of(name))
+        put_together([stored, described], place.parent, promotion_of(place)[0])
     return place
 
 
@@ -133,6 +132,8 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: train a shipped model, or find its run, and store it."""
     name = read_options(Options, arguments, "python -m bclip_core.reproduce.shipping").name
+    for place in checkpoints.SHIPPED.values():  # what a kill left half-done
+        take_back(place.parent, promotion_of(place)[0])
     print(ship_pretrained(obtain([shipped_run(name)])[0], name))
 
 

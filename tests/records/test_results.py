@@ -9,7 +9,7 @@ import torch
 from bclip_core.captions import default_extractor
 from bclip_core.config import ConfigError, DataConfig
 from bclip_core.data.sources import load_split
-from bclip_core.records import REPOSITORY, results
+from bclip_core.records import REPOSITORY, results, together
 from bclip_core.reproduce import promote
 
 
@@ -164,14 +164,14 @@ def promoted_and_made_anew(folders):
 
 def test_promoting_is_all_or_nothing(folders, monkeypatch, capsys):
     before = promoted_and_made_anew(folders)
-    real = promote.os.replace
+    real = together.os.replace
 
     def fails_at_c(source, target):
         if str(target).endswith("reference/c__smoke.json"):
             raise OSError(28, "No space left on device")
         return real(source, target)
 
-    monkeypatch.setattr(promote.os, "replace", fails_at_c)
+    monkeypatch.setattr(together.os, "replace", fails_at_c)
     assert promote.main(["smoke"]) == 1
     assert "No space left on device; free some space" in capsys.readouterr().err
     after = {path.name: path.read_bytes() for path in (folders / "reference").iterdir()}
@@ -204,37 +204,16 @@ def test_a_results_name_leads_nowhere_else(folders, name):
             results.save_result(**given, values={})
 
 
-class Killed(BaseException):
-    pass
-
-
-@pytest.mark.parametrize("moved", range(4))
-def test_a_promotion_that_was_killed_is_told_and_taken_back(folders, monkeypatch, moved):
-    before = promoted_and_made_anew(folders)
-    real, calls = promote.os.replace, []
-
-    def killed(source, target):
-        if str(target).startswith(f"{folders}/reference/"):
-            calls.append(target)
-            if len(calls) > moved:
-                raise Killed
-        return real(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(promote.os, "replace", killed)
-        patch.setattr(promote.shutil, "rmtree", lambda *_, **__: None)
-        patch.setattr(promote, "_take_back", lambda folder: None)  # a kill runs nothing more
-        if moved < 3:
-            with pytest.raises(Killed):
-                promote.promote("smoke")
-        else:
-            promote.promote("smoke")
-    if moved < 3:
-        with pytest.raises(ValueError, match=r"a promotion is under way or was broken off"):
-            results.load_result("a", "smoke", reference=True)
-        promote._take_back(folders / "reference")
-        after = {path.name: path.read_bytes() for path in (folders / "reference").iterdir()}
-        assert after == before
+def test_half_a_promotion_is_told_and_the_next_takes_it_back(folders):
+    promoted_and_made_anew(folders)
+    work, before = together.promotion_of(folders / "reference")
+    before.mkdir(parents=True)  # killed after a new file that nothing was there for
+    (before / "new.json").write_text('["x__smoke.json"]')
+    (folders / "reference" / "x__smoke.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"a promotion is under way or was broken off"):
+        results.load_result("a", "smoke", reference=True)
     promote.promote("smoke")
+    assert not work.exists()
+    assert not (folders / "reference" / "x__smoke.json").exists()
     assert results.load_result("c", "smoke", reference=True)["values"] == {"new": 1}
     assert results.load_result("a", "smoke", reference=True)["values"] == {"new": 1}

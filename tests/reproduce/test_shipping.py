@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from bclip_core import checkpoints
+from bclip_core.backbone import CheckpointError
 from bclip_core.checkpoints import open_model
 from bclip_core.config import ConfigError, DataConfig, RunConfig
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation import grounding_metric, region_metric, retrieval_metric
 from bclip_core.evaluation.protocols import scenes
 from bclip_core.records.files import read_json, sha256
+from bclip_core.records.together import promotion_of
 from bclip_core.reproduce import shipping
 from bclip_core.reproduce.shipping import (
     BETA_CLIP,
@@ -83,8 +85,16 @@ def test_a_run_becomes_a_shipped_model(tiny_smoke, tmp_path, monkeypatch):
     half = run.model().state_dict()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, half[name].half().float(), rtol=0, atol=0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    shown = (path.name for path in tmp_path.iterdir() if path.suffix != ".lock")
+    assert sorted(shown) == [
         "mine.json", "mine.safetensors", "runs"
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="name='other': expected one of scenes, "):
         ship_pretrained(run, "other")
+
+
+def test_half_a_pair_is_not_opened(tmp_path, monkeypatch):
+    monkeypatch.setitem(checkpoints.SHIPPED, "mine", tmp_path / "mine.safetensors")
+    promotion_of(tmp_path / "mine.safetensors")[1].mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="broken off: run python -m bclip_core.reproduce.shi"):
+        open_model("mine")
