@@ -5,7 +5,7 @@ from __future__ import annotations
 import datasets
 
 from bclip_core.config import ConfigError, DataConfig
-from bclip_core.data.real import shards
+from bclip_core.data.real import shard_files, shards
 from bclip_core.data.real.data_sets import TRAINABLE
 from bclip_core.data.real.loading import get, load_captions
 from bclip_core.data.real.rows import DataError, LayoutError
@@ -13,7 +13,7 @@ from bclip_core.data.real.sets import CaptionSet
 from bclip_core.data.real.training import training_rows
 from bclip_core.data.scenes.build import load_scenes
 
-NAMES = ("scenes", *TRAINABLE, shards.NAME)
+NAMES = ("scenes", *TRAINABLE, shard_files.NAME)
 SPLITS = ("train", "validation", "test")
 
 
@@ -33,7 +33,7 @@ def load_split(config: DataConfig, split: str) -> datasets.Dataset:
 
 def _real(config: DataConfig, split: str) -> datasets.Dataset:
     """The first rows of a real data set, as many as the configuration counts for the split."""
-    if config.name == shards.NAME:
+    if config.name == shard_files.NAME:
         return _streamed(config, split)
     known = [name for name in get(config.name).splits if name in SPLITS]
     if split not in known:
@@ -49,7 +49,7 @@ def _streamed(config: DataConfig, split: str) -> datasets.Dataset:
     try:
         if split != "train":
             return training_rows(captions_of(config, split, getattr(config, split)))
-        return shards.stream_rows(config.folder, config.train, config.bad_rows)
+        return shards.stream_rows(config.folder, config.train, config.bad_rows, links=config.links)
     except (DataError, LayoutError) as error:
         raise ConfigError(str(error)) from error
 
@@ -60,8 +60,8 @@ def captions_of(config: DataConfig, split: str, limit: int) -> CaptionSet:
     Raises:
         DataError, LayoutError, ValueError: as `load_captions`.
     """
-    if config.name == shards.NAME:
-        return shards.held_out(config.folder, split, limit, config.bad_rows)
+    if config.name == shard_files.NAME:
+        return shards.held_out(config.folder, split, limit, config.bad_rows, config.links)
     return load_captions(
         config.name,
         config.folder or None,

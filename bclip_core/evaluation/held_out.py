@@ -17,8 +17,8 @@ from bclip_core.data import real
 from bclip_core.data.real.fgovd import FILES
 from bclip_core.data.real.identity import identity
 from bclip_core.data.real.loading import data_folder
-from bclip_core.data.real.shards import HUB
-from bclip_core.data.real.shards import NAME as SHARDS
+from bclip_core.data.real.shard_files import HUB
+from bclip_core.data.real.shard_files import NAME as SHARDS
 from bclip_core.data.sources import captions_of
 from bclip_core.evaluation.measure import is_complete
 from bclip_core.evaluation.protocols.regions import measure_regions

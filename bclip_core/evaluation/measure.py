@@ -32,7 +32,7 @@ from bclip_core.data import real
 from bclip_core.data.real.identity import identity
 from bclip_core.data.real.loading import DATA_VARIABLE
 from bclip_core.data.real.sets import AnySet
-from bclip_core.data.real.shards import NAME as SHARDS
+from bclip_core.data.real.shard_files import NAME as SHARDS
 from bclip_core.evaluation.encoding import require_vocabulary
 from bclip_core.evaluation.protocols.named import OURS, Protocol, get_protocol
 from bclip_core.evaluation.protocols.regions import measure_regions

@@ -27,7 +27,7 @@ from bclip_core.config.flags import setting_types
 from bclip_core.data.real.photographs import photographs
 from bclip_core.data.real.rows import DataError, LayoutError
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet
-from bclip_core.data.real.shards import NAME as SHARDS
+from bclip_core.data.real.shard_files import NAME as SHARDS
 from bclip_core.data.real.training import training_rows
 from bclip_core.data.sources import NAMES, captions_of, load_split
 from bclip_core.model import BClip, Plan, resolve

@@ -249,7 +249,7 @@ def test_reading_shards_takes_no_memory_per_row(tiny_config, tmp_path):
             "import os, resource, sys\n"
             "from bclip_core.data.real import shards\n"
             "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-            f"shards._convert('', shards._files({str(place)!r}), 10**6, 'raise', "
+            f"shards._convert('', *shards.files_of({str(place)!r})[:1], 10**6, 'raise', [], "
             f"shards.Path({str(place / 'arrow')!r}))\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
         )

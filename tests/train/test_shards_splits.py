@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from bclip_core.config import ConfigError
-from bclip_core.data.real.shards import split_of
+from bclip_core.data.real.shard_files import split_of
 from bclip_core.data.sources import load_split
 from bclip_core.model import resolve
 from bclip_core.studies import runs

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path, PurePath, PurePosixPath
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import datasets
@@ -31,19 +32,13 @@ from bclip_core.data.real.layouts import caption_builder
 from bclip_core.data.real.pairs import CAPTION_COLUMNS, IMAGE_COLUMNS
 from bclip_core.data.real.rows import DataError, LayoutError, LeftOut, Row, RowError, shortened
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet
+from bclip_core.data.real.shard_files import HUB, NAME, TARS, files_of
 from bclip_core.data.real.training import MANY, kept, text_row
 from bclip_core.data.scenes.build import cache_folder
-from bclip_core.records.files import is_hidden, remove_partial, write_atomically
+from bclip_core.records.files import remove_partial, write_atomically
 from bclip_core.records.locks import lock
 from bclip_core.records.machine import usable_cores
 
-NAME = "shards"
-HUB = "hub:"  # before the name of a repository, or a folder as `datasets` reads it
-_SPLITS = {
-    "train": "train", "training": "train", "validation": "validation", "valid": "validation",
-    "val": "validation", "dev": "validation", "test": "test", "testing": "test",
-}  # fmt: skip
-"""Words with which a file or its folder begins, and the split that they name."""
 _TOGETHER = 64  # rows that are held in memory
 _LARGEST = 2**28  # bytes of a file in a shard
 _SHOWN = 5  # rows left out that are named
@@ -55,7 +50,11 @@ _PICTURES = datasets.Features({"image": datasets.Image(decode=False)})
 
 
 def stream_rows(
-    source: str, limit: int, bad_rows: str = "raise", extractor: PhraseExtractor | None = None
+    source: str,
+    limit: int,
+    bad_rows: str = "raise",
+    extractor: PhraseExtractor | None = None,
+    links: str = "inside",
 ) -> datasets.Dataset:
     """The columns of `batches.REQUIRED_COLUMNS` of the first rows of a stream, kept in the cache.
 
@@ -68,13 +67,14 @@ def stream_rows(
         bad_rows: a row without picture or caption, or a broken shard: "raise", or "skip" leaves it
             out; how many is printed, and which.
         extractor: finds the phrases; None takes `captions.default_extractor()`.
+        links: of files and folders, see `shard_files.files_of`.
 
     Raises:
         LayoutError: no shard or table there.
         DataError: a row or a shard is not as it should be; it is named.
         OSError: the cache cannot be written.
     """
-    files = _files(source)
+    files, left_out = files_of(source, "train", links, bad_rows)
     marks = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     identity = json.dumps([marks or source, limit, bad_rows])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
@@ -82,7 +82,7 @@ def stream_rows(
     with kept(), lock(folder):
         if not folder.is_dir():
             remove_partial(folder)
-            write_atomically(folder, partial(_convert, source, files, limit, bad_rows))
+            write_atomically(folder, partial(_convert, source, files, limit, bad_rows, left_out))
         texts = datasets.Dataset.from_file(str(folder / "texts.arrow"))
         processes = usable_cores() if len(texts) >= MANY else None
         texts = decompose_dataset(texts, extractor=extractor, num_proc=processes)
@@ -92,7 +92,9 @@ def stream_rows(
     return whole.cast_column("image", datasets.Image())
 
 
-def held_out(source: str, split: str, limit: int, bad_rows: str = "raise") -> CaptionSet:
+def held_out(
+    source: str, split: str, limit: int, bad_rows: str = "raise", links: str = "inside"
+) -> CaptionSet:
     """The first captioned pictures of a split, to be measured on; the pictures are in memory.
 
     Args:
@@ -100,13 +102,15 @@ def held_out(source: str, split: str, limit: int, bad_rows: str = "raise") -> Ca
         split: "test" or "validation".
         limit: so many, as they come.
         bad_rows: as of `stream_rows`.
+        links: as of `stream_rows`.
 
     Raises:
         LayoutError: no shard or table there, or none of this split.
         DataError: a row or a shard is not as it should be; it is named.
     """
-    left_out, items, whole = list[str](), list[CaptionedImage](), True
-    for item in _items(source, _files(source, split), split, bad_rows, left_out):
+    files, left_out = files_of(source, split, links, bad_rows)
+    items, whole = list[CaptionedImage](), True
+    for item in _items(source, files, split, bad_rows, left_out):
         if len(items) == limit:
             whole = False
             break
@@ -120,44 +124,12 @@ def held_out(source: str, split: str, limit: int, bad_rows: str = "raise") -> Ca
     return CaptionSet(NAME, split, tuple(items), faults, whole, folder=folder)
 
 
-def _files(source: str, split: str = "train") -> list[Path]:
-    """The files of a split; of a hub none."""
-    if source.startswith(HUB):
-        return []
-    folder = Path(source)
-    tars = [*folder.glob("*.tar"), *(f for f in folder.glob("*/*.tar") if _named(f.parent.name))]
-    shown = [path for path in tars if not is_hidden(str(path.relative_to(folder)))]
-    tables = (path for path in folder.rglob("*.parquet") if not shown)
-    found = sorted(shown or (p for p in tables if not is_hidden(str(p.relative_to(folder)))))
-    if not source or not found:
-        raise LayoutError(
-            f"{NAME}: data.folder={source!r}: expected a folder with *.tar or *.parquet, or "
-            f"{HUB}owner/name"
-        )
-    own = [file for file in found if split_of(file.relative_to(folder)) == split]
-    if not own:
-        ending = found[0].suffix
-        raise LayoutError(
-            f"{NAME}: data.folder={source!r}, split {split!r}: none of its {len(found)} files "
-            f"names it: expected {split}-*{ending}, or {split}/*{ending}"
-        )
-    return own
-
-
-def _named(name: str) -> str:
-    word = re.match("[a-z]*", name.lower())
-    return _SPLITS.get(word[0], "") if word else ""
-
-
-def split_of(file: PurePath) -> str:
-    """The split that a file's name or a folder's above it names; "train" where none does."""
-    return next((split for part in file.parts if (split := _named(part))), "train")
-
-
-def _convert(source: str, files: list[Path], limit: int, bad_rows: str, folder: Path) -> None:
+def _convert(
+    source: str, files: list[Path], limit: int, bad_rows: str, left_out: list[str], folder: Path
+) -> None:
     """Write `texts.arrow` and `pictures.arrow`; of the rows no more than a few are in memory."""
     folder.mkdir(parents=True, exist_ok=True)
-    left_out, used = list[str](), 0
+    used = 0
     texts, pictures = (
         ArrowWriter(features=kind, path=str(folder / f"{name}.arrow"), writer_batch_size=_TOGETHER)
         for name, kind in (("texts", _TEXTS), ("pictures", _PICTURES))
@@ -187,7 +159,7 @@ def _items(
 ) -> Iterator[CaptionedImage]:
     """Captioned pictures in order; `left_out` gets what is none, as "place: reason"."""
     build = caption_builder(PictureRoot("shards", look=False))
-    tars = bool(files) and files[0].suffix == ".tar"
+    tars = bool(files) and files[0].name.lower().endswith(TARS)
     for row in _tar_rows(files, bad_rows) if tars else _table_rows(source, files, split):
         try:
             yield build(row.value(), left_out.append)
@@ -203,7 +175,7 @@ def _tar_rows(shards: list[Path], bad_rows: str) -> Iterator[Row]:
         name, parts = "", dict[str, Any]()
         seen = set[str]()
         try:
-            with tarfile.open(shard, "r|") as archive:
+            with tarfile.open(shard, "r|*") as archive:
                 for member in archive:
                     if not member.isfile():
                         continue
@@ -216,7 +188,7 @@ def _tar_rows(shards: list[Path], bad_rows: str) -> Iterator[Row]:
                     name = key
                     large, file = member.size > _LARGEST, archive.extractfile(member)
                     parts[f".{ending.lower()}"] = None if large or file is None else file.read()
-        except (tarfile.TarError, OSError, EOFError) as error:
+        except (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError) as error:
             problem = f"{shard}: cannot be read on after {name!r}: {error}"
             if bad_rows == "raise":
                 raise DataError(problem) from error
@@ -261,7 +233,9 @@ def _from_parts(place: str, parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table_rows(source: str, files: list[Path], split: str) -> Iterator[Row]:
-    if files:
+    if not source.startswith(HUB):
+        if not files:
+            return  # each was left out
         names = [str(file) for file in files]
         stream = datasets.load_dataset("parquet", data_files=names, split="train", streaming=True)
     else:
