@@ -7,13 +7,20 @@ stage of a training, at another resolution or on other data.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from bclip_core.backbone import CheckpointError
 from bclip_core.backbone.architectures import split_size
-from bclip_core.checkpoints.opening import is_tag, open_model
-from bclip_core.checkpoints.own import build_model, equip, own_weights, refuse_mismatch
+from bclip_core.checkpoints.opening import RANDOM, is_tag, open_model
+from bclip_core.checkpoints.own import (
+    WEIGHTS,
+    build_model,
+    equip,
+    own_weights,
+    refuse_mismatch,
+)
 from bclip_core.checkpoints.weights import one_line
 from bclip_core.config import BackboneConfig, ConfigError
 from bclip_core.model import BClip, Parts, Reading
@@ -40,16 +47,17 @@ def start_model(parts: Parts, reading: Reading, seed: int, decided: Sequence[str
     torch.manual_seed(seed)
     asked, source = parts.backbone, parts.backbone.pretrained
     goes_on = parts.pooler is not None and parts.pooler.init == "weights"
-    if not source or is_tag(source):
+    if not source or source == RANDOM or is_tag(source):
         if goes_on:
             raise ConfigError(
                 f"pooler.init='weights': backbone.pretrained={source!r} has no pooler; expected "
                 "weights of a run that had one, or pooler.init=identity"
             )
+    if not source or is_tag(source):
         model = build_model(*parts)
         model.reading = reading
         return model
-    ours = own_weights(source) is not None  # these state their architecture themselves
+    ours = _is_ours(source)  # these state their architecture themselves
     opened = _open_at_size(asked, ours)
     backbone = opened.backbone
     refuse_mismatch(backbone.config, asked, source, but=("context_length", *decided))
@@ -80,17 +88,34 @@ def _equip_from(opened: BClip, model: BClip, parts: Parts) -> BClip:
     if (found.kind, found.heads) != (asked.kind, asked.heads):
         raise CheckpointError(f"checkpoint {source}: pooler is {found}, but asked for is {asked}")
     model = equip(model, found, parts.heads)
+    have, want = (None if one is None else one.names for one in (opened.heads, model.heads))
+    calibrated = [one is not None and one.calibrate for one in (opened.heads, model.heads)]
+    if have != want or calibrated[0] != calibrated[1]:
+        raise CheckpointError(
+            f"checkpoint {source}: its learnt heads are {_told(have, calibrated[0])}, but the "
+            f"method's are {_told(want, calibrated[1])}; pooler.init='weights' takes over all"
+        )
     for name in ("pooler", "heads"):
         fresh, learnt = getattr(model, name), getattr(opened, name)
         if fresh is None:
             continue
         try:
-            fresh.load_state_dict({} if learnt is None else learnt.state_dict())
+            fresh.load_state_dict(learnt.state_dict())
         except RuntimeError as error:
             raise CheckpointError(
                 f"checkpoint {source}: {name} cannot go on here: {one_line(error)}"
             ) from error
     return model
+
+
+def _told(names: Sequence[str] | None, calibrated: bool) -> str:
+    parts = [*(names or ()), *(["token calibration"] if calibrated else [])]
+    return ", ".join(parts) or "none"
+
+
+def _is_ours(source: str) -> bool:
+    """Whether the weights are a file of `save`, or a folder with one: a run's, a hub model's."""
+    return any(own_weights(str(path)) is not None for path in (source, Path(source) / WEIGHTS))
 
 
 def _open_at_size(asked: BackboneConfig, ours: bool) -> BClip:

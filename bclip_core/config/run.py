@@ -100,6 +100,8 @@ class PoolerConfig(Config):
         require_choice("init", self.init, ("identity", "xavier", "weights"))
         require(bool(self.kind), "kind", self.kind, "a name of `poolers.POOLERS`")
         require(1 <= self.scale <= 100, "scale", self.scale, "a number in [1, 100]")
+        unread = self.init == "weights" and self.scale != PoolerConfig.scale
+        require(not unread, "scale", self.scale, "none with init='weights', which have their own")
 
 
 @dataclass(frozen=True)

@@ -153,8 +153,10 @@ def _stand_ins(count: int) -> datasets.Dataset:
 
 def _model(plan: Plan) -> BClip:
     """The model of a run; what a hub has is not fetched: random weights cost the same."""
-    source = plan.config.backbone.pretrained
-    return create_model(_without_tag(plan) if source and is_tag(source) else plan)
+    source, pooler = plan.config.backbone.pretrained, plan.parts.pooler
+    goes_on = pooler is not None and pooler.init == "weights"  # which no tag can: that is told
+    fetched = source and is_tag(source) and not goes_on
+    return create_model(_without_tag(plan) if fetched else plan)
 
 
 def _without_tag(plan: Plan) -> Plan:
