@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from bclip_core.backbone import Tokenizer
 from bclip_core.captions import text_key
 from bclip_core.evaluation.maps import PictureMaps, text_maps
 from bclip_core.explorer.pictures import Picture
@@ -16,6 +17,7 @@ from bclip_core.explorer.view import Answers, Panel, Score
 SCORES_SHOWN = {"caption": 7, "other": 4}  # besides the text itself
 ANSWERS_SHOWN = 8
 EVEN = 1.2  # times an even share: attention whose hottest patch has less singles out no place
+_NAMED = 30  # characters of a text that a note is about
 SPOKEN_SHOWN = 160  # words and phrases whose maps are at hand under the mouse
 
 
@@ -31,6 +33,30 @@ def grouped_texts(text: str, picture: Picture, also: Sequence[str] = ()) -> dict
         for each in texts:
             found.setdefault(text_key(each), (each, group))
     return dict(found.values())
+
+
+def read_lengths(groups: Mapping[str, str], contexts: Mapping[str, int]) -> list[str]:
+    """What of texts models do not read, since it is beyond their context; a note for each cut.
+
+    Args:
+        groups: as of `grouped_texts`.
+        contexts: ids of a text that a model reads, by its label.
+    """
+    counts = {text: Tokenizer().count(text) for text, group in groups.items() if group != "word"}
+    of_caption = [counts[text] for text, group in groups.items() if group in ("caption", "other")]
+    notes = []
+    for label, limit in contexts.items():
+        for text, group in groups.items():
+            if group in ("text", "also") and counts[text] > limit:
+                which = "the text's" if group == "text" else f"“{text[:_NAMED]}…”'s"
+                notes.append(f"{label} reads only {limit} of {which} {counts[text]} tokens")
+        cut = [count for count in of_caption if count > limit]
+        if cut:
+            notes.append(
+                f"{label} reads only {limit} tokens of each text of the caption; {len(cut)} of its "
+                f"{len(of_caption)} have more, up to {max(cut)}"
+            )
+    return notes
 
 
 def read_panel(

@@ -11,10 +11,10 @@ import datasets
 import torch
 from torch import Tensor
 
-from bclip_core.backbone import Tokenizer
 from bclip_core.captions import text_key
 from bclip_core.config import get_profile
 from bclip_core.data.images import image_to_pixels, open_picture, resize_whole
+from bclip_core.data.real.rows import text_of
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation.encoding import encode_images, encode_texts
 from bclip_core.evaluation.maps import PictureMaps, choose_phrases, feature_maps, text_maps
@@ -29,6 +29,7 @@ from bclip_core.explorer.readings import (
     patch_on_grid,
     rank_scores,
     read_answers,
+    read_lengths,
     read_panel,
     read_spoken,
     shorten_scores,
@@ -38,7 +39,7 @@ from bclip_core.model import BClip
 from bclip_core.records.files import sha256
 
 SCENE_MODELS = "scene-"  # how the architectures are called that only scenes are trained on
-WORDS_NAMED = 8  # of those that a model cannot know
+WORDS_NAMED, LONGEST_WORD = 8, 30  # of those that a model cannot know; characters
 MODELS_KEPT, PICTURES_KEPT, ENCODED_KEPT, TEXTS_KEPT = 9, 4, 64, 4_096  # a picture may be large
 
 
@@ -100,9 +101,15 @@ class Workbench:
         return self._pictures.get(key, lambda: self._open(reference))
 
     def captioned(self, picture: Picture, caption: str) -> Picture:
-        """The picture under another caption, which is taken apart once."""
+        """The picture under another caption, which is taken apart once.
+
+        Raises:
+            ValueError: a caption that the tokenizer would read as another text.
+        """
         if caption == picture.caption:
             return picture
+        if caption.strip():
+            text_of(caption, "caption")
         return self._captioned.get((picture, caption), partial(picture.with_caption, caption))
 
     def _open(self, reference: str) -> Picture:
@@ -170,11 +177,15 @@ class Workbench:
         """All that a view shows.
 
         Raises:
-            ValueError: an empty text, or something in the view that there is not.
+            ValueError: an empty text, one that the tokenizer would read as another, or something in
+                the view that there is not.
             Exception: what opening the picture or a model raises.
         """
         if not view.text.strip():
             raise ValueError("the text is empty: expected at least one word")
+        for name, given in (("text", (view.text,)), ("also", view.also)):
+            for text in given:
+                text_of(text, name)  # what the tokenizer would read as another text
         picture = self.picture(view.picture)
         if view.caption is not None:
             picture = self.captioned(picture, view.caption)
@@ -202,7 +213,7 @@ class Workbench:
                 read_answers(panel, maps[name], picture)
                 for name, panel in zip(names, panels, strict=True)
             ),
-            tuple(self._notes(names, picture, view, rows)),
+            tuple(self._notes(names, picture, view, rows, groups)),
             tuple(also),
             limits,
             read_spoken(panels, list(maps.values()), picture),
@@ -263,15 +274,20 @@ class Workbench:
         return tuple(panels)
 
     def _notes(
-        self, names: Sequence[str], picture: Picture, view: View, rows: Sequence[Sequence[Panel]]
+        self,
+        names: Sequence[str],
+        picture: Picture,
+        view: View,
+        rows: Sequence[Sequence[Panel]],
+        groups: Mapping[str, str],
     ) -> list[str]:
         """What a reader should know: cuts, and what the models cannot know."""
-        notes = list(picture.cuts)
-        count = Tokenizer(self.model(names[0]).backbone.context_length).count(view.text)
-        for name in names:
-            if count > (limit := self.model(name).backbone.context_length):
-                label = self.entries[name].label
-                notes.append(f"{label} reads only {limit} of the text's {count} tokens")
+        contexts = {
+            self.entries[name].label: self.model(name).backbone.context_length for name in names
+        }
+        drawn = picture.is_scene and view.caption is None  # which is long for all in the same way
+        kept = {t: group for t, group in groups.items() if not drawn or group in ("text", "also")}
+        notes = [*picture.cuts, *read_lengths(kept, contexts)]
         of_scenes = [
             self.entries[name].label
             for name in names
@@ -284,7 +300,11 @@ class Workbench:
             )
         unknown = unknown_words(" ".join((view.text, *view.also))) if of_scenes else ()
         if unknown:
-            words = ", ".join(f"“{word}”" for word in unknown[:WORDS_NAMED])
+            begun = [
+                word if len(word) <= LONGEST_WORD else f"{word[:LONGEST_WORD]}…"
+                for word in unknown[:WORDS_NAMED]
+            ]
+            words = ", ".join(f"“{word}”" for word in begun)
             more = f" and {len(unknown) - WORDS_NAMED} more" if len(unknown) > WORDS_NAMED else ""
             notes.append(f"Not in any caption that {' and '.join(of_scenes)} saw: {words}{more}")
         flat = dict.fromkeys(panel.model for row in rows for panel in row if panel.even)

@@ -175,7 +175,9 @@ def test_such_words_are_found_wherever_a_piece_ends(tmp_path):
         last.value()
 
 
-@pytest.mark.parametrize("mark", ["<end_of_text>", "<Start_Of_Text>", "&lt;end_of_text&gt;"])
+@pytest.mark.parametrize(
+    "mark", ["<end_of_text>", "<Start_Of_Text>", "&lt;end_of_text&gt;", "＜end_of_text＞"]
+)
 def test_a_mark_that_would_end_a_text_is_named(tmp_path, mark):
     for name in ("x.jpg", "y.jpg"):
         picture(tmp_path / name)

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_a_bad_setting_is_named(workbench, view, setting, value, message):
         workbench.compute(view.replace(**{setting: value}))
 
 
-ODD_TEXTS = ["<script>alert(1)</script>", "🔴🔵", "دائرة حمراء", "a\x00b", "$x_1$"]
+ODD_TEXTS = ["<script>alert(1)</script>", "🔴🔵", "دائرة حمراء", "a\x01b", "$x_1$"]
 
 
 def test_any_text_is_looked_for_and_drawn(workbench, view, tmp_path):
@@ -140,6 +141,36 @@ def test_ten_thousand_words_are_read_in_part_and_that_is_said(workbench, view):
     shown = workbench.compute(view.replace(text="word " * 10_000))
     cuts = [note.partition(" reads only ")[2] for note in shown.notes]
     assert cuts[:2] == ["77 of the text's 10002 tokens"] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a dog <end_of_text> a cat", "<end_of_text> is CLIP's own mark"),
+        ("<Start_Of_Text> heart", "<Start_Of_Text> is CLIP's own mark"),
+        ("dog &lt;end_of_text&gt;", "<end_of_text> is CLIP's own mark"),
+        ("＜end_of_text＞ dog", "<end_of_text> is CLIP's own mark"),
+        ("a \ud83d dog", "half a character"),
+        ("a\0dog", "a zero character"),
+        ("&nbsp;", "expected a text that is not empty"),
+    ],
+)
+def test_what_the_tokenizer_reads_as_another_text_is_refused(workbench, view, text, message):
+    for name, asked in (("text", text), ("also", (text,)), ("caption", text)):
+        with pytest.raises(ValueError, match=rf"^{name}=.*{re.escape(message)}"):
+            workbench.compute(view.replace(**{name: asked}))
+
+
+def test_whatever_is_cut_is_said_of_every_text(workbench, view):
+    long = "heart " * 100
+    notes = workbench.compute(view.replace(also=(long,))).notes
+    label = workbench.entries[view.models[0]].label
+    assert f"{label} reads only 77 of “{long[:30]}…”'s 102 tokens" in notes
+    notes = workbench.compute(view.replace(caption=f"A {long}. A dog.")).notes
+    told = f"{label} reads only 77 tokens of each text of the caption; 3 of its "
+    assert any(note.startswith(told) for note in notes), notes
+    notes = workbench.compute(view.replace(text="x" * 5_000)).notes
+    assert max(map(len, notes)) < 200
 
 
 def test_what_a_model_cannot_know_is_said(workbench, view, tmp_path):

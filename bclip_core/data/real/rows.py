@@ -262,7 +262,7 @@ def text_of(value: Any, name: str) -> str:
         raise RowError(f"{name}={shortened(value)}: a zero character: expected a text in UTF-8")
     if is_blank(value):
         raise RowError(f"{name}={shortened(value)}: expected a text that is not empty")
-    if ("<" in value or "&" in value) and (found := _SPECIAL.search(clean_text(value))):
+    if found := _SPECIAL.search(clean_text(value)):
         raise RowError(
             f"{name}={shortened(value)}: {found.group()} is CLIP's own mark, which would end or "
             "begin the text there: expected words alone"
