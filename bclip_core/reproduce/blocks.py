@@ -269,11 +269,14 @@ def honest_gains_table(record: Record, columns: Columns = HONEST) -> str:
 def shipped_block(name: str = "scenes") -> str:
     """What a shipped model is, from its record."""
     record = read_json(SHIPPED[name].with_suffix(".json"))
-    config = record["config"]
+    stages = [one["config"] for one in (record.get("before"), record) if one]
+    config = stages[-1]
+    made = ", then ".join(
+        f"`{one['backbone']['name']}`, {one['train']['steps']:,} updates" for one in stages
+    )
     megabytes = SHIPPED[name].stat().st_size / 1e6
     return (
-        f"`{config['backbone']['name']}`, {config['train']['steps']:,} updates of "
-        f"{config['train']['batch_size']} of {config['data']['train']:,} "
+        f"{made} of {config['train']['batch_size']} of {config['data']['train']:,} "
         f"`{config['data']['difficulty']}` scenes, seed {config['train']['seed']}, "
         f"{megabytes:.1f} MB, made on: {record['machine']['processor']}."
     )

@@ -1,8 +1,8 @@
 """The models that the repository ships, how they are made, and the records that describe them.
 
 `python -m bclip_core.reproduce.shipping scenes-beta-clip` trains the fine-tuned model, or goes on
-where it was stopped, and stores it in place of the shipped one; `scenes` is the CLIP that it and
-every other run starts from, trained by notebook 08.
+where it was stopped, and stores it in place of the shipped one, after its first stage and after its
+last; `scenes` is the CLIP that it and every other run starts from, trained by notebook 08.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import datasets
 import torch
@@ -22,7 +22,7 @@ from bclip_core.config import ConfigError, RunConfig, change, get_profile
 from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data.sources import load_split
 from bclip_core.evaluation.protocols import scenes
-from bclip_core.records.files import sha256, write_json
+from bclip_core.records.files import read_json, sha256, write_json
 from bclip_core.records.results import provenance
 from bclip_core.records.together import promotion_of, put_together, take_back
 from bclip_core.studies.leak.measure import measure_leak
@@ -32,6 +32,8 @@ from bclip_core.train import Run
 
 CLIP, BETA_CLIP = "scenes", "scenes-beta-clip"
 CURVE_POINTS = 200
+STAGE = ("code", "config", "date", "machine", "packages", "sha256", "training_curve")
+"""What the record keeps of an earlier stage; its metrics are those of no file any more."""
 CHECKED_SCENES = 200
 """A test measures the shipped models again on so many of the test scenes."""
 RECIPE = (
@@ -44,15 +46,26 @@ RECIPE = (
     "data.image_size=96",
     "train.steps=2200",
 )
-"""What the fine-tuned model's run changes in the `cpu` profile's β-CLIP-CE with other images and
-captions: one head, a finer grid of patches, more weight on other images, and β among texts that
-contain one another. Where "heart" and "green heart" are negatives of each other, attention has to
-look elsewhere for one of them; where all texts of an image are positives, nothing tells its objects
-apart."""
+"""What the first stage of the fine-tuned model changes in the `cpu` profile's β-CLIP-CE with other
+images and captions: one head, a finer grid of patches, more weight on other images, and β among
+texts that contain one another. Where "heart" and "green heart" are negatives of each other,
+attention has to look elsewhere for one of them; where all texts of an image are positives, nothing
+tells its objects apart."""
+LAST_STAGE = (
+    "backbone.pretrained=scenes-beta-clip",
+    "pooler.init=weights",
+    "backbone.name=scene-small@128",
+    "data.image_size=128",
+    "train.lr=0.0005",
+    "train.pooler_lr=0.001",
+    "train.steps=1200",
+)
+"""What its last stage changes in the first: it goes on from the first's shipped weights, pooler
+included, on a finer grid of patches, with lower learning rates."""
 
 
-def shipped_run(name: str) -> RunConfig:
-    """The configuration that a shipped model is trained by.
+def shipped_runs(name: str) -> tuple[RunConfig, ...]:
+    """The configurations that a shipped model is trained by, one stage after the other.
 
     Raises:
         ConfigError: not a shipped model.
@@ -60,9 +73,10 @@ def shipped_run(name: str) -> RunConfig:
     profile = get_profile("cpu")
     if name == CLIP:
         assert profile.pretraining is not None, "every profile on scenes has one"
-        return profile.pretraining
+        return (profile.pretraining,)
     if name == BETA_CLIP:
-        return change(profile.run("beta-clip-ce-captions"), list(RECIPE))
+        first = change(profile.run("beta-clip-ce-captions"), list(RECIPE))
+        return first, change(first, list(LAST_STAGE))
     raise ConfigError(f"name={name!r}: expected one of {CLIP}, {BETA_CLIP}")
 
 
@@ -76,7 +90,7 @@ SHIPPED_RECORD = record_of(CLIP)
 
 def shipped_data(name: str, count: int = CHECKED_SCENES) -> datasets.Dataset:
     """Held-out scenes as large as a shipped model reads them, the first ones of its test split."""
-    return load_split(shipped_run(name).data.replace(test=count), "test")
+    return load_split(shipped_runs(name)[-1].data.replace(test=count), "test")
 
 
 def ship_pretrained(run: Run, name: str = CLIP) -> Path:
@@ -84,7 +98,8 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
 
     The record has configuration, seed, provenance, training curve, and the metrics of the stored
     half-precision weights, measured after reading them back: on all test scenes, and on the first
-    `CHECKED_SCENES`. Where the model has a pooler, also what its text alone decides.
+    `CHECKED_SCENES`. Where the model has a pooler, also what its text alone decides. A run that
+    goes on from the shipped model keeps what the record says of the stage before.
 
     Args:
         run: finished.
@@ -114,12 +129,22 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
             "metrics": scenes.evaluate(model, test),
             "checked": scenes.evaluate(model, test.select(range(CHECKED_SCENES))),
         }
+        if run.config.backbone.pretrained == name:
+            record["before"] = _stage_before(name, run.config)
         if model.pooler is not None:
             record["leak"] = measure_leak(model, test)
             record["pointing"] = measure_pointing(model, test)
         described = write_json(Path(folder, record_of(name).name), record)
         put_together([stored, described], place.parent, promotion_of(place)[0])
     return place
+
+
+def _stage_before(name: str, config: RunConfig) -> dict[str, Any]:
+    """What the record of a shipped model says of the stage that a run went on from."""
+    shipped = read_json(record_of(name))
+    if shipped["config"] == config.to_dict():  # it was shipped before, and is again
+        return dict[str, Any](shipped["before"])
+    return {key: shipped[key] for key in STAGE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = read_options(Options, arguments, "python -m bclip_core.reproduce.shipping").name
     for place in checkpoints.SHIPPED.values():  # what a kill left half-done
         take_back(place.parent, promotion_of(place)[0])
-    print(ship_pretrained(obtain([shipped_run(name)])[0], name))
+    for stage in shipped_runs(name):
+        print(ship_pretrained(obtain([stage])[0], name))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from bclip_core.reproduce.shipping import (
     CHECKED_SCENES,
     record_of,
     ship_pretrained,
-    shipped_run,
+    shipped_runs,
 )
 from bclip_core.studies.runs import obtain
 
@@ -64,11 +64,15 @@ def test_the_fine_tuned_model_reaches_again_what_its_record_says():
 
 
 def test_the_fine_tuned_model_is_made_by_its_recipe():
-    recipe = shipped_run(BETA_CLIP)
-    assert RunConfig.from_dict(read_json(record_of(BETA_CLIP))["config"]) == recipe
-    assert recipe.backbone.pretrained == "scenes"
+    first, last = shipped_runs(BETA_CLIP)
+    record = read_json(record_of(BETA_CLIP))
+    assert RunConfig.from_dict(record["config"]) == last
+    assert RunConfig.from_dict(record["before"]["config"]) == first
+    assert first.backbone.pretrained == "scenes"
+    assert last.backbone.pretrained == BETA_CLIP
+    assert record["before"]["sha256"] != record["sha256"]
     with pytest.raises(ConfigError, match="name='x': expected one of scenes, scenes-beta-clip"):
-        shipped_run("x")
+        shipped_runs("x")
 
 
 def test_a_run_becomes_a_shipped_model(tiny_smoke, tmp_path, monkeypatch):
