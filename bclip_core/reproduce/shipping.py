@@ -32,8 +32,11 @@ from bclip_core.train import Run
 
 CLIP, BETA_CLIP = "scenes", "scenes-beta-clip"
 CURVE_POINTS = 200
-STAGE = ("code", "config", "date", "machine", "packages", "sha256", "training_curve")
-"""What the record keeps of an earlier stage; its metrics are those of no file any more."""
+STAGE = (
+    "code", "config", "date", "machine", "metrics", "packages", "pointing", "sha256",
+    "training_curve",
+)  # fmt: skip
+"""What the record keeps of an earlier stage."""
 CHECKED_SCENES = 200
 """A test measures the shipped models again on so many of the test scenes."""
 RECIPE = (
@@ -98,8 +101,9 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
 
     The record has configuration, seed, provenance, training curve, and the metrics of the stored
     half-precision weights, measured after reading them back: on all test scenes, and on the first
-    `CHECKED_SCENES`. Where the model has a pooler, also what its text alone decides. A run that
-    goes on from the shipped model keeps what the record says of the stage before.
+    `CHECKED_SCENES`. Where the model has a pooler, also what its text alone decides, and where it
+    points in as many scenes that it was trained on. A run that goes on from the shipped model keeps
+    what the record says of the stage before.
 
     Args:
         run: finished.
@@ -134,6 +138,9 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
         if model.pooler is not None:
             record["leak"] = measure_leak(model, test)
             record["pointing"] = measure_pointing(model, test)
+            seen = load_split(run.config.data, "train")
+            some = range(min(len(seen), len(test)))
+            record["pointing_seen"] = measure_pointing(model, seen.select(some))
         described = write_json(Path(folder, record_of(name).name), record)
         put_together([stored, described], place.parent, promotion_of(place)[0])
     return place
