@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bclip_core.checkpoints.own import SHIPPED
-from bclip_core.evaluation import HEADLINES, OWN_CAPTION, metric_title, percent, retrieval_metric
+from bclip_core.evaluation import (
+    HEADLINES,
+    OWN_CAPTION,
+    attribute_metric,
+    metric_title,
+    percent,
+    retrieval_metric,
+)
 from bclip_core.evaluation.protocols.named import protocol_rows
 from bclip_core.model import METHODS
 from bclip_core.records.files import read_json
@@ -289,6 +296,7 @@ def tuned_block() -> str:
     asked = {
         **{title: COMPARED[title] for title in _TUNED_TITLES},
         "pooled → image": retrieval_metric("conditioned"),
+        "which shape, pooled": attribute_metric("shape", "pooled"),
     }
     stages = [record, record["before"]]
     rows = [["%", "shipped β-CLIP", "after its first stage", "chance"]]
