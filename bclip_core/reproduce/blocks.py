@@ -29,7 +29,7 @@ from bclip_core.studies.leak.study import ORDER, OWN
 from bclip_core.studies.leak.tables import HONEST, leak_rows
 from bclip_core.studies.mulclip import ablation as mulclip
 from bclip_core.studies.papers import MULCLIP_ABLATION
-from bclip_core.studies.pointing import KINDS
+from bclip_core.studies.pointing import overall_hits
 from bclip_core.studies.relatives.costs import catalogue_rows
 from bclip_core.studies.tables import (
     COMPARED,
@@ -45,6 +45,7 @@ _TUNED_TITLES = (
     "pointing, attention", "pointing, patch cosine", "regions, hard", "regions, medium",
     "long caption → image", "image → long caption", "short caption → image",
 )  # fmt: skip
+NO_PLACES = "without places alone"
 Record = Mapping[str, Any]
 Columns = Mapping[str, str]
 
@@ -303,8 +304,10 @@ def tuned_block() -> str:
     for title, metric in asked.items():
         values = [one["metrics"][metric] for one in stages]
         rows.append([title, *map(percent, values), f"{100 * values[0]['chance']:.1f}"])
-    for title, part in (("without places alone", "pointing"), ("scenes seen", "pointing_seen")):
-        found = [pointing_hits(one[part], title) for one in stages if part in one]
+    for title, part in ((NO_PLACES, "pointing"), ("scenes seen", "pointing_seen")):
+        found = [
+            overall_hits(one[part], places=title != NO_PLACES) for one in stages if part in one
+        ]
         hits = [f"{hits:.1f}" for hits, _ in found]
         gap = [""] * (len(stages) - len(found))
         rows.append([f"pointing, attention, {title}", *hits, *gap, f"{found[0][1]:.1f}"])
@@ -312,25 +315,6 @@ def tuned_block() -> str:
         ["text's share of what is pooled", f"{100 * record['leak']['share/text']:.1f}", "", ""]
     )
     return f"{shipped_block(TUNED)}\n\n{aligned_markdown(rows)}"
-
-
-def pointing_hits(values: Mapping[str, float], kinds: str = "") -> tuple[float, float]:
-    """Hits of attention and chance, in percent, over kinds of phrases.
-
-    Args:
-        values: what `measure_pointing` gives.
-        kinds: "without places alone" leaves out those that name no thing; else all.
-    """
-    left_out = {"a place alone"} if kinds == "without places alone" else set()
-    chosen = [kind for kind in KINDS if kind not in left_out and f"count/{kind}" in values]
-    counts = [values[f"count/{kind}"] for kind in chosen]
-    hits, chance = (
-        100
-        * sum(n * values[f"{part}/{kind}"] for n, kind in zip(counts, chosen, strict=True))
-        / sum(counts)
-        for part in ("hits/attention", "chance")
-    )
-    return hits, chance
 
 
 def curves_twice_block() -> str:

@@ -104,6 +104,24 @@ def table_rows(values: Mapping[str, Mapping[str, float]], maps: str) -> list[lis
     return rows
 
 
+def overall_hits(values: Mapping[str, float], *, places: bool = True) -> tuple[float, float]:
+    """Hits of attention and chance, in percent, over all phrases.
+
+    Args:
+        values: what `measure_pointing` gave.
+        places: False leaves out places alone, which name no thing.
+    """
+    chosen = [kind for kind in KINDS if f"count/{kind}" in values]
+    if not places:
+        chosen = [kind for kind in chosen if kind != "a place alone"]
+    count = sum(values[f"count/{kind}"] for kind in chosen)
+    hits, chance = (
+        100 * sum(values[f"count/{kind}"] * values[f"{part}/{kind}"] for kind in chosen) / count
+        for part in ("hits/attention", "chance")
+    )
+    return hits, chance
+
+
 def mean_over_seeds(seeds: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """The mean of each number."""
     points = list(seeds.values())

@@ -15,6 +15,7 @@ from bclip_core.studies.pointing import (
     kind_of,
     mean_over_seeds,
     measure_pointing,
+    overall_hits,
     table_rows,
 )
 
@@ -54,6 +55,13 @@ def test_hits_by_kind_add_up_to_the_protocols_hits(model, held_out_scenes):
         hits = sum(counts[k] * found[f"hits/{maps}/{k}"] for k in KINDS if counts[k])
         assert sum(counts.values()) == expected["count"]
         assert hits / expected["count"] == pytest.approx(expected["mean"], abs=1e-12)
+        if maps == "attention":
+            told = overall_hits(found)
+            assert told == pytest.approx((100 * expected["mean"], 100 * expected["chance"]))
+            without, _ = overall_hits(found, places=False)
+            named = {k: n for k, n in counts.items() if n and k != "a place alone"}
+            hits = sum(n * found[f"hits/attention/{k}"] for k, n in named.items())
+            assert without == pytest.approx(100 * hits / sum(named.values()))
 
 
 def test_a_model_without_pooler_has_none(held_out_scenes):
