@@ -6,16 +6,14 @@ stand apart, or one would wait for the other.
 """
 
 ORDER = (  # about so many seconds of processor time, on a busy machine: the order is what counts
-    "tests/train/test_loop.py",  # 98; it compiles a tower
-    "tests/reproduce/test_photographs_notebooks.py",  # 95
-    "tests/browser/test_explorer.py",  # 70
-    "tests/train/test_shards.py",  # 65
+    "tests/reproduce/test_photographs_notebooks.py",  # 86
+    "tests/browser/test_explorer.py",  # 50
+    "tests/train/test_loop.py",  # 44; it compiles a tower
     "notebooks/04_train_methods.ipynb",  # 30; makes runs that others look at
-    "tests/train/test_distributed.py",  # 50
-    "tests/train/test_resume.py",  # 32
+    "tests/train/test_lean_memory.py",  # 27
+    "tests/train/test_resume.py",  # 26
     "notebooks/15_cure_leak.ipynb",  # 25
     "tests/data/test_loader_memory.py",  # 22
-    "tests/studies/test_runs.py",  # 20
     "tests/checkpoints/test_relatives.py",  # 20
     "notebooks/05_ablate_beta.ipynb",  # 20
     "tests/train/test_photos_smoke.py",  # 33; 5 GB, as test_photographs_notebooks.py
@@ -25,10 +23,12 @@ ORDER = (  # about so many seconds of processor time, on a busy machine: the ord
     "notebooks/13_ablate_mulclip.ipynb",  # 17
     "tests/model/test_all_methods.py",  # 16
     "tests/reproduce/test_redraw.py",  # 15
+    "tests/train/test_distributed.py",  # 14
+    "tests/train/test_choice.py",  # 14
     "tests/reproduce/test_book.py",  # 14
     "notebooks/18_wake_sigmoid.ipynb",  # 17
-    "tests/train/test_gradient_cache.py",  # 13
     "tests/data/test_batches.py",  # 13
+    "tests/train/test_shards.py",  # 13
     "tests/reproduce/test_pages.py",  # 13
     "notebooks/14_compare_relatives.ipynb",  # 13
     "tests/explorer/test_widget.py",  # 13
@@ -40,7 +40,7 @@ ORDER = (  # about so many seconds of processor time, on a busy machine: the ord
     "tests/reproduce/test_collection.py",  # 10, and its kernels
     "tests/checkpoints/test_open_clip.py",  # 10
     "notebooks/11_explore_attention.ipynb",  # 10
-    "tests/train/test_speed_settings.py",  # 10
+    "tests/studies/test_runs.py",  # 9
     "tests/studies/test_sigmoid.py",  # 9
     "tests/studies/test_search.py",  # 9
     "tests/data/test_real_sets.py",  # 9

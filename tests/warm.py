@@ -73,6 +73,11 @@ def kernel_command(command, environment=None):
     return [sys.executable, __file__, *role, *arguments]
 
 
+def fork_command(module):
+    """A command line that stands for `python -m module`: what follows it are its arguments."""
+    return [sys.executable, __file__, "run", str(watched()), module]
+
+
 def fork_workers(specs):
     """Let xdist's workers on this machine be forks, and tell them whom `watched` names.
 

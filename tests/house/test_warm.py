@@ -3,12 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
-from tests.warm import WATCHED, WarmProcess, fork_workers, kernel_command, watched
+from tests.warm import WATCHED, WarmProcess, fork_command, fork_workers, watched
 
 TELL = """
 import multiprocessing, os, signal, sys, time
@@ -51,8 +50,7 @@ def test_who_goes_away_takes_its_fork_along(tmp_path):
     (tmp_path / "told.py").write_text(
         "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(100)"
     )
-    command = kernel_command(["python", "-m", "ipykernel_launcher"])[:-1]
-    with subprocess.Popen([*command, "told"], cwd=tmp_path, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(fork_command("told"), cwd=tmp_path, stdout=subprocess.PIPE) as process:
         pid = int(process.stdout.readline())
         os.kill(pid, 0)
         process.kill()
@@ -65,8 +63,7 @@ def test_who_goes_away_takes_its_fork_along(tmp_path):
 
 def test_the_stand_in_ends_as_its_fork_does(tmp_path):
     (tmp_path / "told.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
-    command = kernel_command([sys.executable, "-m", "ipykernel_launcher"])[:-1]
-    assert subprocess.run([*command, "told"], cwd=tmp_path).returncode == -signal.SIGKILL
+    assert subprocess.run(fork_command("told"), cwd=tmp_path).returncode == -signal.SIGKILL
 
 
 def test_workers_of_pytest_are_forks_that_know_for_whom_and_end_when_asked(monkeypatch):

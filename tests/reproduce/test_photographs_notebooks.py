@@ -19,7 +19,7 @@ from bclip_core.studies.asked import USUAL
 PATHS = [path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if path.name[:2] in USUAL]
 pytestmark = pytest.mark.usefixtures("warm_kernels")
 # The profile's own ViT-B/16 on its own data; one short training serves all of these notebooks.
-SHORT = ["train.steps=1", "train.batch_size=2", "data.train=4", "data.test=3", "texts.sentences=1",
+SHORT = ["train.steps=1", "train.batch_size=2", "data.train=4", "data.test=2", "texts.sentences=1",
          "texts.phrases=2"]  # fmt: skip
 ONE_STEP = {"profile": "photos-smoke", "weights": "random", "settings": SHORT}
 TINY = ["backbone.name=scene-tiny", "train.batch_size=4", "data.test=6"]
@@ -91,7 +91,7 @@ def test_the_profile_of_photographs_runs_with_the_papers_towers(
         more = more | {"checkpoints": [str(path) for path in weights] or ["random"]}
     notebook = run(number, tmp_path, ONE_STEP | more)
     text = nothing_of_scenes(notebook)
-    assert "photographs test, 3 pictures: retrieval and regions" in text
+    assert "photographs test, 2 pictures: retrieval and regions" in text
     written = [path.stem for path in (shared_runs / "figures").rglob("*.png")]
     assert written
     assert all("_photographs_" in n and n.endswith("_photos_smoke") for n in written), written

@@ -33,6 +33,28 @@ def config(tiny_config, tmp_path, monkeypatch):
     return tiny_config.replace(method="clip-ft", train=train)
 
 
+class WarmWorker(WarmProcess):
+    """A worker that is forked, so that it is no child of this process, whose end it would be."""
+
+    def __init__(self, command, *, stdout, stderr, env):
+        own = {name: value for name, value in env.items() if name != PARENT_VARIABLE}
+        output = stdout.fileno()
+        super().__init__(command[2], command[3:], env=own, stdout=output, stderr=output)
+
+    def __class_getitem__(cls, kind):
+        return cls
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+
+@pytest.fixture
+def warm_workers(monkeypatch):
+    """Workers are forks with everything imported."""
+    started = SimpleNamespace(**{**vars(subprocess), "Popen": WarmWorker})  # in that module alone
+    monkeypatch.setattr(runs_module, "subprocess", started)
+
+
 def times(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
@@ -117,7 +139,7 @@ def test_the_key_changes_with_weights_and_scenes(config, tmp_path, monkeypatch):
     assert find(config).folder.name != keys[1]
 
 
-def test_workers_train_as_this_process_does_and_a_failure_is_told(config, capfd):
+def test_workers_train_as_this_process_does_and_a_failure_is_told(config, warm_workers):
     (own,) = obtain([config], progress=False)
     weights = (own.folder / "model.safetensors").read_bytes()
     own.folder.rename(own.folder.with_name("own"))
@@ -210,24 +232,9 @@ def test_a_split_that_there_is_not_is_refused_before_any_work(config):
     assert not find(config).folder.exists()
 
 
-class WarmWorker(WarmProcess):
-    """A worker that is forked, so that it is no child of this process, whose end it would be."""
-
-    def __init__(self, command, *, stdout, stderr, env):
-        own = {name: value for name, value in env.items() if name != PARENT_VARIABLE}
-        output = stdout.fileno()
-        super().__init__(command[2], command[3:], env=own, stdout=output, stderr=output)
-
-    def __class_getitem__(cls, kind):
-        return cls
-
-    def terminate(self):
-        self.send_signal(signal.SIGTERM)
-
-
-def test_whoever_asks_for_a_run_that_another_trains_is_told_and_gets_it(config, capfd, monkeypatch):
-    started = SimpleNamespace(**{**vars(subprocess), "Popen": WarmWorker})  # in that module alone
-    monkeypatch.setattr(runs_module, "subprocess", started)
+def test_whoever_asks_for_a_run_that_another_trains_is_told_and_gets_it(
+    config, warm_workers, capfd
+):
     with ThreadPoolExecutor(1) as pool:
         with lock(find(config).folder):
             asked = pool.submit(obtain, [config], workers=1, progress=False)

@@ -90,6 +90,7 @@ def test_the_history_of_a_run_names_its_file(tmp_path):
 
 
 def test_a_checkpoint(tiny_config, tiny_scenes, tmp_path):
+    config = tiny_config.replace(train=tiny_config.train.replace(checkpoint_every=2))
     kept = {}
 
     def fill(update, _):
@@ -98,7 +99,7 @@ def test_a_checkpoint(tiny_config, tiny_scenes, tmp_path):
             resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, resource.RLIM_INFINITY))
 
     with at_most(resource.RLIM_INFINITY), pytest.raises(OSError, match="cannot be saved") as error:
-        train(tiny_config, tiny_scenes, tmp_path, device="cpu", progress=False, callback=fill)
+        train(config, tiny_scenes, tmp_path, device="cpu", progress=False, callback=fill)
     assert_says_what_to_do(error.value, tmp_path / "checkpoints" / "update-00000004")
     assert "earlier ones are kept" in str(error.value)
     assert names(tmp_path / "checkpoints") == ["update-00000002"]

@@ -10,6 +10,7 @@ import torch
 
 from bclip_core import checkpoints
 from bclip_core.backbone import Tokenizer
+from bclip_core.backbone.architectures import SMALL_ARCHITECTURES
 from bclip_core.checkpoints import build_model
 from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig, TrainConfig
 from bclip_core.data.batches import ImageTextDataset, StepSampler, make_loader
@@ -178,6 +179,20 @@ def test_bf16_trains_and_the_weights_stay_float32(tiny_config, tiny_scenes, tmp_
     assert losses[0] != losses[1]
 
 
+def compile_little(monkeypatch, folder):
+    """Let g++ run a few times only; or compiling one tower takes longer than this whole file."""
+    from torch._inductor import config
+
+    dim, vision, text = SMALL_ARCHITECTURES["scene-tiny"]
+    shallow = dim, vision | {"layers": 1}, text  # another block is the same code again
+    monkeypatch.setitem(SMALL_ARCHITECTURES, "scene-tiny", shallow)
+    # Plain C++: each kind of vectors is tried out first, in a process that imports torch.
+    monkeypatch.setattr(config.cpp, "vec_isa_ok", False)
+    monkeypatch.setattr(config, "compile_threads", 1)  # here, in no process that imports torch
+    # Or the compiled code stays in the machine's temporary folder.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -196,8 +211,8 @@ def test_bf16_trains_and_the_weights_stay_float32(tiny_config, tiny_scenes, tmp_
 def test_settings_of_speed_and_memory_change_no_result(
     tiny_config, tiny_scenes, tmp_path, setting, monkeypatch
 ):
-    # Or the compiled code stays in the machine's temporary folder.
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    if "compile" in setting:
+        compile_little(monkeypatch, tmp_path / "compiled")
     settings = tiny_config.train.replace(steps=3, lr=2e-4, pooler_lr=5e-4)
     histories = []
     for name, changed in (("plain", settings), ("changed", settings.replace(**setting))):
@@ -229,7 +244,8 @@ def test_a_few_scenes_are_learnt_by_heart(tiny_config, tiny_scenes, tmp_path, me
 
 def test_a_finished_run_leaves_its_record(tiny_config, tiny_scenes, tmp_path):
     seen = []
-    config = tiny_config.replace(train=tiny_config.train.replace(log_every=2))
+    settings = tiny_config.train.replace(log_every=2, checkpoint_every=2)
+    config = tiny_config.replace(train=settings)
     model = run(config, tiny_scenes, tmp_path, callback=lambda update, _: seen.append(update))
     assert seen == [1, 2, 3, 4, 5, 6]
     assert not model.training
@@ -280,7 +296,8 @@ def poison_gradient(update, model):
 def test_nan_stops_with_step_ids_and_the_last_good_checkpoint(
     tiny_config, tiny_scenes, tmp_path, poison, value
 ):
-    config = tiny_config.replace(method="clip-ft")
+    settings = tiny_config.train.replace(checkpoint_every=2)
+    config = tiny_config.replace(method="clip-ft", train=settings)
     with pytest.raises(NonFiniteLossError) as error:
         run(config, tiny_scenes, tmp_path, callback=poison)
     message = str(error.value)
@@ -299,9 +316,8 @@ def test_nan_stops_with_step_ids_and_the_last_good_checkpoint(
 
 
 def test_nan_before_any_checkpoint_says_so(tiny_config, tiny_scenes, tmp_path):
-    config = tiny_config.replace(train=tiny_config.train.replace(checkpoint_every=0))
     with pytest.raises(NonFiniteLossError, match="last good checkpoint: none yet"):
-        run(config, tiny_scenes, tmp_path, callback=poison_weights)
+        run(tiny_config, tiny_scenes, tmp_path, callback=poison_weights)
 
 
 def test_what_is_unknown_lists_what_is_known(tiny_config, tiny_scenes, tmp_path):

@@ -1,11 +1,15 @@
-"""Training from WebDataset shards and from tables that are streamed, read once into Arrow."""
+"""Training from WebDataset shards and from tables that are streamed, read once into Arrow.
 
+Run as a program, this file reads shards and prints the memory that it took (see `main`).
+"""
+
+import contextlib
+import functools
 import io
 import json
 import os
-import re
+import resource
 import signal
-import subprocess
 import sys
 import tarfile
 import time
@@ -19,16 +23,28 @@ from safetensors.torch import load_file
 
 from bclip_core.config import ConfigError
 from bclip_core.data.batches import REQUIRED_COLUMNS, StepSampler
+from bclip_core.data.real import shards
 from bclip_core.data.real.identity import rows_digest
+from bclip_core.data.real.shard_files import files_of
 from bclip_core.data.sources import load_split
 from bclip_core.records.files import write_json
 from bclip_core.train import train
 from bclip_core.train.resume import list_checkpoints, read_history
+from tests.browser.lab import free_port
+from tests.warm import WarmProcess
 
-REPOSITORY = Path(__file__).parents[2]
 COUNT = 14
 
 
+def main(*places):
+    """Read the shards of folders one after the other; print the peak so far after each."""
+    for place in map(Path, places):
+        files, _ = files_of(str(place))
+        shards._convert("", files, 10**6, "raise", [], place / "arrow")
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+
+
+@functools.cache
 def picture(number, ending="jpg", size=(90, 80)):
     generator = torch.Generator().manual_seed(number)
     noise = torch.randint(0, 256, (size[1], size[0], 3), generator=generator)
@@ -48,13 +64,13 @@ def add(archive, name, content):
     archive.addfile(member, io.BytesIO(content))
 
 
-def write_shards(folder, count=COUNT, per_shard=5, size=(90, 80)):
-    """Shards in the common layout, pictures and texts of either kind."""
+def write_shards(folder, count=COUNT, per_shard=5, size=(90, 80), different=COUNT):
+    """Shards in the common layout, pictures (so many different ones) and texts of either kind."""
     for start in range(0, count, per_shard):
         with tarfile.open(folder / f"{start // per_shard:05d}.tar", "w") as archive:
             for n in range(start, min(start + per_shard, count)):
                 ending = "png" if n % 3 == 0 else "jpg"
-                add(archive, f"{n:09d}.{ending}", picture(n, ending, size))
+                add(archive, f"{n:09d}.{ending}", picture(n % different, ending, size))
                 if n % 2:
                     add(archive, f"{n:09d}.json", json.dumps({"caption": caption(n)}).encode())
                 else:
@@ -184,24 +200,30 @@ def test_weights_are_the_same_with_any_number_of_workers(undisturbed, tmp_path, 
     assert all(torch.equal(found[name], weights[name]) for name in weights)
 
 
-def start(config, folder, *launcher):
+@contextlib.contextmanager
+def started(config, folder, **environment):
+    """A training, killed at the end where it still runs; what it says is in `folder`/errors.txt."""
     folder.mkdir(exist_ok=True)
     write_json(folder / "asked.json", config.to_dict())
-    command = [sys.executable, *launcher, "-m", "bclip_core.train", "--threads", "1"]
-    command += ["--config", str(folder / "asked.json"), "--folder", str(folder / "run")]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*command, "--device", "cpu"], env=environment, stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
+    arguments = ["--threads", "1", "--config", folder / "asked.json", "--folder", folder / "run"]
+    with (folder / "errors.txt").open("ab") as errors:
+        process = WarmProcess(
+            "bclip_core.train", [*arguments, "--device", "cpu"], env=os.environ | environment,
+            stderr=errors.fileno(),
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_killed_run_goes_on_bit_for_bit(undisturbed, tmp_path):
     config, weights, losses = undisturbed
     run = tmp_path / "run"
-    with start(config, tmp_path) as process:
+    with started(config, tmp_path) as process:
         while not list_checkpoints(run):
-            assert process.poll() is None, process.stderr.read().decode()
+            assert process.poll() is None, (tmp_path / "errors.txt").read_text()
             time.sleep(0.005)
         process.kill()
     assert process.returncode == -signal.SIGKILL
@@ -214,10 +236,15 @@ def test_a_killed_run_goes_on_bit_for_bit(undisturbed, tmp_path):
 
 def test_two_processes_share_the_rows_and_train_the_same_model(undisturbed, tmp_path):
     config, weights, losses = undisturbed
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    with start(config, tmp_path, *launcher) as process:
-        _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors.decode()[-3000:]
+    told = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free_port())}  # fmt: skip
+    with contextlib.ExitStack() as stack:  # torchrun itself: test_distributed.py
+        ranks = [
+            stack.enter_context(started(config, tmp_path, RANK=rank, LOCAL_RANK=rank, **told))
+            for rank in "01"
+        ]
+        codes = [process.wait(300) for process in ranks]
+    assert codes == [0, 0], (tmp_path / "errors.txt").read_text()[-3000:]
     theirs = [r["loss"] for r in read_history(tmp_path / "run" / "history.jsonl")]
     assert theirs == pytest.approx(losses, rel=1e-4)
     found = load_file(tmp_path / "run" / "model.safetensors")
@@ -229,7 +256,7 @@ def test_a_kill_while_shards_are_read_leaves_nothing_half_made(tiny_config, tmp_
     (tmp_path / "shards").mkdir()
     monkeypatch.setenv("BCLIP_CACHE", str(tmp_path / "cache"))
     config = asked(tiny_config, write_shards(tmp_path / "shards", 600, 50), 600)
-    with start(config, tmp_path) as process:
+    with started(config, tmp_path) as process:
         while not list(tmp_path.glob("cache/captions/*/pictures.arrow")) and process.poll() is None:
             time.sleep(0.001)
         process.kill()
@@ -239,23 +266,18 @@ def test_a_kill_while_shards_are_read_leaves_nothing_half_made(tiny_config, tmp_
     assert not list((tmp_path / "cache" / "captions").glob("*partial*"))
 
 
-def test_reading_shards_takes_no_memory_per_row(tiny_config, tmp_path):
-    grown = {}
-    for count in (60, 600):
-        place = tmp_path / str(count)
-        place.mkdir()
-        write_shards(place, count, 300, (300, 300))  # about 150 KB each, 90 MB in all
-        code = (
-            "import os, resource, sys\n"
-            "from bclip_core.data.real import shards\n"
-            "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-            f"shards._convert('', *shards.files_of({str(place)!r})[:1], 10**6, 'raise', [], "
-            f"shards.Path({str(place / 'arrow')!r}))\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
-        )
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, check=True
-        )
-        grown[count] = int(re.findall(r"\d+", done.stdout.decode())[-1]) / 1024
-    assert grown[600] - grown[60] < 20, grown
+def test_reading_shards_takes_no_memory_per_row(tmp_path):
+    counts = (60, 600)
+    for count in counts:  # about 150 KB each, 90 MB in all
+        (tmp_path / str(count)).mkdir()
+        write_shards(tmp_path / str(count), count, 300, (300, 300), 12)
+    with (tmp_path / "said").open("wb") as said:
+        places = [tmp_path / str(count) for count in counts]
+        process = WarmProcess("tests.train.test_shards", places, stdout=said.fileno())
+    assert process.wait(300) == 0
+    few, many = (int(line) / 1024 for line in (tmp_path / "said").read_text().split())
+    assert many - few < 20, (few, many)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

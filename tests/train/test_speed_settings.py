@@ -96,7 +96,7 @@ def test_updates_in_the_backward_pass_are_refused_where_they_cannot_be(setting, 
 
 
 def test_nan_in_the_backward_pass_stops_updates_there_too(tiny_config, tiny_scenes, tmp_path):
-    settings = tiny_config.train.replace(clip_norm=0, update_in_backward=True)
+    settings = tiny_config.train.replace(clip_norm=0, update_in_backward=True, checkpoint_every=2)
 
     def poison(update, model):
         if update == 3:  # the loss is finite, one gradient is not
