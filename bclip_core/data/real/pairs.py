@@ -12,7 +12,7 @@ from types import MappingProxyType as Fixed
 from typing import Any
 
 from bclip_core.data.images import SUFFIXES, UNREAD_SUFFIXES
-from bclip_core.data.real.folder import read_text, require_file, visible, walk
+from bclip_core.data.real.folder import LARGEST_CAPTION, read_text, require_file, visible, walk
 from bclip_core.data.real.json_files import json_array, json_lines, parse_json
 from bclip_core.data.real.record import DataSet, Place, Source
 from bclip_core.data.real.rows import (
@@ -213,7 +213,10 @@ def _text_reader(
     def read() -> dict[str, Any]:
         try:
             if text is not None and (text.is_file() or text.is_symlink()):
-                return {"image": name, "caption": read_text(text, place.folder, place.links)}
+                return {
+                    "image": name,
+                    "caption": read_text(text, place.folder, place.links, LARGEST_CAPTION),
+                }
             if told is not None and told.is_file():
                 row = parse_json(read_text(told, place.folder, place.links).encode())
                 return {"image": name, "caption": field_of(row, "caption", str)}

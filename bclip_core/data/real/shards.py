@@ -26,7 +26,7 @@ from datasets.arrow_writer import ArrowWriter
 
 from bclip_core.captions import PhraseExtractor, decompose_dataset
 from bclip_core.data.images import SUFFIXES
-from bclip_core.data.real.folder import PictureRoot
+from bclip_core.data.real.folder import LARGEST_CAPTION, PictureRoot
 from bclip_core.data.real.json_files import parse_json
 from bclip_core.data.real.layouts import caption_builder
 from bclip_core.data.real.pairs import CAPTION_COLUMNS, IMAGE_COLUMNS
@@ -186,7 +186,8 @@ def _tar_rows(shards: list[Path], bad_rows: str) -> Iterator[Row]:
                         yield _row(shard, name, parts, seen)
                         parts = {}
                     name = key
-                    large, file = member.size > _LARGEST, archive.extractfile(member)
+                    most = LARGEST_CAPTION if ending.lower() == "txt" else _LARGEST
+                    large, file = member.size > most, archive.extractfile(member)
                     parts[f".{ending.lower()}"] = None if large or file is None else file.read()
         except (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError) as error:
             problem = f"{shard}: cannot be read on after {name!r}: {error}"
