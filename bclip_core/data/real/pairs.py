@@ -133,9 +133,18 @@ def _renamed(row: Any, place: str, table: Path) -> dict[str, Any]:
     return renamed | {"image": stored}
 
 
+_MISSING = frozenset(("nan", "none", "null", "<na>", "#n/a"))
+
+
 def _captions(value: Any) -> Any:
-    """A caption; a list of them that a table holds as a text, as pandas writes one, as a list."""
+    """A caption; a list of them that a table holds as a text, as pandas writes one, as a list.
+
+    Raises:
+        RowError: what tables of programs have where there is none.
+    """
     text = value.strip() if isinstance(value, str) else ""
+    if text.lower() in _MISSING:
+        raise RowError(f"caption={text!r} is what programs write for none: expected a text")
     if not (text.startswith(("['", '["')) and text.endswith(("']", '"]'))):
         return value
     for read in (json.loads, ast.literal_eval):  # which reads constants and runs nothing
