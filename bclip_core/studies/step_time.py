@@ -19,6 +19,7 @@ from bclip_core.config import ConfigError, Profile, get_profile
 from bclip_core.config.command_line import AtLeast, read_options, run_command
 from bclip_core.data.sources import load_split
 from bclip_core.model import METHODS, get_method
+from bclip_core.records.processes import nothing_stays
 from bclip_core.records.results import require_runs_folder, save_result
 from bclip_core.studies.command import some_of
 from bclip_core.studies.search import SEARCHED
@@ -58,7 +59,7 @@ def time_updates(profile: Profile, method: str, updates: int = UPDATES) -> float
     config = profile.run(method)
     settings = config.train.replace(steps=updates, checkpoint_every=0)
     ends: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, nothing_stays():
         train(
             config.replace(train=settings), load_split(config.data, "train"), Path(folder),
             progress=False, callback=lambda update, model: ends.append(clock()),

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from functools import partial
 from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -26,13 +26,14 @@ from datasets.arrow_writer import ArrowWriter
 
 from bclip_core.captions import PhraseExtractor, decompose_dataset
 from bclip_core.data.images import SUFFIXES
-from bclip_core.data.real.folder import LARGEST_CAPTION, PictureRoot
-from bclip_core.data.real.json_files import parse_json
+from bclip_core.data.real.folder import PictureRoot
+from bclip_core.data.real.json_files import decoded, parse_json
 from bclip_core.data.real.layouts import caption_builder
 from bclip_core.data.real.pairs import CAPTION_COLUMNS, IMAGE_COLUMNS
 from bclip_core.data.real.rows import DataError, LayoutError, LeftOut, Row, RowError, shortened
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet
 from bclip_core.data.real.shard_files import HUB, NAME, TARS, files_of
+from bclip_core.data.real.tar_members import LARGE, TWICE, BehindEndError, members
 from bclip_core.data.real.training import MANY, kept, text_row
 from bclip_core.data.scenes.build import cache_folder
 from bclip_core.records.files import remove_partial, write_atomically
@@ -40,7 +41,6 @@ from bclip_core.records.locks import lock
 from bclip_core.records.machine import usable_cores
 
 _TOGETHER = 64  # rows that are held in memory
-_LARGEST = 2**28  # bytes of a file in a shard
 _SHOWN = 5  # rows left out that are named
 _TEXTS = datasets.Features(
     {"id": datasets.Value("string"), "caption": datasets.Value("string"),
@@ -116,7 +116,7 @@ def held_out(
             break
         items.append(item)
     if not items:
-        raise LayoutError(f"{source}: no row can be used: {'; '.join(left_out[:_SHOWN])}")
+        raise LayoutError(f"{source}: no row can be used: {_reasons(left_out)}")
     _tell(left_out)
     parts = [text.partition(": ") for text in left_out]
     faults = tuple(LeftOut(place, reason) for place, _, reason in parts)
@@ -142,10 +142,14 @@ def _convert(
             if used == limit:
                 break
         if not used:
-            raise LayoutError(f"{source}: no row can be used: {'; '.join(left_out[:_SHOWN])}")
+            raise LayoutError(f"{source}: no row can be used: {_reasons(left_out)}")
         texts.finalize()
         pictures.finalize()
     _tell(left_out)
+
+
+def _reasons(left_out: list[str]) -> str:
+    return "; ".join(left_out[:_SHOWN]) or "there is none"
 
 
 def _tell(left_out: list[str]) -> None:
@@ -175,26 +179,19 @@ def _tar_rows(shards: list[Path], bad_rows: str) -> Iterator[Row]:
         name, parts = "", dict[str, Any]()
         seen = set[str]()
         try:
-            with tarfile.open(shard, "r|*") as archive:
-                for member in archive:
-                    if not member.isfile():
-                        continue
-                    path = PurePosixPath(member.name)
-                    stem, _, ending = path.name.partition(".")
-                    key = str(path.parent / stem)
-                    if key != name and parts:
-                        yield _row(shard, name, parts, seen)
-                        parts = {}
-                    name = key
-                    most = LARGEST_CAPTION if ending.lower() == "txt" else _LARGEST
-                    large, file = member.size > most, archive.extractfile(member)
-                    parts[f".{ending.lower()}"] = None if large or file is None else file.read()
+            for key, ending, content in members(shard):
+                if key != name and parts:
+                    yield _row(shard, name, parts, seen)
+                    parts = {}
+                name = key
+                parts[ending] = TWICE if ending in parts else content
         except (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError) as error:
             problem = f"{shard}: cannot be read on after {name!r}: {error}"
             if bad_rows == "raise":
                 raise DataError(problem) from error
             yield Row(str(shard), partial(_refuse, problem))
-            continue  # the row that the cut went through is not whole
+            if not isinstance(error, BehindEndError):
+                continue  # the row that the cut went through is not whole
         if parts:
             yield _row(shard, name, parts, seen)
 
@@ -211,16 +208,24 @@ def _row(shard: Path, name: str, parts: dict[str, Any], seen: set[str]) -> Row:
 
 
 def _from_parts(place: str, parts: dict[str, Any]) -> dict[str, Any]:
-    picture = next((p for ending, p in parts.items() if ending in SUFFIXES), None)
-    if picture is None:
-        raise RowError(f"files {sorted(parts)}: expected a picture ({', '.join(SUFFIXES)})")
+    for mark, why in ((TWICE, "twice"), (LARGE, "larger than what is read")):
+        if named := sorted(ending for ending, part in parts.items() if part is mark):
+            raise RowError(f"files {named}: {why}")
+    pictures = [part for ending, part in parts.items() if ending in SUFFIXES]
+    if len(pictures) != 1:
+        expected = (
+            f"one picture ({', '.join(SUFFIXES)})"
+            if pictures
+            else (f"a picture ({', '.join(SUFFIXES)})")
+        )
+        raise RowError(f"files {sorted(parts)}: expected {expected}")
     told: dict[str, Any] = {}
     try:
         if parts.get(".json") is not None:
             told = parse_json(parts[".json"])
         if not isinstance(told, dict):
             raise RowError(f"{place}.json: {shortened(told)}: expected a dictionary of fields")
-        text = parts[".txt"].decode("utf-8-sig") if parts.get(".txt") else None
+        text = decoded(parts[".txt"]) if parts.get(".txt") else None
     except ValueError as error:
         raise RowError(f"its text cannot be read: {error}") from error
     column = next((name for name in CAPTION_COLUMNS if told.get(name)), None)
@@ -230,7 +235,12 @@ def _from_parts(place: str, parts: dict[str, Any]) -> dict[str, Any]:
             f"files {sorted(parts)}: expected a caption: .txt, or .json with one of "
             f"{', '.join(CAPTION_COLUMNS)}"
         )
-    return {"image": place, "bytes": picture, "caption": caption, "summary": told.get("summary")}
+    return {
+        "image": place,
+        "bytes": pictures[0],
+        "caption": caption,
+        "summary": told.get("summary"),
+    }
 
 
 def _table_rows(source: str, files: list[Path], split: str) -> Iterator[Row]:
