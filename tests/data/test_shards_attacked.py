@@ -4,6 +4,8 @@ import gzip
 import io
 import tarfile
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -102,3 +104,48 @@ def test_a_row_that_cannot_be_meant_is_named(tmp_path, files, reason):
     (told,) = left_out
     assert told.startswith("test-0.tar/0: ")
     assert reason in told
+
+
+IMAGES = [{"bytes": JPEG, "path": "a.jpg"}] * 3
+CAPTIONS = ["A dog.", "A cat.", "A cow."]
+
+
+def table(folder, name="test-0.parquet", image="image", caption="caption", captions=CAPTIONS):
+    pq.write_table(pa.table({image: IMAGES[: len(captions)], caption: captions}), folder / name)
+    return folder / name
+
+
+def told(folder, bad_rows="skip"):
+    found = held_out(str(folder), "test", 100, bad_rows)
+    return [item.captions[0] for item in found.items], [" ".join(one) for one in found.left_out]
+
+
+def test_columns_are_found_whatever_their_case_and_order(tmp_path):
+    table(tmp_path, image="Image", caption="TEXT")
+    table(tmp_path, "test-1.parquet", caption="title")  # tables of two tools in one folder
+    assert told(tmp_path, "raise") == (CAPTIONS * 2, [])
+
+
+def test_a_damaged_table_is_named_and_costs_nobody_the_others(tmp_path):
+    whole = table(tmp_path, "test-1.parquet").read_bytes()
+    no_rows = pa.table({"image": pa.array([], pa.binary()), "caption": pa.array([], pa.string())})
+    pq.write_table(no_rows, tmp_path / "test-2.parquet")
+    assert told(tmp_path, "raise") == (CAPTIONS, [])
+    for content in (b"", whole[:-20], whole[:100] + whole[100:400][::-1] + whole[400:]):
+        (tmp_path / "test-0.parquet").write_bytes(content)
+        with pytest.raises(DataError, match=r"test-0\.parquet: cannot be read on: "):
+            told(tmp_path, "raise")
+        found, (left,) = told(tmp_path)
+        assert found == CAPTIONS
+        assert left.startswith(f"{tmp_path}/test-0.parquet cannot be read on: ")
+
+
+def test_the_mark_of_no_caption_is_no_caption_in_shards_either(tmp_path):
+    table(tmp_path, captions=["A dog.", "nan", "None"])
+    found, left_out = told(tmp_path)
+    assert found == ["A dog."]
+    assert [one.split(" is ")[1] for one in left_out] == (
+        ["what programs write for none: expected a text"] * 2
+    )
+    (tmp_path / "tars").mkdir()
+    assert read(tmp_path / "tars", packed(ROW[0], ("0.txt", b"NaN"), *NEXT))[0] == {"1": "A cat."}

@@ -23,6 +23,7 @@ from bclip_core.data.real.rows import (
     Unused,
     failing,
     field_of,
+    refuse_mark_of_none,
     shortened,
     tell_unread,
 )
@@ -133,9 +134,6 @@ def _renamed(row: Any, place: str, table: Path) -> dict[str, Any]:
     return renamed | {"image": stored}
 
 
-_MISSING = frozenset(("nan", "none", "null", "<na>", "#n/a"))
-
-
 def _captions(value: Any) -> Any:
     """A caption; a list of them that a table holds as a text, as pandas writes one, as a list.
 
@@ -143,8 +141,7 @@ def _captions(value: Any) -> Any:
         RowError: what tables of programs have where there is none.
     """
     text = value.strip() if isinstance(value, str) else ""
-    if text.lower() in _MISSING:
-        raise RowError(f"caption={text!r} is what programs write for none: expected a text")
+    refuse_mark_of_none(text)
     if not (text.startswith(("['", '["')) and text.endswith(("']", '"]'))):
         return value
     for read in (json.loads, ast.literal_eval):  # which reads constants and runs nothing

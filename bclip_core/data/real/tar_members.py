@@ -7,7 +7,7 @@ the rows behind would be left out silently.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -42,8 +42,10 @@ _ReadError = tarfile.ReadError
 _DAMAGED = (tarfile.TruncatedHeaderError, tarfile.InvalidHeaderError, tarfile.SubsequentHeaderError)  # type: ignore[attr-defined,unused-ignore]
 
 
-def members(shard: Path) -> Iterator[tuple[str, str, bytes | object]]:
-    """The row's name, the ending in small letters, and the content of every file.
+def members(shard: Path) -> Iterator[tuple[str, str, Callable[[], bytes | object]]]:
+    """The row's name, the ending in small letters, and what reads the content of every file.
+
+    A file has to be read before the next one is asked for.
 
     The ending begins at the first point of a file's name, as WebDataset has it. Files that are
     nobody's data (`._0.jpg`, `__MACOSX`) are passed over.
@@ -61,8 +63,8 @@ def members(shard: Path) -> Iterator[tuple[str, str, bytes | object]]:
             stem, _, ending = path.name.partition(".")
             most = LARGEST_CAPTION if ending.lower() == "txt" else _LARGEST
             file = None if member.size > most else archive.extractfile(member)
-            content = LARGE if file is None else file.read()
-            yield str(path.parent / stem), f".{ending.lower()}", content
+            read = (lambda: LARGE) if file is None else file.read
+            yield str(path.parent / stem), f".{ending.lower()}", read
         while archive.fileobj and (piece := archive.fileobj.read(_PIECE)):
             if piece.strip(b"\0"):
                 raise BehindEndError("it goes on behind its end mark: two archives in one file?")
