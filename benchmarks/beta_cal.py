@@ -38,6 +38,7 @@ from torch import Tensor, distributed
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
+from bclip_core.data.real.loading import folder_above
 from bclip_core.losses import beta_cal
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import write_json
@@ -302,7 +303,7 @@ def main() -> None:
             show(found)
             rows += found
     real: dict[str, list[dict[str, Any]]] = {}
-    if not os.environ.get("BCLIP_DATA"):
+    if folder_above() is None:
         print("BCLIP_DATA is not set: nothing measured with real captions")
     elif not quick:
         for name in CAPTIONS:

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from bclip_core.data.real.loading import folder_above
 from bclip_core.data.real.photographs import photographs, picture
 from bclip_core.records.files import read_json, write_json
 from bclip_core.records.machine import usable_cores
@@ -46,9 +47,9 @@ COMMAND = "import sys; {before}from bclip_core.train.__main__ import main; main(
 
 def sources() -> tuple[list[Path], list[str]]:
     """Photographs, and long captions."""
-    data = Path(os.environ.get("BCLIP_DATA", ""))
+    data = folder_above() or Path()
     photos, captions = sorted((data / "coco" / "val2017").glob("*.jpg")), data / "urban1k"
-    if os.environ.get("BCLIP_DATA") and photos and captions.is_dir():
+    if folder_above() and photos and captions.is_dir():
         found = read_json(captions / "annotations.json")["annotations"]
         return photos, [one["caption"] for one in found if one["caption"].strip()]
     known = photographs()

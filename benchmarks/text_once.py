@@ -18,7 +18,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -29,6 +28,7 @@ from bclip_core.captions import decompose, default_extractor
 from bclip_core.checkpoints import build_model
 from bclip_core.config import BackboneConfig, PoolerConfig, TextConfig
 from bclip_core.data.batches import collate_texts, draw_texts, item_generator
+from bclip_core.data.real.loading import folder_above
 from bclip_core.losses import beta_cal, global_contrastive
 from bclip_core.model import BClip
 from bclip_core.records.files import write_json
@@ -41,10 +41,11 @@ Slots = list[list[str | None]]
 
 def captions(name: str) -> list[str]:
     """Long captions of a data set in BCLIP_DATA, without empty ones."""
-    if not os.environ.get("BCLIP_DATA"):
+    above = folder_above()
+    if above is None:
         raise SystemExit("BCLIP_DATA is not set: expected the folder with urban1k/ and docci/")
     file = {"Urban-1K": "urban1k/annotations.json", "DOCCI": "docci/docci_test.json"}[name]
-    found = json.loads((Path(os.environ["BCLIP_DATA"]) / file).read_text(encoding="utf-8"))
+    found = json.loads((above / file).read_text(encoding="utf-8"))
     rows = found["annotations"] if isinstance(found, dict) else found
     return [row["caption"] for row in rows if row["caption"].strip()]
 

@@ -48,6 +48,7 @@ from bclip_core.config import (
     TextConfig,
     TrainConfig,
 )
+from bclip_core.data.real.loading import folder_above
 from bclip_core.data.real.photographs import photographs, picture
 from bclip_core.data.sources import load_split
 from bclip_core.model import BClip, TextBatch
@@ -98,7 +99,7 @@ class EnoughError(Exception):
 
 def lay_out(folder: Path) -> str:
     """Pairs of captions and photos in the folder; where they are from."""
-    data = Path(os.environ.get("BCLIP_DATA", "-"))
+    data = folder_above() or Path("-")
     photos = sorted((data / "coco" / "val2017").glob("*.jpg"))[:ROWS]
     if photos and (data / "urban1k").is_dir():
         texts, source = captions("Urban-1K")[:ROWS], "Urban-1K's captions, COCO's photos"

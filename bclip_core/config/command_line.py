@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -87,6 +88,10 @@ def run_command(main: Callable[[], object], *refusals: type[Exception]) -> None:
     Raises:
         SystemExit: always.
     """
+    try:
+        os.getcwd()
+    except OSError:
+        raise SystemExit("error: the working folder is gone: change to one that is there") from None
     try:
         with ends_on_request():
             code = main()

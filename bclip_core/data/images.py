@@ -24,9 +24,7 @@ from torchvision.transforms import functional as transforms
 from bclip_core.data.stored import StoredRows
 from bclip_core.records.files import is_hidden
 from bclip_core.records.progress import progress_bar
-
-# Mean and standard deviation of CLIP's training images, per channel, on the scale 0..1
-# (Radford et al., 2021).
+from bclip_core.records.texts import without_addresses
 
 # Raster formats alone: Pillow would hand PostScript to an interpreter, for example. MPO, several
 # JPEGs in one file as telephones write them, is opened as JPEG.
@@ -222,7 +220,8 @@ def decode_row(
             return (take or usual)(picture, image_size)
     except Exception as error:  # damaged files raise many kinds: zlib, struct, OSError, ...
         name = f"row {row}, id {stored[row]['id']!r}, file {(image or {}).get('path')!r}"
-        raise BrokenImageError(f"image cannot be decoded: {name}: {error}") from error
+        told = without_addresses(str(error))
+        raise BrokenImageError(f"image cannot be decoded: {name}: {told}") from error
 
 
 def _ask_for_fewer_pixels(image: Image.Image, image_size: int) -> None:
@@ -358,7 +357,8 @@ def open_picture(source: str | os.PathLike[str] | bytes, name: str = "") -> Imag
         with _header(file or path) as image:
             return upright_rgb(image)
     except Exception as error:  # damaged files raise many kinds
-        raise BrokenImageError(f"picture {name} cannot be decoded: {error}") from error
+        told = without_addresses(str(error))
+        raise BrokenImageError(f"picture {name} cannot be decoded: {told}") from error
 
 
 def list_pictures(folder: str | os.PathLike[str]) -> Listing:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.process import BaseProcess
 
 from bclip_core.records.processes import TerminatedError, end_asked, how_it_ended
@@ -24,9 +26,19 @@ def watching_loader() -> Iterator[None]:
     """Around the start of a loader: the processes begun inside are those that `loader_deaths` asks.
 
     They are forgotten once they have ended.
+
+    Raises:
+        LoaderProcessError: the system starts no more of them.
     """
     before = set(multiprocessing.active_children())
-    yield
+    try:
+        yield
+    except OSError as error:
+        sys.unraisablehook = partial(_without_half_made, sys.unraisablehook)
+        raise LoaderProcessError(
+            f"no loader process can be started: {error.strerror or error}; expected room for as "
+            "many as loader_workers, fewer need less"
+        ) from error
     living = set(multiprocessing.active_children())
     _watched.intersection_update(living)
     _watched.update(living - before)
@@ -62,6 +74,14 @@ def loader_deaths() -> Iterator[None]:
             f"loader process {number} ended: {how}; checkpoints are kept, and each process less "
             "(loader_workers) takes less memory"
         ) from error
+
+
+def _without_half_made(
+    tell: Callable[[sys.UnraisableHookArgs], object], what: sys.UnraisableHookArgs
+) -> None:
+    """Errors that nobody can catch, but that of torch about a loader it could not make whole."""
+    if "'_shutdown'" not in str(what.exc_value):
+        tell(what)
 
 
 def _dead_process() -> tuple[int | None, int] | None:

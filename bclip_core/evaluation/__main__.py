@@ -2,6 +2,9 @@
 
 import sys
 
-from bclip_core.evaluation.measure import main
+from bclip_core.records.processes import ends_on_request
 
-sys.exit(main())
+with ends_on_request():
+    from bclip_core.evaluation.measure import main
+
+    sys.exit(main())

@@ -30,7 +30,7 @@ from bclip_core.config import ConfigError
 from bclip_core.config.command_line import read_options
 from bclip_core.data import real
 from bclip_core.data.real.identity import identity
-from bclip_core.data.real.loading import DATA_VARIABLE
+from bclip_core.data.real.loading import folder_above
 from bclip_core.data.real.sets import AnySet
 from bclip_core.data.real.shard_files import NAME as SHARDS
 from bclip_core.evaluation.encoding import require_vocabulary
@@ -44,9 +44,14 @@ from bclip_core.evaluation.protocols.retrieval import (
 )
 from bclip_core.evaluation.usable import BAD_ROWS, SomeSet, usable_items
 from bclip_core.model import BClip
-from bclip_core.records.files import folder_of, read_record, sha256, what_to_do
+from bclip_core.records.files import read_record, sha256, what_to_do
 from bclip_core.records.machine import require_device
-from bclip_core.records.results import code_version, runs_folder, save_result
+from bclip_core.records.results import (
+    code_version,
+    require_runs_folder,
+    runs_folder,
+    save_result,
+)
 
 LEVELS = ("hard", "medium", "easy", "trivial")
 _NAMED = 20  # items left out that a result names; it counts all
@@ -195,6 +200,7 @@ class Options:
 def run(options: Options) -> Path:
     """Open, measure, save; returns the result's file."""
     code_version()  # before the work, so that it tells which code did it
+    require_runs_folder()
     if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", options.label):
         raise ConfigError(f"label={options.label!r}: expected lower-case words joined by hyphens")
     protocol = get_protocol(options.protocol)
@@ -248,7 +254,7 @@ def _refuse_unread(options: Options, record: real.DataSet, split: str) -> None:
 
 
 def _default_root(data_set: str) -> Path | None:
-    above, record = folder_of(DATA_VARIABLE), real.get(data_set)
+    above, record = folder_above(), real.get(data_set)
     return above / record.folder if above and record.supply is None else None
 
 

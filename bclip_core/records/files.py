@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -139,6 +140,28 @@ def make_folder(path: Path) -> Path:
     with naming(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def require_writable(folder: Path, variable: str) -> Path:
+    """`folder`, made where it is missing, before work whose results go there.
+
+    Args:
+        folder: what the variable names, or stands for it where it is not set.
+        variable: of the environment.
+
+    Raises:
+        OSError: it cannot be written; the variable and its value are named.
+    """
+    given = os.environ.get(variable, "").strip()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        name = f"${variable}={given!r}" if given else str(folder)
+        reason = f"{name}: expected a folder that can be written: {error.strerror}"
+        raise OSError(error.errno, reason) from error
+    return folder
 
 
 @contextmanager

@@ -79,6 +79,15 @@ def end_postponed() -> Iterator[None]:
         _Request.postponed = False
 
 
+@contextmanager
+def nothing_stays() -> Iterator[None]:
+    """Around work in a folder that goes with it: whoever is told of an end is not sent there."""
+    try:
+        yield
+    except TerminatedError:
+        raise TerminatedError from None
+
+
 def end_asked() -> bool:
     """Whether a signal has asked this process to end, inside `ends_on_request`."""
     return _Request.asked is not None

@@ -16,7 +16,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bclip_core.records.files import REPOSITORY, folder_of, read_record, write_json
+from bclip_core.records.files import (
+    REPOSITORY,
+    folder_of,
+    read_record,
+    require_writable,
+    write_json,
+)
 from bclip_core.records.machine import machine
 from bclip_core.records.together import refuse_half
 
@@ -34,6 +40,15 @@ def runs_folder() -> Path:
     Relative or empty ones are as `folder_of` has them.
     """
     return folder_of("BCLIP_RUNS") or REPOSITORY / "results" / "runs"
+
+
+def require_runs_folder() -> Path:
+    """`runs_folder`, which can be written: asked before work whose results go there.
+
+    Raises:
+        OSError: it cannot; $BCLIP_RUNS and its value are named.
+    """
+    return require_writable(runs_folder(), "BCLIP_RUNS")
 
 
 @functools.cache

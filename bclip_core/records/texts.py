@@ -24,6 +24,11 @@ def clean_text(text: str) -> str:
     return " ".join(text.split())
 
 
+def without_addresses(message: str) -> str:
+    """A library's message without places in memory: they differ in every run and help nobody."""
+    return re.sub(r" ?<[^<>]* at 0x[0-9a-fA-F]+>", "", message)
+
+
 def lines_of(text: str) -> list[str]:
     """The lines of a text file: ends of lines alone part them.
 

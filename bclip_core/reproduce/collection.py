@@ -22,7 +22,7 @@ from bclip_core.config.command_line import read_options
 from bclip_core.plotting.files import figures_folder
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import from_home, make_folder, what_to_do
-from bclip_core.records.results import runs_folder, save_result
+from bclip_core.records.results import require_runs_folder, runs_folder, save_result
 from bclip_core.reproduce.adapted import data_of_run, takes_photographs
 from bclip_core.reproduce.memory import PeakMemory
 from bclip_core.reproduce.notebooks import (
@@ -156,7 +156,7 @@ def _run(options: Options) -> int:
         if given.setdefault(name, value) != value:
             raise NotebookError(f"-p {name}: {given[name]!r} and {value!r}: expected one value")
     profile = given.get("profile", options.profile)
-    executed = EXECUTED or runs_folder() / "notebooks"
+    executed = EXECUTED or require_runs_folder() / "notebooks"
     with PeakMemory() as memory:
         copies = run_collection(
             profile,

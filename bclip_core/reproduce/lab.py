@@ -8,6 +8,7 @@ that is there already is kept, with whatever its reader has done to it.
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -50,8 +51,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lab: {error}{what_to_do(error)}", file=sys.stderr)
         return 1
     print(f"{LAB}: {len(new)} new copies; delete one to have it copied again", flush=True)
-    command = [sys.executable, "-m", "jupyterlab", *given, str(LAB / FIRST)]
-    return subprocess.run(command, cwd=LAB, check=False).returncode
+    return _run([sys.executable, "-m", "jupyterlab", *given, str(LAB / FIRST)])
+
+
+def _run(command: Sequence[str]) -> int:
+    """JupyterLab until it ends; it alone answers Ctrl-C, and other signals are handed on to it."""
+    with subprocess.Popen(command, cwd=LAB) as lab:
+        heard = {signal.SIGINT: signal.SIG_IGN}  # the terminal asks JupyterLab, too
+        for kind in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            heard[kind] = lambda number, _: lab.send_signal(number)  # type: ignore[assignment]
+        before = {kind: signal.signal(kind, answer) for kind, answer in heard.items()}
+        try:
+            code = lab.wait()
+        finally:
+            for kind, answer in before.items():
+                signal.signal(kind, answer)
+    return 128 - code if code < 0 else code  # as shells give it
 
 
 if __name__ == "__main__":

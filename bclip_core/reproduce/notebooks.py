@@ -30,6 +30,9 @@ from bclip_core.records.processes import how_it_ended
 from bclip_core.reproduce.adapted import data_of_run, for_photographs, takes_photographs
 
 NOTEBOOKS = REPOSITORY / "notebooks"
+_PATIENCE = (
+    300  # seconds that a kernel may take to start on a busy machine; one that died is noticed
+)
 
 Parameter = int | float | str | bool | list[object]
 
@@ -182,6 +185,7 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Parameter] | None
                 language="python",
                 cwd=str(path.resolve().parent),
                 progress_bar=False,
+                start_timeout=_PATIENCE,
                 kernel_manager_class=_noting_end(ends, stop),
             )
         except PapermillExecutionError as error:

@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 
 from bclip_core.config import PROFILES, ConfigError, Profile, get_profile
+from bclip_core.records.results import require_runs_folder
 
 
 def some_of(known: Iterable[str]) -> Any:
@@ -31,8 +32,10 @@ class StudyOptions:
 
         Raises:
             ConfigError: no such profile, or one of photographs where it has to be of scenes.
+            OSError: the runs folder cannot be written.
         """
         profile = get_profile(self.profile)
+        require_runs_folder()
         if scenes and profile.base.data.name != "scenes":
             known = (name for name, one in PROFILES.items() if one.base.data.name == "scenes")
             raise ConfigError(

@@ -38,7 +38,7 @@ from bclip_core.records.processes import (
     how_it_ended,
 )
 from bclip_core.records.progress import progress_bar
-from bclip_core.records.results import code_version
+from bclip_core.records.results import code_version, require_runs_folder
 from bclip_core.train import train
 from bclip_core.train.memory import KERNEL_CACHES
 from bclip_core.train.resume import CHECKPOINTS
@@ -170,6 +170,8 @@ def obtain(
         run.require_same_data(partial(data.rows, run.config.data))
         _held_out(run, data)
     missing = {run.folder: run for run in runs if not run.has(split)}
+    if missing:
+        require_runs_folder()
     for run in missing.values():
         if not (run.folder / WEIGHTS).is_file():
             get_method(run.config.method).check(run.config)

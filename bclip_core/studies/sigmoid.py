@@ -35,7 +35,7 @@ from bclip_core.evaluation import grounding_metric, region_metric, retrieval_met
 from bclip_core.losses import base_rate
 from bclip_core.model import BClip, resolve
 from bclip_core.records.files import read_json, write_json
-from bclip_core.records.results import load_result, save_result
+from bclip_core.records.results import load_result, require_runs_folder, save_result
 from bclip_core.studies.runs import complete
 from bclip_core.train import Run, create_model, find, train
 
@@ -366,6 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: train the runs of the study of the sigmoid form and record them."""
     given = read_options(Options, arguments, "python -m bclip_core.studies.sigmoid")
     profile = get_profile(given.profile)
+    require_runs_folder()
     wanted = choose(profile, given.arms or None)
     if given.finished:
         wanted = [a for a in wanted if find(a.configuration(profile, given.seed)).finished]

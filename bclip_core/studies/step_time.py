@@ -19,7 +19,8 @@ from bclip_core.config import ConfigError, Profile, get_profile
 from bclip_core.config.command_line import AtLeast, read_options, run_command
 from bclip_core.data.sources import load_split
 from bclip_core.model import METHODS, get_method
-from bclip_core.records.results import save_result
+from bclip_core.records.processes import nothing_stays
+from bclip_core.records.results import require_runs_folder, save_result
 from bclip_core.studies.command import some_of
 from bclip_core.studies.search import SEARCHED
 from bclip_core.train import train
@@ -58,7 +59,7 @@ def time_updates(profile: Profile, method: str, updates: int = UPDATES) -> float
     config = profile.run(method)
     settings = config.train.replace(steps=updates, checkpoint_every=0)
     ends: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, nothing_stays():
         train(
             config.replace(train=settings), load_split(config.data, "train"), Path(folder),
             progress=False, callback=lambda update, model: ends.append(clock()),
@@ -102,6 +103,7 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: time an update of each method."""
     given = read_options(Options, arguments, "python -m bclip_core.studies.step_time")
+    require_runs_folder()
     torch.set_num_threads(1)
     seconds = step_times(get_profile(given.profile), given.methods, given.updates, given.rounds)
     values = {"seconds": seconds, "updates": given.updates, "rounds": given.rounds}

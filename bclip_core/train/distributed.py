@@ -78,14 +78,23 @@ def alone(folder: Path, config: TrainConfig, device: str = "") -> Iterator[None]
 
     Raises:
         OSError: the folder's parent cannot be written.
+        ConfigError: $WORLD_SIZE is no number.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if _ranks_asked() > 1:
         make_accelerator(config, device)  # begins the process group
     rank, ranks = world()
     with lock(folder) if rank == 0 else nullcontext():
         if ranks > 1:
             torch.distributed.barrier()
         yield
+
+
+def _ranks_asked() -> int:
+    """What whoever starts the ranks says of their number."""
+    given = os.environ.get("WORLD_SIZE", "").strip() or "1"
+    if not given.isdecimal():
+        raise ConfigError(f"$WORLD_SIZE={given!r}: expected a whole number, as torchrun sets it")
+    return int(given)
 
 
 class _Gather(torch.autograd.Function):

@@ -130,3 +130,12 @@ def test_a_fault_keeps_its_traceback_and_a_code_is_the_exit_code():
     with pytest.raises(SystemExit) as end:
         run_command(lambda: 3)
     assert end.value.code == 3
+
+
+def test_a_working_folder_that_is_gone_is_told(monkeypatch):
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("os.getcwd", gone)
+    with pytest.raises(SystemExit, match="error: the working folder is gone"):
+        run_command(lambda: 0)

@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import signal
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,3 +71,14 @@ def test_another_error_stays_what_it_is_though_a_process_died(process):
     with pytest.raises(RuntimeError) as told:
         read(error, process.kill)
     assert told.value is error
+
+
+def test_processes_that_the_system_does_not_start_are_told(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+    with pytest.raises(LoaderProcessError, match=r"no loader process can be started: Resource te"):
+        with watching_loader():
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+    for error in (AttributeError("'A' object has no attribute '_shutdown'"), ValueError("other")):
+        sys.unraisablehook(SimpleNamespace(exc_value=error))
+    assert [str(one.exc_value) for one in seen] == ["other"]

@@ -12,7 +12,8 @@ from PIL import Image, features
 from bclip_core.data import real
 from bclip_core.data.images import SUFFIXES, list_pictures
 from bclip_core.data.real import DataError, LayoutError
-from bclip_core.data.real.json_files import _CHUNK, json_array
+from bclip_core.data.real.folder import LARGEST_CAPTION
+from bclip_core.data.real.json_files import _CHUNK, LONGEST_LINE, json_array
 from bclip_core.data.real.rows import RowError
 from bclip_core.data.real.sharegpt4v import FILE
 from bclip_core.evaluation.measure import is_complete
@@ -520,3 +521,44 @@ def test_a_picture_that_links_to_itself_costs_nobody_the_others(tmp_path):
     found = list_pictures(tmp_path)
     assert ([path.name for path in found.paths], found.total) == (["ok.jpg"], 1)
     assert found.unread == ("gone.png", "loop.jpg")
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
+def test_a_file_without_ends_of_lines_is_never_held_whole(tmp_path, name):
+    picture(tmp_path / "0.jpg")
+    begin = {"metadata.jsonl": '{"image": "0.jpg", "caption": "A dog."}\n',
+             "metadata.csv": "image,caption\n0.jpg,A dog.\n"}[name]  # fmt: skip
+    written(tmp_path, {name: begin})
+    os.truncate(tmp_path / name, 3 * LONGEST_LINE)  # as a full disk leaves it: zeros
+    found = load("pairs", tmp_path, **SKIP)
+    assert texts(found) == {"0.jpg": ("A dog.",)}
+    ((place, reason),) = reasons(found).items()
+    assert place.startswith("line ")
+    assert reason == f"more than {LONGEST_LINE:,} bytes: expected a row"
+    with pytest.raises(DataError, match="more than 16,777,216 bytes: expected a row"):
+        load("pairs", tmp_path)
+
+
+def test_a_text_that_is_no_caption_by_its_size_is_named(tmp_path):
+    picture(tmp_path / "0.jpg")
+    picture(tmp_path / "1.jpg")
+    written(tmp_path, {"0.txt": "A dog.", "1.txt": "A cat."})
+    os.truncate(tmp_path / "1.txt", LARGEST_CAPTION + 1)
+    found = load("pairs", tmp_path, **SKIP)
+    assert texts(found) == {"0.jpg": ("A dog.",)}
+    assert "1.txt: more than 1,048,576 bytes" in str(reasons(found))
+
+
+@pytest.mark.parametrize("mark", ["nan", "NaN", "None", "null", "<NA>", "#N/A"])
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.tsv", "metadata.jsonl"])
+def test_what_programs_write_for_no_caption_is_none(tmp_path, name, mark):
+    rows = [("0.jpg", mark), ("1.jpg", f"A {mark} bread.")]
+    cut = {"metadata.csv": ",", "metadata.tsv": "\t"}.get(name)
+    lines = [cut.join(row) for row in (("image", "caption"), *rows)] if cut else [
+        json.dumps({"image": image, "caption": caption}) for image, caption in rows
+    ]  # fmt: skip
+    written(tmp_path, {name: "\n".join(lines)})
+    for number in range(2):
+        picture(tmp_path / f"{number}.jpg")
+    found = refused_and_skipped("pairs", tmp_path, "is what programs write for none")
+    assert texts(found) == {"1.jpg": (f"A {mark} bread.",)}

@@ -85,3 +85,44 @@ def test_of_two_values_of_a_setting_the_last_is_obeyed_and_that_is_said(capsys):
     asked = "--folder x --train.steps 20 --set train.steps=30".split()
     assert options.parse(asked).run.train.steps == 30
     assert capsys.readouterr().err == "--train.steps: '30' is taken, not '20' before it\n"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        (MEASURE, CIFAR),
+        (COLLECTION, "--profile smoke --only 03"),
+        (SEARCH, "--compare"),
+        ("studies.curves", "--profile smoke"),
+        ("studies.leak.study", "--profile smoke"),
+        ("studies.pointing", "--profile smoke"),
+        ("studies.sigmoid", "--profile smoke"),
+        ("studies.step_time", "--profile smoke"),
+        ("reproduce.shipping", "scenes-beta-clip"),
+    ],
+)
+def test_a_runs_folder_that_cannot_be_written_is_told_before_work(
+    module, arguments, place, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").write_text("")
+    named = str(tmp_path / place)
+    monkeypatch.setenv("BCLIP_RUNS", named)
+    command = importlib.import_module(f"bclip_core.{module}")
+    try:
+        assert command.main(arguments.split(" ")) == 1
+        told = capsys.readouterr().err
+    except OSError as error:
+        told = str(error)
+    assert f"$BCLIP_RUNS={named!r}: expected a folder that can be written" in told
+    assert len(told.strip().splitlines()) == 1
+
+
+def test_data_that_are_no_folder_are_told_with_their_variable(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path / "runs"))
+    for named in (tmp_path / "file", tmp_path / "nowhere"):
+        monkeypatch.setenv("BCLIP_DATA", str(named))
+        assert importlib.import_module(f"bclip_core.{MEASURE}").main(COCO.split()) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"$BCLIP_DATA={named}: expected the folder above the data sets" in line

@@ -2,6 +2,11 @@
 
 import io
 import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -78,6 +83,34 @@ def test_save_writes_picture_and_numbers(tmp_path):
     assert json.loads(record.read_text(encoding="utf-8")) == numbers
     assert Image.open(picture).size == (2 * 150, 150)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a fork")
+@pytest.mark.parametrize("at", ["numbers", "picture"])
+def test_a_kill_while_a_figure_is_written_leaves_the_old_picture_whole(tmp_path, at):
+    picture, numbers = plotting.save(line_figure(), "a_figure", {"x": 1}, tmp_path)
+    before = picture.read_bytes(), numbers.read_bytes()
+    pid = os.fork()
+    if not pid:
+        writes = "write_bytes" if at == "picture" else "write_text"
+
+        def half(path, content, **_):
+            with open(path, "w" if isinstance(content, str) else "wb") as file:
+                file.write(content[: len(content) // 2])
+                file.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(Path, writes, half)
+        plotting.save(Figure(), "a_figure", {"x": 2}, tmp_path)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert picture.read_bytes() == before[0]
+    assert (numbers.read_bytes() == before[1]) == (at == "numbers")
+    ignored = [path.name for path in tmp_path.iterdir() if path not in (picture, numbers)]
+    assert len(ignored) == 1
+    assert re.fullmatch(r"\.a_figure\.(png|json)\.\d+\.partial", ignored[0])
+    asked = ["git", "-C", str(REPOSITORY), "check-ignore", "-q", str(FIGURES / ignored[0])]
+    assert subprocess.run(asked, check=False).returncode == 0, "it would be committed"
 
 
 def test_a_file_has_no_traces_of_when_and_where(tmp_path):

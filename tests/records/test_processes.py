@@ -12,10 +12,12 @@ from bclip_core.records import REPOSITORY
 from bclip_core.records.processes import (
     PARENT_VARIABLE,
     TERMINATED,
+    TerminatedError,
     end_asked,
     end_postponed,
     ends_on_request,
     how_it_ended,
+    nothing_stays,
 )
 
 CHILD = (
@@ -75,6 +77,12 @@ def test_sigterm_ends_a_command_in_one_line(capsys):
     assert capsys.readouterr().err == "terminated (SIGTERM)\n"
     assert not end_asked()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_nobody_is_sent_to_a_folder_that_goes():
+    with pytest.raises(TerminatedError) as end, nothing_stays():
+        raise TerminatedError(": /tmp/x goes on after update 2 when asked for again")
+    assert str(end.value) == ""
 
 
 def test_an_end_is_told_in_words():

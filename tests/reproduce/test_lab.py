@@ -1,7 +1,12 @@
 """Notebooks are opened as copies: git stays clean, and nobody's changes are lost."""
 
+import os
 import re
+import signal
 import subprocess
+import sys
+import threading
+import time
 
 from bclip_core.records import REPOSITORY
 from bclip_core.reproduce import lab
@@ -36,3 +41,19 @@ def test_jupyter_is_opened_on_a_copy(tmp_path, monkeypatch, capsys):
     (tmp_path / "lab").mkdir()
     assert lab.main(["--version"]) == 0, "JupyterLab answers, and opens nothing"
     assert "0 new copies" in capsys.readouterr().out
+
+
+def test_a_signal_ends_jupyter_with_the_command(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(lab, "LAB", tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def ask():
+        while signal.getsignal(signal.SIGTERM) is before:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=ask, daemon=True).start()
+    waits = [sys.executable, "-c", "import time; time.sleep(99)"]
+    assert lab._run(waits) == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert capfd.readouterr().err == ""

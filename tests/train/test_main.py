@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from bclip_core.config import ConfigError, RunConfig, configure
+from bclip_core.config import ConfigError, RunConfig, TrainConfig, configure
 from bclip_core.config.flags import setting_types
 from bclip_core.records import REPOSITORY
 from bclip_core.train.__main__ import main
+from bclip_core.train.distributed import alone
 from bclip_core.train.options import help_text, parse
 
 
@@ -161,3 +162,10 @@ def test_a_refusal_is_one_line_and_writes_nothing(tmp_path):
     assert done.returncode == 1
     assert done.stderr == "error: --loss.bta: no such setting; did you mean --loss.beta?\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_number_of_ranks_that_is_none_is_told_with_its_variable(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(ConfigError, match=r"\$WORLD_SIZE='two': expected a whole number"):
+        with alone(tmp_path / "run", TrainConfig(), "cpu"):
+            pass

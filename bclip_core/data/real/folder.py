@@ -130,17 +130,25 @@ def require_file(path: Path, layout: str, root: Path, links: str = "inside") -> 
     return path
 
 
-def read_text(path: Path, root: Path, links: str) -> str:
+LARGEST_TEXT, LARGEST_CAPTION = 1 << 26, 1 << 20  # bytes
+
+
+def read_text(path: Path, root: Path, links: str, largest: int = LARGEST_TEXT) -> str:
     """A small text file whole, by the rule of links.
 
     Raises:
-        RowError: it leads out of `root`, cannot be read, or is no UTF-8; the file is named.
+        RowError: it leads out of `root`, cannot be read, has more than `largest` bytes, or is no
+            UTF-8; the file is named.
     """
     refuse_link(path, root, links, f"text {path.name}")
     if path.exists() and not path.is_file():  # a pipe says nothing, and a device never ends
         raise RowError(f"text {path}: expected a file")
     try:
-        return decoded(path.read_bytes())
+        with path.open("rb") as handle:
+            content = handle.read(largest + 1)
+        if len(content) > largest:
+            raise RowError(f"more than {largest:,} bytes: expected a small text")
+        return decoded(content)
     except RowError as error:
         raise RowError(f"text {path}: {error}") from error
     except OSError as error:

@@ -14,6 +14,7 @@ import ijson  # type: ignore[import-untyped,unused-ignore]
 
 from bclip_core.data.real.rows import DataError, Row, RowError, T, failing
 
+LONGEST_LINE = 1 << 24  # bytes of a row in a file of lines
 _CHUNK = 1 << 16  # bytes of a large JSON file that are parsed together
 _DEEPEST = 500  # brackets within brackets; ijson's memory grows with the square of it
 # Escapes in texts; group 1: half a character without its other half, of which ijson makes "?".
@@ -63,11 +64,33 @@ def open_utf8(path: Path) -> BinaryIO:
     return handle
 
 
+def lines_within(handle: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """The lines of a file with their numbers; None for one that is too long to be a row.
+
+    A file without ends of lines, such as one that a full disk left as zeros, is never held whole.
+    """
+    number = 0
+    while line := handle.readline(LONGEST_LINE):
+        number += 1
+        whole = len(line) < LONGEST_LINE or line.endswith(b"\n")
+        yield number, line if whole else None
+        while not whole:
+            more = handle.readline(LONGEST_LINE)
+            whole = len(more) < LONGEST_LINE or more.endswith(b"\n")
+
+
+def too_long() -> RowError:
+    """What is wrong with a line that `lines_within` does not give."""
+    return RowError(f"more than {LONGEST_LINE:,} bytes: expected a row")
+
+
 def json_lines(path: Path) -> Iterator[Row]:
     """The rows of a JSON-lines file, each parsed when asked for; blank lines are passed over."""
     with open_utf8(path) as handle:
-        for number, line in enumerate(handle, start=1):
-            if line.strip():
+        for number, line in lines_within(handle):
+            if line is None:
+                yield Row(f"line {number}", failing(too_long()))
+            elif line.strip():
                 yield Row(f"line {number}", lambda line=line: parse_json(line))  # type: ignore[misc]
 
 

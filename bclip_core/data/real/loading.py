@@ -129,6 +129,18 @@ def _opened(name: str, task: str, root: Folder | None, split: str, links: str) -
     return Place(record, folder, split, links)
 
 
+def folder_above() -> Path | None:
+    """The folder above the data sets that $BCLIP_DATA names; None where it is not set.
+
+    Raises:
+        LayoutError: what it names is no folder.
+    """
+    above = folder_of(DATA_VARIABLE)
+    if above is not None and not above.is_dir():
+        raise LayoutError(f"${DATA_VARIABLE}={above}: expected the folder above the data sets")
+    return above
+
+
 def data_folder(name: str, root: Folder | None = None) -> Path:
     """Where a data set is looked for: `root`, else the record's folder below $BCLIP_DATA.
 
@@ -139,7 +151,7 @@ def data_folder(name: str, root: Folder | None = None) -> Path:
     record = get(name)
     if root is None and record.supply is not None:
         root = record.supply()
-    above = folder_of(DATA_VARIABLE) if root is None else None
+    above = folder_above() if root is None else None
     if root is None and above is None:
         raise layout_error(record, f"expected its folder, or ${DATA_VARIABLE} above it")
     if root is not None and not str(root).strip():

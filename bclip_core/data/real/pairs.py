@@ -12,7 +12,7 @@ from types import MappingProxyType as Fixed
 from typing import Any
 
 from bclip_core.data.images import SUFFIXES, UNREAD_SUFFIXES
-from bclip_core.data.real.folder import read_text, require_file, visible, walk
+from bclip_core.data.real.folder import LARGEST_CAPTION, read_text, require_file, visible, walk
 from bclip_core.data.real.json_files import json_array, json_lines, parse_json
 from bclip_core.data.real.record import DataSet, Place, Source
 from bclip_core.data.real.rows import (
@@ -23,6 +23,7 @@ from bclip_core.data.real.rows import (
     Unused,
     failing,
     field_of,
+    refuse_mark_of_none,
     shortened,
     tell_unread,
 )
@@ -134,8 +135,13 @@ def _renamed(row: Any, place: str, table: Path) -> dict[str, Any]:
 
 
 def _captions(value: Any) -> Any:
-    """A caption; a list of them that a table holds as a text, as pandas writes one, as a list."""
+    """A caption; a list of them that a table holds as a text, as pandas writes one, as a list.
+
+    Raises:
+        RowError: what tables of programs have where there is none.
+    """
     text = value.strip() if isinstance(value, str) else ""
+    refuse_mark_of_none(text)
     if not (text.startswith(("['", '["')) and text.endswith(("']", '"]'))):
         return value
     for read in (json.loads, ast.literal_eval):  # which reads constants and runs nothing
@@ -213,7 +219,10 @@ def _text_reader(
     def read() -> dict[str, Any]:
         try:
             if text is not None and (text.is_file() or text.is_symlink()):
-                return {"image": name, "caption": read_text(text, place.folder, place.links)}
+                return {
+                    "image": name,
+                    "caption": read_text(text, place.folder, place.links, LARGEST_CAPTION),
+                }
             if told is not None and told.is_file():
                 row = parse_json(read_text(told, place.folder, place.links).encode())
                 return {"image": name, "caption": field_of(row, "caption", str)}

@@ -19,6 +19,7 @@ _KINDS: dict[Any, str] = {
     bytes: "bytes",
     int: "a whole number",
 }
+_MARKS_OF_NONE = frozenset(("nan", "none", "null", "<na>", "#n/a"))
 _SPECIAL = re.compile(r"<(?:start|end)_of_text>", re.IGNORECASE)  # of open_clip's tokenizer
 T = TypeVar("T")
 
@@ -268,6 +269,16 @@ def text_of(value: Any, name: str) -> str:
             "begin the text there: expected words alone"
         )
     return " ".join(value.removeprefix("\ufeff").split())
+
+
+def refuse_mark_of_none(caption: Any) -> None:
+    """Refuse what pandas, Excel and the like write where a table has no caption.
+
+    Raises:
+        RowError: it is such a word alone.
+    """
+    if isinstance(caption, str) and caption.strip().lower() in _MARKS_OF_NONE:
+        raise RowError(f"caption={caption!r} is what programs write for none: expected a text")
 
 
 def require_unicode(text: str, name: str) -> None:

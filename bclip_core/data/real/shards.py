@@ -15,24 +15,35 @@ import hashlib
 import json
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 from datasets.arrow_writer import ArrowWriter
 
 from bclip_core.captions import PhraseExtractor, decompose_dataset
 from bclip_core.data.images import SUFFIXES
 from bclip_core.data.real.folder import PictureRoot
-from bclip_core.data.real.json_files import parse_json
+from bclip_core.data.real.json_files import decoded, parse_json
 from bclip_core.data.real.layouts import caption_builder
 from bclip_core.data.real.pairs import CAPTION_COLUMNS, IMAGE_COLUMNS
-from bclip_core.data.real.rows import DataError, LayoutError, LeftOut, Row, RowError, shortened
+from bclip_core.data.real.rows import (
+    DataError,
+    LayoutError,
+    LeftOut,
+    Row,
+    RowError,
+    refuse_mark_of_none,
+    shortened,
+)
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet
 from bclip_core.data.real.shard_files import HUB, NAME, TARS, files_of
+from bclip_core.data.real.tar_members import LARGE, TWICE, BehindEndError, members
 from bclip_core.data.real.training import MANY, kept, text_row
 from bclip_core.data.scenes.build import cache_folder
 from bclip_core.records.files import remove_partial, write_atomically
@@ -40,7 +51,6 @@ from bclip_core.records.locks import lock
 from bclip_core.records.machine import usable_cores
 
 _TOGETHER = 64  # rows that are held in memory
-_LARGEST = 2**28  # bytes of a file in a shard
 _SHOWN = 5  # rows left out that are named
 _TEXTS = datasets.Features(
     {"id": datasets.Value("string"), "caption": datasets.Value("string"),
@@ -116,7 +126,7 @@ def held_out(
             break
         items.append(item)
     if not items:
-        raise LayoutError(f"{source}: no row can be used: {'; '.join(left_out[:_SHOWN])}")
+        raise LayoutError(f"{source}: no row can be used: {_reasons(left_out)}")
     _tell(left_out)
     parts = [text.partition(": ") for text in left_out]
     faults = tuple(LeftOut(place, reason) for place, _, reason in parts)
@@ -142,10 +152,14 @@ def _convert(
             if used == limit:
                 break
         if not used:
-            raise LayoutError(f"{source}: no row can be used: {'; '.join(left_out[:_SHOWN])}")
+            raise LayoutError(f"{source}: no row can be used: {_reasons(left_out)}")
         texts.finalize()
         pictures.finalize()
     _tell(left_out)
+
+
+def _reasons(left_out: list[str]) -> str:
+    return "; ".join(left_out[:_SHOWN]) or "there is none"
 
 
 def _tell(left_out: list[str]) -> None:
@@ -160,7 +174,7 @@ def _items(
     """Captioned pictures in order; `left_out` gets what is none, as "place: reason"."""
     build = caption_builder(PictureRoot("shards", look=False))
     tars = bool(files) and files[0].name.lower().endswith(TARS)
-    for row in _tar_rows(files, bad_rows) if tars else _table_rows(source, files, split):
+    for row in _tar_rows(files, bad_rows) if tars else _table_rows(source, files, split, bad_rows):
         try:
             yield build(row.value(), left_out.append)
         except RowError as error:
@@ -175,25 +189,19 @@ def _tar_rows(shards: list[Path], bad_rows: str) -> Iterator[Row]:
         name, parts = "", dict[str, Any]()
         seen = set[str]()
         try:
-            with tarfile.open(shard, "r|*") as archive:
-                for member in archive:
-                    if not member.isfile():
-                        continue
-                    path = PurePosixPath(member.name)
-                    stem, _, ending = path.name.partition(".")
-                    key = str(path.parent / stem)
-                    if key != name and parts:
-                        yield _row(shard, name, parts, seen)
-                        parts = {}
-                    name = key
-                    large, file = member.size > _LARGEST, archive.extractfile(member)
-                    parts[f".{ending.lower()}"] = None if large or file is None else file.read()
+            for key, ending, read in members(shard):
+                if key != name and parts:
+                    yield _row(shard, name, parts, seen)
+                    parts = {}
+                name = key
+                parts[ending] = TWICE if ending in parts else read()
         except (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError) as error:
             problem = f"{shard}: cannot be read on after {name!r}: {error}"
             if bad_rows == "raise":
                 raise DataError(problem) from error
             yield Row(str(shard), partial(_refuse, problem))
-            continue  # the row that the cut went through is not whole
+            if not isinstance(error, BehindEndError):
+                continue  # the row that the cut went through is not whole
         if parts:
             yield _row(shard, name, parts, seen)
 
@@ -210,16 +218,24 @@ def _row(shard: Path, name: str, parts: dict[str, Any], seen: set[str]) -> Row:
 
 
 def _from_parts(place: str, parts: dict[str, Any]) -> dict[str, Any]:
-    picture = next((p for ending, p in parts.items() if ending in SUFFIXES), None)
-    if picture is None:
-        raise RowError(f"files {sorted(parts)}: expected a picture ({', '.join(SUFFIXES)})")
+    for mark, why in ((TWICE, "twice"), (LARGE, "larger than what is read")):
+        if named := sorted(ending for ending, part in parts.items() if part is mark):
+            raise RowError(f"files {named}: {why}")
+    pictures = [part for ending, part in parts.items() if ending in SUFFIXES]
+    if len(pictures) != 1:
+        expected = (
+            f"one picture ({', '.join(SUFFIXES)})"
+            if pictures
+            else (f"a picture ({', '.join(SUFFIXES)})")
+        )
+        raise RowError(f"files {sorted(parts)}: expected {expected}")
     told: dict[str, Any] = {}
     try:
         if parts.get(".json") is not None:
             told = parse_json(parts[".json"])
         if not isinstance(told, dict):
             raise RowError(f"{place}.json: {shortened(told)}: expected a dictionary of fields")
-        text = parts[".txt"].decode("utf-8-sig") if parts.get(".txt") else None
+        text = decoded(parts[".txt"]) if parts.get(".txt") else None
     except ValueError as error:
         raise RowError(f"its text cannot be read: {error}") from error
     column = next((name for name in CAPTION_COLUMNS if told.get(name)), None)
@@ -229,30 +245,61 @@ def _from_parts(place: str, parts: dict[str, Any]) -> dict[str, Any]:
             f"files {sorted(parts)}: expected a caption: .txt, or .json with one of "
             f"{', '.join(CAPTION_COLUMNS)}"
         )
-    return {"image": place, "bytes": picture, "caption": caption, "summary": told.get("summary")}
+    refuse_mark_of_none(caption)
+    return {
+        "image": place,
+        "bytes": pictures[0],
+        "caption": caption,
+        "summary": told.get("summary"),
+    }
 
 
-def _table_rows(source: str, files: list[Path], split: str) -> Iterator[Row]:
-    if not source.startswith(HUB):
-        if not files:
-            return  # each was left out
-        names = [str(file) for file in files]
-        stream = datasets.load_dataset("parquet", data_files=names, split="train", streaming=True)
-    else:
-        stream = _hub_stream(source, split)
-    columns = stream.column_names or list(next(iter(stream), {}))
-    image, caption = (
-        next((name for name in known if name in columns), "")
-        for known in (IMAGE_COLUMNS, CAPTION_COLUMNS)
-    )
-    if not image or not caption:
-        raise DataError(
-            f"{source}: columns {columns}: expected one of {', '.join(IMAGE_COLUMNS)} and one of "
-            f"{', '.join(CAPTION_COLUMNS)}"
+def _table_rows(source: str, files: list[Path], split: str, bad_rows: str) -> Iterator[Row]:
+    """The rows of tables one after the other, or of a hub's stream."""
+    numbers = count()
+    if source.startswith(HUB):
+        yield from _stream_rows(source, partial(_hub_stream, source, split), numbers, bad_rows)
+    for file in files:
+        yield from _stream_rows(str(file), partial(_parquet_stream, file), numbers, bad_rows)
+
+
+def _stream_rows(
+    place: str,
+    begin: Callable[[], datasets.IterableDataset | None],
+    numbers: Iterator[int],
+    bad_rows: str,
+) -> Iterator[Row]:
+    try:
+        stream = begin()
+        if stream is None:
+            return
+        columns = stream.column_names or list(next(iter(stream), {}))
+        image, caption = (
+            next((name for wanted in known for name in columns if name.lower() == wanted), "")
+            for known in (IMAGE_COLUMNS, CAPTION_COLUMNS)
         )
-    stream = stream.cast_column(image, datasets.Image(decode=False))
-    for number, row in enumerate(stream):
-        yield Row(f"row {number}", partial(_from_table, number, row, image, caption))
+        if not image or not caption:
+            raise DataError(
+                f"{place}: columns {columns}: expected one of {', '.join(IMAGE_COLUMNS)} and one "
+                f"of {', '.join(CAPTION_COLUMNS)}"
+            )
+        for row in stream.cast_column(image, datasets.Image(decode=False)):
+            number = next(numbers)
+            yield Row(f"row {number}", partial(_from_table, number, row, image, caption))
+    except (DataError, LayoutError):
+        raise
+    except Exception as error:  # pyarrow, datasets and the system raise many kinds
+        problem = f"cannot be read on: {' '.join(str(error).split())}"
+        if bad_rows == "raise":
+            raise DataError(f"{place}: {problem}") from error
+        yield Row(place, partial(_refuse, problem))
+
+
+def _parquet_stream(file: Path) -> datasets.IterableDataset | None:
+    """A table's rows; None where it has none, which `datasets` takes for an error."""
+    if not pq.read_metadata(file).num_rows:
+        return None
+    return datasets.load_dataset("parquet", data_files=[str(file)], split="train", streaming=True)
 
 
 def _hub_stream(source: str, split: str) -> datasets.IterableDataset:
@@ -267,5 +314,6 @@ def _from_table(number: int, row: dict[str, Any], image: str, caption: str) -> d
     if not stored.get("bytes"):
         raise RowError(f"{image}={shortened(stored)}: expected the content of a picture")
     name = row.get("id") or row.get("__key__") or f"{number:08d}"
+    refuse_mark_of_none(row[caption])
     found = {"image": str(name), "bytes": stored["bytes"], "caption": row[caption]}
     return found | {"summary": row.get("summary")}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from bclip_core.data.real.json_files import decoded, open_utf8
+from bclip_core.data.real.json_files import decoded, lines_within, open_utf8, too_long
 from bclip_core.data.real.rows import DataError, Row, RowError, failing, shortened
 
 _ENDING = re.compile(r"\.[A-Za-z0-9]{2,5}$")  # of a picture's name
@@ -32,7 +32,7 @@ def csv_rows(path: Path, wanted: Collection[str]) -> Iterator[Row]:
         DataError: the header cannot be read, or has a column of `wanted` twice.
     """
     with open_utf8(path) as handle:
-        lines = iter(enumerate(handle, start=1))
+        lines = lines_within(handle)
         records = _records(lines, "")
         try:
             place, header, separator = next(records, ("", [], ""))
@@ -58,9 +58,9 @@ def _refuse_twice(path: Path, columns: Collection[str], wanted: Collection[str])
 
 
 def _records(
-    lines: Iterator[tuple[int, bytes]], separator: str, columns: int = 0
+    lines: Iterator[tuple[int, bytes | None]], separator: str, columns: int = 0
 ) -> Iterator[tuple[str, list[str] | RowError, str]]:
-    pending = deque[tuple[int, bytes]]()
+    pending = deque[tuple[int, bytes | None]]()
     while True:
         taken: list[tuple[int, bytes]] = []
         if not pending:
@@ -70,6 +70,8 @@ def _records(
         place, head = f"line {pending[0][0]}", pending[0][1]
         found: list[str] | RowError
         try:
+            if head is None:
+                raise too_long()
             separator = separator or _separator(decoded(head))
             feed = _texts(pending, lines, taken)
             found = next(csv.reader(feed, delimiter=separator, strict=True), [])
@@ -81,19 +83,22 @@ def _records(
             found = error
         if isinstance(found, RowError):
             separator = separator or ","
-            rest = taken or [pending.popleft()]
+            rest: list[tuple[int, bytes | None]] = [*taken] or [pending.popleft()]
             pending.extendleft(reversed(rest[1:]))  # the lines after it are records of their own
         if found:
             yield place, found, separator
 
 
 def _texts(
-    pending: deque[tuple[int, bytes]],
-    lines: Iterator[tuple[int, bytes]],
+    pending: deque[tuple[int, bytes | None]],
+    lines: Iterator[tuple[int, bytes | None]],
     taken: list[tuple[int, bytes]],
 ) -> Iterator[str]:
     while line := pending.popleft() if pending else next(lines, None):
-        taken.append(line)
+        if line[1] is None:
+            pending.appendleft(line)
+            return
+        taken.append((line[0], line[1]))
         yield decoded(line[1])
 
 

@@ -8,7 +8,7 @@ from types import MappingProxyType as Fixed
 from typing import Any
 
 from bclip_core.data.images import SUFFIXES, UNREAD_SUFFIXES
-from bclip_core.data.real.folder import read_text, visible
+from bclip_core.data.real.folder import LARGEST_CAPTION, read_text, visible
 from bclip_core.data.real.layouts import listed
 from bclip_core.data.real.record import DataSet, Place, Source
 from bclip_core.data.real.rows import Row, RowError, Unused, failing, tell_unread
@@ -60,7 +60,7 @@ def _rank(name: str) -> tuple[bool, bool, str]:
 
 
 def _row(name: str, path: Path, place: Place) -> dict[str, Any]:
-    text = read_text(path, place.folder, place.links)
+    text = read_text(path, place.folder, place.links, LARGEST_CAPTION)
     if place.lines == "first":
         text = lines_of(text)[0]
     return {"image": name, "caption": text}

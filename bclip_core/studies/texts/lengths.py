@@ -18,7 +18,7 @@ from bclip_core.captions import PhraseExtractor, RuleBasedExtractor, SpacyExtrac
 from bclip_core.config import ConfigError
 from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data import real
-from bclip_core.records.files import folder_of, read_record, write_json
+from bclip_core.records.files import read_record, write_json
 from bclip_core.records.progress import progress_bar
 from bclip_core.records.results import REFERENCE_FOLDER, provenance
 
@@ -149,7 +149,7 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every data set that is there; say which are not."""
     given = read_options(Options, arguments, "python -m bclip_core.studies.texts.lengths")
-    root = given.root or folder_of(real.loading.DATA_VARIABLE)
+    root = given.root or real.loading.folder_above()
     if not root:
         raise ConfigError("--root: expected the folder above the data sets; $BCLIP_DATA has none")
     sets, absent = {}, {}
