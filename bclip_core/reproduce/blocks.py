@@ -39,6 +39,7 @@ from bclip_core.studies.tables import (
     in_order,
     summaries,
 )
+from bclip_core.studies.texts.wording import wording_rows
 
 TUNED = "scenes-beta-clip"
 _TUNED_TITLES = (
@@ -328,6 +329,11 @@ def curves_block() -> str:
     return aligned_markdown(table_rows(in_order(_committed("curves")["values"], SERIES)))
 
 
+def wordings_block() -> str:
+    """How methods point by a bare phrase and by sentences, of the reference."""
+    return aligned_markdown(wording_rows(_committed("wordings")["values"]))
+
+
 def betas_block() -> str:
     """Both forms over β, of the reference."""
     return aligned_markdown(beta_rows(_committed("curves")["values"]))
@@ -361,6 +367,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sigmoid_plateau": sigmoid_plateau_block,
     "curves": curves_block,
     "curves_twice": curves_twice_block,
+    "wordings": wordings_block,
     "betas": betas_block,
     "flair_patches": patches_block,
     "protocols": lambda: aligned_markdown(protocol_rows(), left=6),

@@ -52,6 +52,7 @@ def nothing_committed_changes():
         (MEASURE, "--data-set coco --label x --checkpoint=", "'': expected a file, a folder"),
         (SEARCH, "--profile photos-smoke", "expected one of smoke, cpu"),
         ("studies.pointing", "--profile photos-smoke", "expected one of smoke, cpu"),
+        ("studies.texts.wording", "--series mulclop", "expected one of"),
         # twice
         (COLLECTION, "--profile smoke --profile cpu", "--profile: given twice"),
         (COLLECTION, "-p steps 2 -p steps 3", "-p steps: '2' and '3': expected one value"),

@@ -133,3 +133,17 @@ def test_curves_are_means_over_the_seeds_that_there_are():
     assert row[2] == str(len(points))
     plain = next(row for row in rows if row[:2] == ["clip-ft", "100"])
     assert plain[header.index("conditioned → image")] == plain[-1] == "–"
+
+
+def test_what_the_page_says_of_wordings_is_in_their_record():
+    header, *rows = cells(blocks.BLOCKS["wordings"]())
+    bare, sentence = header.index("“{}”"), header.index("“The picture shows a {}.”")
+    shown = {(row[0], row[1], row[header.index("map")]): row for row in rows}
+    short, long = (shown["mulclip", length, "cosine"] for length in ("100", "1,000"))
+    assert float(long[bare]) < 0.7 * float(short[bare])
+    assert float(long[sentence]) > 0.9 * float(short[sentence])
+    assert float(long[sentence]) > 1.5 * float(long[bare])
+    ours = shown["beta-clip-ce-cross, one head", "1,000", "attention"]
+    assert float(ours[bare]) == max(map(float, ours[bare : sentence + 1]))
+    kept = committed("wordings")["mulclip"]["1000"]["0"]
+    assert long[sentence] == f"{100 * kept['cosine/The picture shows a {}.']:.1f}"

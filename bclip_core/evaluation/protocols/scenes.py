@@ -195,10 +195,19 @@ class PhraseScores(NamedTuple):
     chance: Grounding
 
 
-def phrase_scores(model: BClip, patches: Tensor, dataset: datasets.Dataset) -> PhraseScores:
-    """The scores of `grounding_items`, with the scenes' patches [rows, P, D]."""
+def phrase_scores(
+    model: BClip, patches: Tensor, dataset: datasets.Dataset, wording: str = "{}"
+) -> PhraseScores:
+    """The scores of `grounding_items`, with the scenes' patches [rows, P, D].
+
+    Args:
+        model: any.
+        patches: of the scenes.
+        dataset: the scenes.
+        wording: what the model is asked; {} stands for the phrase.
+    """
     rows, phrases, masks = grounding_items(dataset)
-    text = encode_texts(model, phrases)
+    text = encode_texts(model, [wording.replace("{}", phrase) for phrase in phrases])
     maps = {"cosine": patch_cosine_map(patches[rows], text)}
     if model.pooler is not None:
         device = device_of(model)
