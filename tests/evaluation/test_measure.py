@@ -14,7 +14,7 @@ from bclip_core.config import BackboneConfig, PoolerConfig
 from bclip_core.data import real
 from bclip_core.evaluation import measure
 from bclip_core.records.files import sha256
-from bclip_core.records.results import load_result, runs_folder
+from bclip_core.records.results import load_result
 from bclip_core.studies import papers
 from tests.checkpoints.relatives import path as released
 from tests.planted import draw
@@ -308,7 +308,7 @@ def test_a_full_disk_is_said_in_one_line(
     assert command("pairs", tmp_path / "mine", checkpoint, "--label", "tiny") == 1
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("measure: ")
-    assert str(runs_folder() / "tables") in line
+    assert f"$BCLIP_RUNS='{tmp_path / 'file'}'" in line
     assert "$BCLIP_RUNS" in line
 
 
