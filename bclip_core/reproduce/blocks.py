@@ -300,8 +300,9 @@ def tuned_block() -> str:
         "pooled → image": retrieval_metric("conditioned"),
         "which shape, pooled": attribute_metric("shape", "pooled"),
     }
-    stages = [record, record["before"]]
-    rows = [["%", "shipped β-CLIP", "after its first stage", "chance"]]
+    stages = [record, *([record["before"]] if "before" in record else [])]
+    titles = ["shipped β-CLIP", "after its first stage"][: len(stages)]
+    rows = [["%", *titles, "chance"]]
     for title, metric in asked.items():
         values = [one["metrics"][metric] for one in stages]
         rows.append([title, *map(percent, values), f"{100 * values[0]['chance']:.1f}"])
@@ -312,9 +313,8 @@ def tuned_block() -> str:
         hits = [f"{hits:.1f}" for hits, _ in found]
         gap = [""] * (len(stages) - len(found))
         rows.append([f"pointing, attention, {title}", *hits, *gap, f"{found[0][1]:.1f}"])
-    rows.append(
-        ["text's share of what is pooled", f"{100 * record['leak']['share/text']:.1f}", "", ""]
-    )
+    share = f"{100 * record['leak']['share/text']:.1f}"
+    rows.append(["text's share of what is pooled", share, *[""] * len(stages)])
     return f"{shipped_block(TUNED)}\n\n{aligned_markdown(rows)}"
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bclip_core.records.files import read_json, write_json
 from bclip_core.records.results import load_result
 from bclip_core.reproduce import blocks
 from bclip_core.studies import curves
@@ -147,3 +148,17 @@ def test_what_the_page_says_of_wordings_is_in_their_record():
     assert float(ours[bare]) == max(map(float, ours[bare : sentence + 1]))
     kept = committed("wordings")["mulclip"]["1000"]["0"]
     assert long[sentence] == f"{100 * kept['cosine/The picture shows a {}.']:.1f}"
+
+
+def test_a_shipped_model_of_one_stage_has_one_column(tmp_path, monkeypatch):
+    file = blocks.SHIPPED[blocks.TUNED]
+    record = read_json(file.with_suffix(".json"))
+    del record["before"]
+    place = tmp_path / file.name
+    place.write_bytes(b"weights")
+    write_json(place.with_suffix(".json"), record)
+    both = cells(blocks.tuned_block().partition("\n\n")[2])
+    monkeypatch.setitem(blocks.SHIPPED, blocks.TUNED, place)
+    one = cells(blocks.tuned_block().partition("\n\n")[2])
+    assert both[0] == ["%", "shipped β-CLIP", "after its first stage", "chance"]
+    assert one == [[row[0], row[1], row[3]] for row in both]

@@ -1,10 +1,9 @@
 """Which kind a phrase is, and hits counted by kind against the protocol's own number."""
 
 import pytest
-import torch
 
 from bclip_core.checkpoints import build_model
-from bclip_core.config import BackboneConfig, PoolerConfig, get_profile
+from bclip_core.config import BackboneConfig, get_profile
 from bclip_core.evaluation import grounding_metric
 from bclip_core.evaluation.protocols import scenes
 from bclip_core.studies import curves
@@ -39,17 +38,11 @@ def test_kinds(phrase, kind):
     assert kind_of(phrase) == kind
 
 
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return build_model(BackboneConfig("scene-tiny"), PoolerConfig(heads=1)).eval()
-
-
-def test_hits_by_kind_add_up_to_the_protocols_hits(model, held_out_scenes):
-    found = measure_pointing(model, held_out_scenes)
+def test_hits_by_kind_add_up_to_the_protocols_hits(pooled_model, held_out_scenes):
+    found = measure_pointing(pooled_model, held_out_scenes)
     assert NEWEST in found
     counts = {kind: found.get(f"count/{kind}", 0) for kind in KINDS}
-    metrics = scenes.evaluate(model, held_out_scenes)
+    metrics = scenes.evaluate(pooled_model, held_out_scenes)
     for maps in ("attention", "cosine"):
         expected = metrics[grounding_metric(maps, "pointing")]
         hits = sum(counts[k] * found[f"hits/{maps}/{k}"] for k in KINDS if counts[k])

@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from bclip_core.checkpoints import build_model
-from bclip_core.config import BackboneConfig, PoolerConfig
 from bclip_core.data.images import decode_images
 from bclip_core.evaluation.encoding import encode_images
 from bclip_core.evaluation.protocols.scenes import phrase_scores
@@ -14,27 +12,20 @@ from bclip_core.studies.texts import wording
 from bclip_core.studies.texts.wording import WORDINGS, measure_wordings, study, wording_rows
 
 
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return build_model(BackboneConfig("scene-tiny"), PoolerConfig(heads=1)).eval()
-
-
-def test_the_bare_phrase_is_what_pointing_measures(model, held_out_scenes):
-    found = measure_wordings(model, held_out_scenes)
-    hits, chance = overall_hits(measure_pointing(model, held_out_scenes), places=False)
+def test_the_bare_phrase_is_what_pointing_measures(pooled_model, held_out_scenes):
+    found = measure_wordings(pooled_model, held_out_scenes)
+    hits, chance = overall_hits(measure_pointing(pooled_model, held_out_scenes), places=False)
     assert 100 * found["attention/{}"] == pytest.approx(hits)
     assert 100 * found["chance"] == pytest.approx(chance)
     assert {f"{maps}/{one}" for maps in ("attention", "cosine") for one in WORDINGS} <= set(found)
 
 
-def test_the_model_is_asked_the_wording(model, held_out_scenes):
-    pixels, _ = decode_images(held_out_scenes, model.backbone.image_size[0])
-    _, patches = encode_images(model, pixels)
-    told = [
-        phrase_scores(model, patches, held_out_scenes, one).scores["cosine"].average_precision
-        for one in ("{}", "not {} at all", "not {} at all")
-    ]
+def test_the_model_is_asked_the_wording(pooled_model, held_out_scenes):
+    pixels, _ = decode_images(held_out_scenes, pooled_model.backbone.image_size[0])
+    _, patches = encode_images(pooled_model, pixels)
+    asked = ("{}", "not {} at all", "not {} at all")
+    found = [phrase_scores(pooled_model, patches, held_out_scenes, one).scores for one in asked]
+    told = [scores["cosine"].average_precision for scores in found]
     assert not torch.equal(told[0], told[1])
     assert torch.equal(told[1], told[2])
 

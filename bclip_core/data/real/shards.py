@@ -223,12 +223,8 @@ def _from_parts(place: str, parts: dict[str, Any]) -> dict[str, Any]:
             raise RowError(f"files {named}: {why}")
     pictures = [part for ending, part in parts.items() if ending in SUFFIXES]
     if len(pictures) != 1:
-        expected = (
-            f"one picture ({', '.join(SUFFIXES)})"
-            if pictures
-            else (f"a picture ({', '.join(SUFFIXES)})")
-        )
-        raise RowError(f"files {sorted(parts)}: expected {expected}")
+        wanted = "one picture" if pictures else "a picture"
+        raise RowError(f"files {sorted(parts)}: expected {wanted} ({', '.join(SUFFIXES)})")
     told: dict[str, Any] = {}
     try:
         if parts.get(".json") is not None:
