@@ -22,9 +22,6 @@ from bclip_core.model import METHODS
 from bclip_core.records.files import read_json
 from bclip_core.records.markdown import aligned_markdown
 from bclip_core.records.results import load_result
-from bclip_core.studies import sigmoid
-from bclip_core.studies.claims import claim_rows, judge
-from bclip_core.studies.curves import SERIES, beta_rows, length_rows, table_rows, twice_rows
 from bclip_core.studies.leak.study import ORDER, OWN
 from bclip_core.studies.leak.tables import HONEST, leak_rows
 from bclip_core.studies.mulclip import ablation as mulclip
@@ -39,7 +36,6 @@ from bclip_core.studies.tables import (
     in_order,
     summaries,
 )
-from bclip_core.studies.texts.wording import wording_rows
 
 TUNED = "scenes-beta-clip"
 _TUNED_TITLES = (
@@ -85,7 +81,7 @@ LEAK_DETAILS = {
 }
 
 
-def _committed(name: str) -> Record:
+def committed(name: str) -> Record:
     """A record of the reference; FileNotFoundError says how to make a missing one."""
     return load_result(name, "cpu", reference=True)
 
@@ -95,7 +91,7 @@ def _committed(name: str) -> Record:
 
 def reference_methods() -> dict[str, Any]:
     """The summaries of notebook 07 by method, in the catalogue's order."""
-    methods = _committed("method_comparison")["values"]["methods"]
+    methods = committed("method_comparison")["values"]["methods"]
     return {name: methods[name] for name in METHODS if name in methods}
 
 
@@ -130,7 +126,7 @@ def attributes_block() -> str:
 
 def differences_block() -> str:
     """How far β-CLIP-CE is ahead of fine-tuning on long captions."""
-    gaps = _committed("method_comparison")["values"]["differences"]
+    gaps = committed("method_comparison")["values"]["differences"]
     rows = [["β-CLIP-CE minus clip-ft, three seeds", "points [95 % interval]"]]
     return aligned_markdown(
         rows + [[metric_title(name), percent(gap)] for name, gap in gaps.items()]
@@ -139,7 +135,7 @@ def differences_block() -> str:
 
 def beta_block() -> str:
     """Five metrics over β, the one that goes the other way among them."""
-    values = _committed("beta_ablation")["values"]
+    values = committed("beta_ablation")["values"]
     titles = {
         "regions, hard": "regions, hard",
         "medium": "regions, medium",
@@ -185,7 +181,7 @@ def patches_block() -> str:
         return f"Not measured yet: `{command} --methods flair flair-value --name flair_patches`."
     found, other = record["values"], record
     if "flair-value" not in found:
-        other = _committed("methods")
+        other = committed("methods")
     entries = {"flair": found["flair"], "flair-value": other["values"]["flair-value"]}
     seeds = min(len(entry["metrics"]) for entry in entries.values())
     shown = {
@@ -221,14 +217,9 @@ def _factors(trial: Mapping[str, float]) -> str:
     return rate if trial["weight"] == 1 else f"{rate}, ×{trial['weight']:g}"
 
 
-def front_block() -> str:
-    """README's table: the methods at the length at which they are compared."""
-    return aligned_markdown(length_rows(_committed("curves")["values"]))
-
-
 def costs_block() -> str:
     """`costs_table` of the reference; seconds timed in turns where that was done."""
-    return costs_table(_committed("methods"), find_record("step_times", reference=True))
+    return costs_table(committed("methods"), find_record("step_times", reference=True))
 
 
 # The studies of notebooks 13 and 15.
@@ -244,7 +235,7 @@ def mulclip_table(record: Record, titles: tuple[str, ...] = tuple(mulclip.METRIC
 
 def mulclip_block() -> str:
     """`mulclip_table` of the reference, two measures a table."""
-    record, titles = _committed("mulclip_ablation"), tuple(mulclip.METRICS)
+    record, titles = committed("mulclip_ablation"), tuple(mulclip.METRICS)
     return "\n\n".join(mulclip_table(record, part) for part in (titles[:2], titles[2:]))
 
 
@@ -318,79 +309,27 @@ def tuned_block() -> str:
     return f"{shipped_block(TUNED)}\n\n{aligned_markdown(rows)}"
 
 
-def curves_twice_block() -> str:
-    """How far runs of the learning curves move with the machine and with the seed."""
-    kept = (_committed(name)["values"] for name in ("curves", "curves_elsewhere"))
-    return aligned_markdown(twice_rows(*kept))
-
-
-def curves_block() -> str:
-    """Methods by length of training, of the reference."""
-    return aligned_markdown(table_rows(in_order(_committed("curves")["values"], SERIES)))
-
-
-def wordings_block() -> str:
-    """How methods point by a bare phrase and by sentences, of the reference."""
-    return aligned_markdown(wording_rows(_committed("wordings")["values"]))
-
-
-def betas_block() -> str:
-    """Both forms over β, of the reference."""
-    return aligned_markdown(beta_rows(_committed("curves")["values"]))
-
-
-def claims_block() -> str:
-    """The papers' claims and ours against the learning curves' runs."""
-    return aligned_markdown(claim_rows(judge(_committed("curves")["values"])))
-
-
-def sigmoid_block() -> str:
-    """Ways to divide and to bias the sigmoid form, of the reference, and both published forms."""
-    values = sigmoid.with_curves(_committed("sigmoid")["values"], _committed("curves")["values"])
-    return aligned_markdown(sigmoid.table_rows(values))
-
-
-def sigmoid_gains_block() -> str:
-    """What each way changes against the published form at the same length."""
-    values = sigmoid.with_curves(_committed("sigmoid")["values"], _committed("curves")["values"])
-    return "\n".join(sigmoid.gains(values)) or "No way but the published one has been run yet."
-
-
-def sigmoid_plateau_block() -> str:
-    """Where the published form comes to rest, as derived and as measured."""
-    return sigmoid.plateau_sentence(_committed("sigmoid")["values"])
-
-
 BLOCKS: dict[str, Callable[[], str]] = {
-    "sigmoid": sigmoid_block,
-    "sigmoid_gains": sigmoid_gains_block,
-    "sigmoid_plateau": sigmoid_plateau_block,
-    "curves": curves_block,
-    "curves_twice": curves_twice_block,
-    "wordings": wordings_block,
-    "betas": betas_block,
     "flair_patches": patches_block,
     "protocols": lambda: aligned_markdown(protocol_rows(), left=6),
-    "claims": claims_block,
     "tuned": tuned_block,
-    "front": front_block,
     "shipped": shipped_block,
     "method_comparison": method_comparison_block,
     "differences": differences_block,
     "attributes": attributes_block,
     "beta": beta_block,
-    "methods_retrieval": lambda: methods_table(_committed("methods"), RETRIEVAL),
-    "methods_details": lambda: methods_table(_committed("methods"), DETAILS),
-    "gains_retrieval": lambda: gains_table(_committed("methods"), RETRIEVAL),
-    "gains_details": lambda: gains_table(_committed("methods"), DETAILS),
+    "methods_retrieval": lambda: methods_table(committed("methods"), RETRIEVAL),
+    "methods_details": lambda: methods_table(committed("methods"), DETAILS),
+    "gains_retrieval": lambda: gains_table(committed("methods"), RETRIEVAL),
+    "gains_details": lambda: gains_table(committed("methods"), DETAILS),
     "method_costs": costs_block,
-    "search": lambda: search_table(_committed("search")),
+    "search": lambda: search_table(committed("search")),
     "mulclip_ablation": mulclip_block,
     "mulclip_published": mulclip_published_block,
-    "leak": lambda: leak_table(_committed("leak")),
-    "leak_retrieval": lambda: honest_table(_committed("leak"), LEAK_RETRIEVAL),
-    "leak_details": lambda: honest_table(_committed("leak"), LEAK_DETAILS),
-    "leak_gains_retrieval": lambda: honest_gains_table(_committed("leak"), LEAK_RETRIEVAL),
-    "leak_gains_details": lambda: honest_gains_table(_committed("leak"), LEAK_DETAILS),
+    "leak": lambda: leak_table(committed("leak")),
+    "leak_retrieval": lambda: honest_table(committed("leak"), LEAK_RETRIEVAL),
+    "leak_details": lambda: honest_table(committed("leak"), LEAK_DETAILS),
+    "leak_gains_retrieval": lambda: honest_gains_table(committed("leak"), LEAK_RETRIEVAL),
+    "leak_gains_details": lambda: honest_gains_table(committed("leak"), LEAK_DETAILS),
 }
 """Part of `pages.BLOCKS`; each needs its records in results/reference."""

@@ -16,11 +16,12 @@ from bclip_core.config.command_line import read_options, run_command
 from bclip_core.data import real
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import write_atomically
-from bclip_core.reproduce import blocks, notebook_blocks, speed_blocks
+from bclip_core.reproduce import blocks, length_blocks, notebook_blocks, speed_blocks
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "datasets": real.table,
     **blocks.BLOCKS,
+    **length_blocks.BLOCKS,
     **speed_blocks.BLOCKS,
     **notebook_blocks.BLOCKS,
 }

@@ -4,7 +4,7 @@ import pytest
 
 from bclip_core.records.files import read_json, write_json
 from bclip_core.records.results import load_result
-from bclip_core.reproduce import blocks
+from bclip_core.reproduce import blocks, length_blocks
 from bclip_core.studies import curves
 from bclip_core.studies.papers import MULCLIP_ABLATION
 
@@ -21,18 +21,19 @@ def committed(name: str) -> dict:
 
 
 def test_the_front_table_has_the_main_methods_at_the_length_of_comparison():
-    header, chance, *rows = cells(blocks.front_block())
-    assert [row[0] for row in rows] == list(curves.MAIN)
-    assert header[1:] == list(curves.COLUMNS)
+    header, chance, *rows = cells(length_blocks.front_block())
+    assert [row[0] for row in rows] == list(curves.IN_FRONT)
+    assert header[1:] == ["seeds", *curves.COLUMNS]
     assert chance[header.index("hard")] == f"{100 / 11:.1f}"  # one true description in eleven
     runs = committed("curves")["mulclip"][str(curves.AT_LENGTH)].values()
     mean = sum(run["metrics"]["regions/dense/medium"]["mean"] for run in runs) / len(runs)
+    assert rows[3][1] == str(len(runs))
     assert rows[3][header.index("medium")].startswith(f"{100 * mean:.1f} ±")
     assert rows[3][header.index("pointing, attention")] == "–"
 
 
 def test_what_a_machine_changes_is_the_mean_difference_of_the_runs_made_twice():
-    header, machine, seed = cells(blocks.BLOCKS["curves_twice"]())
+    header, machine, seed = cells(length_blocks.BLOCKS["curves_twice"]())
     here, there = committed("curves"), committed("curves_elsewhere")
     metric, gaps = curves.COLUMNS["long → image"], []
     for name, length, number, one in curves.flat(there):
@@ -124,7 +125,7 @@ def test_weights_are_named_where_they_are_multiplied():
 
 
 def test_curves_are_means_over_the_seeds_that_there_are():
-    header, *rows = cells(blocks.curves_block())
+    header, *rows = cells(length_blocks.curves_block())
     values = committed("curves")
     assert len(rows) == sum(len(lengths) for lengths in values.values())
     row = next(row for row in rows if row[:2] == ["beta-clip-ce", "1,000"])
@@ -137,7 +138,7 @@ def test_curves_are_means_over_the_seeds_that_there_are():
 
 
 def test_what_the_page_says_of_wordings_is_in_their_record():
-    header, *rows = cells(blocks.BLOCKS["wordings"]())
+    header, *rows = cells(length_blocks.BLOCKS["wordings"]())
     bare, sentence = header.index("“{}”"), header.index("“The picture shows a {}.”")
     shown = {(row[0], row[1], row[header.index("map")]): row for row in rows}
     short, long = (shown["mulclip", length, "cosine"] for length in ("100", "1,000"))

@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from bclip_core.records.results import load_result
 from bclip_core.studies import claims
 from bclip_core.studies.claims import (
-    CLAIMS,
+    GROUPS,
     HARD,
     LONG,
     MEASURES,
@@ -17,6 +18,7 @@ from bclip_core.studies.claims import (
     Claim,
     claim_rows,
     judge,
+    power,
     seeds_needed,
 )
 
@@ -93,6 +95,49 @@ def test_what_is_not_decided_says_how_many_seeds_would():
     assert power(needed) >= 0.8 > power(needed - 1)
 
 
+@pytest.mark.parametrize("level", [0.05, 0.05 / 41])
+@pytest.mark.parametrize("effect", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize("seeds", [2, 3, 20])
+def test_power_is_what_the_noncentral_t_says(effect, seeds, level):
+    beyond = stats.t.ppf(1 - level / 2, seeds - 1)
+    spread = stats.nct(seeds - 1, effect * math.sqrt(seeds))
+    expected = spread.sf(beyond) + np.nan_to_num(spread.cdf(-beyond))  # of no weight there
+    assert power(effect, seeds, level) == pytest.approx(expected, abs=2e-3)
+
+
+def test_power_of_a_large_effect_is_the_share_of_tests_that_find_it():
+    level, effect = 0.05 / 41, 12.0  # for which scipy's noncentral t gives no number
+    draws = np.random.default_rng(0).normal(effect, 1, (20_000, 3))
+    found = stats.ttest_1samp(draws, 0, axis=1).pvalue < level
+    assert power(effect, 3, level) == pytest.approx(found.mean(), abs=0.01)
+
+
+def test_what_only_a_test_alone_finds_is_said_so():
+    values = values_of((0.80, 0.81, 0.82), (0.60, 0.612, 0.618))
+    values["mulclip"] = {"100": points(0.9, 0.7, 0.8)}
+    other = Claim("M", "MulCLIP", "mulclip", "clip-ft", LONG)
+    alone = judge(values, [CE_BEATS_FT])[0]
+    assert alone.alone == alone.p
+    many = judge(values, [CE_BEATS_FT, *[other] * 3_000])[0]
+    assert many.p == pytest.approx(3_001 * alone.alone)
+    assert many.p > 0.05 > many.alone == alone.alone
+    needed = seeds_needed(many.differences, 0.05 / 3_001)
+    assert many.verdict == f"holds, asked alone ({needed} seeds decide)"
+    assert needed > len(many.differences)
+
+
+def test_at_equal_time_the_cheaper_method_has_more_updates():
+    values = values_of((0.80, 0.81), (0.60, 0.62))
+    equal = Claim("at equal time", "ours", "beta-clip-ce", "clip-ft", LONG, times=2)
+    assert judge(values, [equal])[0].verdict == "not run"
+    values["clip-ft"]["200"] = points(0.9, 0.9)
+    (one,) = judge(values, [equal])
+    assert (one.length, list(one.differences)) == (100, pytest.approx([-0.1, -0.09]))
+    seconds = load_result("step_times", "cpu", reference=True)["values"]["seconds"]
+    assert round(seconds["beta-clip-ce"] / seconds["clip-ft"]) == claims.EQUAL_TIME
+    assert round(seconds["beta-clip-ce-cross"] / seconds["clip-ft"]) == claims.EQUAL_TIME
+
+
 def test_no_spread_is_no_error():
     (same,) = judge(values_of((0.7, 0.7), (0.7, 0.7)), [CE_BEATS_FT])
     assert same.verdict == "not decided: no difference"
@@ -126,9 +171,11 @@ def test_an_unknown_curve_is_refused():
         Claim("x", "β-CLIP", "beta-clip", "clip-ft", HARD)
 
 
-def test_every_claim_has_a_titled_measure_and_the_record_can_be_judged():
-    assert {claim.metric for claim in CLAIMS} <= set(MEASURES)
-    assert len({claim.text for claim in CLAIMS}) == len(CLAIMS)
-    judged = judge(load_result("curves", "cpu", reference=True)["values"])
-    assert [one.claim for one in judged] == list(claims.CLAIMS)
-    assert any(one.differences for one in judged)
+@pytest.mark.parametrize("name", GROUPS)
+def test_every_claim_has_a_titled_measure_and_the_record_can_be_judged(name):
+    group = GROUPS[name]
+    assert {claim.metric for claim in group} <= set(MEASURES)
+    assert len({claim.text for claim in group}) == len(group)
+    judged = judge(load_result("curves", "cpu", reference=True)["values"], group)
+    assert [one.claim for one in judged] == list(group)
+    assert all(one.differences for one in judged)
