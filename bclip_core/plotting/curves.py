@@ -207,13 +207,26 @@ def learning_curves(
                 _marks(panel, (own or {}).get(label, {}), name, number, f"{label}, your own")
             panel.set(title=title, xscale="log")
             panel.grid(axis="y", color="0.92")
-        lengths = sorted({n for by_length in points.values() for n in by_length})
-        axes[0].set_xticks(lengths, [f"{n:,}" for n in lengths])
+        axes[0].set_xticks(*_length_ticks([*points.values()]))
         axes[0].minorticks_off()
         figure.supxlabel("updates, each length a run of its own", fontsize=9)
         figure.supylabel("%", fontsize=9)
         _legend_above(figure, axes, in_order=True)
     return figure
+
+
+_CLOSE = 1.6
+"""Labels of lengths whose ratio is less would run into each other."""
+
+
+def _length_ticks(curves: Sequence[Mapping[int, Any]]) -> tuple[list[int], list[str]]:
+    """All lengths and their labels; of close ones the one that more curves have keeps its label."""
+    lengths = sorted({length for one in curves for length in one})
+    kept = list[int]()
+    for length in sorted(lengths, key=lambda n: (-sum(n in one for one in curves), n)):
+        if all(max(length, other) >= _CLOSE * min(length, other) for other in kept):
+            kept.append(length)
+    return lengths, [f"{n:,}" if n in kept else "" for n in lengths]
 
 
 def _grid_of_panels(

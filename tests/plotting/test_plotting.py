@@ -613,6 +613,14 @@ def test_text_positions_are_bars_per_image_with_their_numbers():
     assert {" 1,800", " 410", " 400"} <= {text.get_text() for text in figure.axes[0].texts}
 
 
+def test_of_two_close_lengths_the_more_common_one_is_labelled():
+    run = [{"m": {"mean": 0.5, "count": 10}}]
+    points = {"a": {1000: run, 2000: run, 3000: run}, "b": {1000: run, 3000: run}}
+    ticks = plotting.learning_curves(points, {"M": "m"}).axes[0]
+    assert list(ticks.get_xticks()) == [1000, 2000, 3000]
+    assert [tick.get_text() for tick in ticks.get_xticklabels()] == ["1,000", "", "3,000"]
+
+
 def test_learning_curves_join_means_and_mark_own_runs():
     def runs(*means):
         return [{"a": estimate(mean)} for mean in means]
