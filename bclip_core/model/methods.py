@@ -264,6 +264,7 @@ class Method:
             crossed_alike="crossed_alike" in needs,
             crossed_captions="crossed_captions" in needs,
             nested="nested" in needs,
+            things="things" in needs,
             reference="reference" in needs,
         )
 
