@@ -37,13 +37,6 @@ LOOSE_PREPOSITIONS = _words(
     "above below underneath inside outside behind near beneath throughout before after opposite "
     "past beyond"
 )
-# Behind these a phrase says where its thing is: "a mug behind the laptop", "to the left of it".
-PLACE_PREPOSITIONS = _words(
-    "on at from over between towards toward into onto against beside within alongside atop among "
-    "amongst amid off across along through under in by around to above below underneath inside "
-    "outside behind near beneath before opposite past beyond"
-)
-BESIDE = _words("left right next close")  # before "of" or "to": "left of the laptop"
 CONJUNCTIONS = _words("and or but nor & / yet")
 SUBORDINATORS = _words("while where because if when although though since whereas whether so")
 ADVERBS = _words(

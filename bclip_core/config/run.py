@@ -193,7 +193,7 @@ class LossConfig(Config):
     sigmoid_bias: str = "none"  # of the same, of `SIGMOID_BIASES`
     sigmoid_bias_value: float = 0.0  # where it stays or starts; 0: learnt from the log-odds
     duplicates: str = "negatives"  # equal texts of different images: as the paper, or "ignore"
-    context: str = "image"  # whose texts β reaches: the image's as the paper, "nested", "things"
+    context: str = "image"  # whose texts β reaches: the image's, as the paper, or "nested" ones
     cross_weight: float = 1.0  # of the leak-free term: other images pooled with the same text
     cross_images: int = 8  # of them drawn per step, from a process's own share; 0: all of it
     conditioning_centre: bool = False  # β-CAL on what an image adds to the mean of those images
@@ -212,7 +212,7 @@ class LossConfig(Config):
         super().__post_init__()
         require(0.0 <= self.beta <= 1.0, "beta", self.beta, "a number in [0, 1]")
         require_choice("duplicates", self.duplicates, ("negatives", "ignore"))
-        require_choice("context", self.context, ("image", "nested", "things"))
+        require_choice("context", self.context, ("image", "nested"))
         require_choice("sigmoid_normaliser", self.sigmoid_normaliser, SIGMOID_NORMALISERS)
         require_choice("sigmoid_bias", self.sigmoid_bias, SIGMOID_BIASES)
         kind, value, name = self.sigmoid_bias, self.sigmoid_bias_value, "sigmoid_bias_value"

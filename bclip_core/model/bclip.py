@@ -11,7 +11,6 @@ from bclip_core.backbone import Backbone
 from bclip_core.config import TEXT_KINDS
 from bclip_core.model.features import Features, Reading, TextBatch
 from bclip_core.model.heads import Heads
-from bclip_core.model.nesting import nesting, says_where
 from bclip_core.poolers import Pooler, cross_alike, cross_captions, cross_images, describe_pooler
 
 MAX_LOG_SCALE = 4.6052  # ln 100: CLIP's bound on the temperature, for both scales
@@ -21,6 +20,30 @@ def text_identity(tokens: Tensor) -> Tensor:
     """A 64-bit polynomial hash of each row of token ids, [U, L] -> [U]; padding changes nothing."""
     powers = torch.full_like(tokens[0], 6364136223846793005).cumprod(0)  # int64, wraps around
     return (tokens * powers).sum(1)
+
+
+def nesting(tokens: Tensor, index: Tensor) -> Tensor:
+    """Which texts of an image contain one another: all tokens of one are among the other's.
+
+    "heart", "green heart" and a sentence with both words are; "green heart" and "red heart" are
+    not. Order and repetitions do not count. Start and end tokens are in every text alike.
+
+    Args:
+        tokens: distinct texts [U, L], padded with 0.
+        index: their places, [B, K].
+
+    Returns:
+        [B, K, K] bool, symmetric and true of each text with itself. Of padded slots arbitrary.
+    """
+    known, place = torch.unique(tokens, return_inverse=True)
+    has = torch.zeros(len(tokens), len(known), device=tokens.device)
+    has.scatter_(1, place, 1.0)
+    has[:, known == 0] = 0  # padding
+    of_image = has[index]  # [B, K, V]
+    with torch.autocast(tokens.device.type, enabled=False):  # counts have to be exact
+        shared = of_image @ of_image.mT
+    within = shared == of_image.sum(-1)[:, None]  # [b, k, l]: l's are among k's
+    return within | within.mT
 
 
 class BClip(nn.Module):
@@ -92,9 +115,8 @@ class BClip(nn.Module):
                 )
             if self.reading.crossed_captions:
                 extra["crossed_captions"] = cross_captions(self.pooler, patches, text[:, 0])
-        if self.reading.nested or self.reading.things:
-            where = says_where(texts, self.reading.kinds) if self.reading.things else None
-            extra["nested"] = nesting(texts.tokens, texts.index, where)
+        if self.reading.nested:
+            extra["nested"] = nesting(texts.tokens, texts.index)
         if self.reading.patches:
             extra["patches"] = patches
         if self.reading.kinds:

@@ -116,7 +116,6 @@ class Reading:
         crossed_captions: all images of the batch pooled with all captions.
         reference: the mean of what they give.
         nested: which texts of an image contain one another.
-        things: the same, of a phrase only what it names, see `says_where`.
     """
 
     kinds: tuple[str, ...] = ()
@@ -129,4 +128,3 @@ class Reading:
     crossed_captions: bool = False
     reference: bool = False
     nested: bool = False
-    things: bool = False

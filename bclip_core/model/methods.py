@@ -264,7 +264,6 @@ class Method:
             crossed_alike="crossed_alike" in needs,
             crossed_captions="crossed_captions" in needs,
             nested="nested" in needs,
-            things="things" in needs,
             reference="reference" in needs,
         )
 

@@ -39,7 +39,7 @@ Learns = Mapping[str, float] | Callable[[RunConfig], Mapping[str, float]]
 SUMMARY_SLOT = 1  # of the text axis, where a method reads a summary
 SHIFTED = ("crossed", "crossed_one", "crossed_alike", "reference")  # of `cross_images`
 POOLED = ("conditioned", *SHIFTED, "crossed_captions")  # these need a pooler
-READABLE = (*POOLED, "patches", "tokens", "nested", "things")
+READABLE = (*POOLED, "patches", "tokens", "nested")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Term:
             of them. "reference" is the mean of other images' embeddings, "crossed" their cosines,
             "crossed_alike" which of them have the text themselves, "crossed_captions" those of
             all images with all captions, "nested" which texts of an
-            image contain each other, "things" the same by what phrases name.
+            image contain each other.
         learns: scalars that it learns, with their starts, for its loss to read as
             `features.learnt`; a `..._scale` is a logarithm here and kept in [1, 100]. A function
             of the run's configuration where that decides them.
@@ -144,7 +144,7 @@ def _beta_cal(form: str, balance: Balance = _as_published) -> LossTerm:
             form=form,
             mask_padding=config.mask_padding,
             duplicates=features.identity if config.duplicates == "ignore" else None,
-            related=_given(features.nested) if config.context != "image" else None,
+            related=_given(features.nested) if config.context == "nested" else None,
             across_ranks=features.ranks > 1,
             **balance(features, config),
         )
@@ -268,7 +268,7 @@ def _flair_local(features: Features, _: LossConfig) -> Tensor:
 
 def _beta_needs(config: LossConfig) -> tuple[str, ...]:
     reference = ("reference",) if config.conditioning_centre else ()
-    return ("conditioned", *reference, *(() if config.context == "image" else (config.context,)))
+    return ("conditioned", *reference, *(("nested",) if config.context == "nested" else ()))
 
 
 def _cross_needs(config: LossConfig) -> tuple[str, ...]:
