@@ -149,7 +149,9 @@ def _refuse_other(
     backbone, pooler, heads = stored
     refuse_mismatch(backbone, expected.backbone, str(path))
     asked, learnt = expected.pooler, expected.heads
-    shapes = [None if one is None else (one.kind, one.heads) for one in (pooler, asked)]
+    shapes = [
+        None if one is None else (one.kind, one.heads, one.key_blur) for one in (pooler, asked)
+    ]
     if shapes[0] != shapes[1]:
         raise CheckpointError(f"checkpoint {path}: pooler is {pooler}, but asked for is {asked}")
     found, wanted = (None if one is None else one.shape for one in (heads, learnt))

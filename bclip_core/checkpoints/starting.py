@@ -87,7 +87,7 @@ def _equip_from(opened: BClip, model: BClip, parts: Parts) -> BClip:
     found = opened.pooler.config
     if (found.kind, found.heads) != (asked.kind, asked.heads):
         raise CheckpointError(f"checkpoint {source}: pooler is {found}, but asked for is {asked}")
-    model = equip(model, found, parts.heads)
+    model = equip(model, found.replace(key_blur=asked.key_blur), parts.heads)
     have, want = (None if one is None else one.names for one in (opened.heads, model.heads))
     calibrated = [one is not None and one.calibrate for one in (opened.heads, model.heads)]
     if have != want or calibrated[0] != calibrated[1]:

@@ -93,6 +93,7 @@ class PoolerConfig(Config):
     start; "weights", where the weights that the backbone names left off, heads included."""
     kind: str = "beta_clip"  # of `poolers.POOLERS`; a method brings its own
     scale: float = 1 / 0.07  # at the start, of the local loss; learnt, kept in [1, 100]
+    key_blur: float = 0.0  # σ in patches over which keys are averaged; 0: not, as the paper
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,6 +101,7 @@ class PoolerConfig(Config):
         require_choice("init", self.init, ("identity", "xavier", "weights"))
         require(bool(self.kind), "kind", self.kind, "a name of `poolers.POOLERS`")
         require(1 <= self.scale <= 100, "scale", self.scale, "a number in [1, 100]")
+        require(0 <= self.key_blur <= 8, "key_blur", self.key_blur, "a number in [0, 8]")
         unread = self.init == "weights" and self.scale != PoolerConfig.scale
         require(not unread, "scale", self.scale, "none with init='weights', which have their own")
 

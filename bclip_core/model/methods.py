@@ -43,7 +43,7 @@ __all__ = [
 _FIELDS = tuple(f.name for f in dataclasses.fields(LossConfig) if f.name != "extra")
 
 
-_POOLER_READS = {"beta_clip": ("heads", "init", "scale")}  # others have no scale of their own
+_POOLER_READS = {"beta_clip": ("heads", "init", "scale", "key_blur")}  # others have no scale
 
 
 class Parts(NamedTuple):

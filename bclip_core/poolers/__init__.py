@@ -17,7 +17,7 @@ from bclip_core.poolers.text_conditioned import TextConditionedPooler
 
 POOLERS: dict[str, Callable[[int, PoolerConfig], Pooler]] = {
     "beta_clip": lambda dim, config: TextConditionedPooler(
-        dim, config.heads, config.init, config.scale
+        dim, config.heads, config.init, config.scale, config.key_blur
     ),
     "flair": AttentionPooler,
     "similarity": lambda dim, config: SimilarityPooler(config),
@@ -35,7 +35,8 @@ _NORMALISATION = {
 def describe_pooler(config: PoolerConfig) -> dict[str, Any]:
     """What a pooler is and how it normalises, in plain values for reading."""
     known = _NORMALISATION.get(config.kind, "as its author says")
-    return {"kind": config.kind, "heads": config.heads, "normalisation": known}
+    blur = {"key_blur": config.key_blur} if config.key_blur else {}
+    return {"kind": config.kind, "heads": config.heads, "normalisation": known, **blur}
 
 
 def build_pooler(dim: int, config: PoolerConfig) -> Pooler:

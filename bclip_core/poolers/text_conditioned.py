@@ -31,6 +31,31 @@ def start_attention_at_identity(attention: nn.MultiheadAttention, gain: float) -
     attention.out_proj.weight.copy_(identity)
 
 
+def blurred(patches: Tensor, width: float) -> Tensor:
+    """Each patch averaged with its neighbours, of a square grid [B, P, D].
+
+    The weights are those of a Gaussian of that σ, in patches; at the border the outermost patches
+    stand for those beyond.
+
+    Raises:
+        ValueError: P is no square number.
+    """
+    side = math.isqrt(patches.shape[1])
+    if side**2 != patches.shape[1]:
+        raise ValueError(
+            f"patches {tuple(patches.shape)}, key_blur={width}: expected a square grid of patches"
+        )
+    places = torch.arange(side, device=patches.device)
+    reach = torch.arange(-math.ceil(3 * width), math.ceil(3 * width) + 1, device=patches.device)
+    weights = torch.softmax(-(reach**2) / (2 * width**2), 0)
+    seen = (places[:, None] + reach).clamp(0, side - 1)  # [side, reach]
+    mixing = torch.zeros(side, side, device=patches.device).scatter_add_(
+        1, seen, weights.expand(side, -1)
+    )
+    whole = torch.kron(mixing, mixing).to(patches.dtype)  # rows and columns at once, [P, P]
+    return whole @ patches
+
+
 class TextConditionedPooler(nn.Module):
     """One cross-attention from texts to patches and a residual MLP, no residual from the text.
 
@@ -46,22 +71,30 @@ class TextConditionedPooler(nn.Module):
             default start, as the authors do.
 
         scale: of the local loss, at the start; the paper's is 1 / 0.07.
+        key_blur: width (σ of a Gaussian, in patches) over which each key is averaged with its
+            neighbours; 0, as the paper: each patch is its own. A patch is then looked at for what
+            lies around it too, and attention peaks inside of things and not on their edges.
 
     Attributes:
-        config: heads, init and scale, as a `PoolerConfig`.
+        config: heads, init, scale and blur, as a `PoolerConfig`.
         logit_scale: scalar parameter, the logarithm of the local loss's scale. Not used in
             `forward`.
 
     Raises:
         ValueError: `dim` is not divisible by `heads`.
-        ConfigError: `heads`, `init` or `scale` is not allowed.
+        ConfigError: `heads`, `init`, `scale` or `key_blur` is not allowed.
     """
 
     def __init__(
-        self, dim: int, heads: int = 8, init: str = "identity", scale: float = 1 / 0.07
+        self,
+        dim: int,
+        heads: int = 8,
+        init: str = "identity",
+        scale: float = 1 / 0.07,
+        key_blur: float = 0.0,
     ) -> None:
         super().__init__()
-        self.config = PoolerConfig(heads, init, scale=scale)
+        self.config = PoolerConfig(heads, init, scale=scale, key_blur=key_blur)
         if dim % heads:
             raise ValueError(f"dim={dim}, heads={heads}: expected dim divisible by heads")
         self.attn = nn.MultiheadAttention(dim, heads, batch_first=True)
@@ -100,13 +133,15 @@ class TextConditionedPooler(nn.Module):
             [B, heads, K, P], which sum to 1 over P, or None.
 
         Raises:
-            ValueError: the shapes do not fit each other or the pooler's width.
+            ValueError: the shapes do not fit each other or the pooler's width, or keys are blurred
+                and P is no square number.
         """
         check_shapes(patches, text, self.attn.embed_dim)
         patches = F.normalize(patches, dim=-1)
+        width = self.config.key_blur
         pooled, weights = self.attn(
             F.normalize(text, dim=-1),
-            patches,
+            blurred(patches, width) if width else patches,
             patches,
             need_weights=need_weights,
             average_attn_weights=False,

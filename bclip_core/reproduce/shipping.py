@@ -54,17 +54,19 @@ images and captions: one head, a finer grid of patches, more weight on other ima
 texts that contain one another. Where "heart" and "green heart" are negatives of each other,
 attention has to look elsewhere for one of them; where all texts of an image are positives, nothing
 tells its objects apart."""
-LAST_STAGE = (
+FINER = (
     "backbone.pretrained=scenes-beta-clip",
     "pooler.init=weights",
     "backbone.name=scene-small@128",
     "data.image_size=128",
-    "train.lr=0.0005",
-    "train.pooler_lr=0.001",
-    "train.steps=1200",
+    "train.lr=0.001",
+    "train.steps=2400",
 )
-"""What its last stage changes in the first: it goes on from the first's shipped weights, pooler
-included, on a finer grid of patches, with lower learning rates."""
+"""What its second stage changes in the first: it goes on from the first's shipped weights, pooler
+included, on a finer grid of patches."""
+BLURRED = ("pooler.key_blur=0.8", "train.steps=300")
+"""What its last stage changes in the second: keys are averaged with their neighbours, so that
+attention peaks inside of things, where it had peaked on their edges."""
 
 
 def shipped_runs(name: str) -> tuple[RunConfig, ...]:
@@ -79,7 +81,8 @@ def shipped_runs(name: str) -> tuple[RunConfig, ...]:
         return (profile.pretraining,)
     if name == BETA_CLIP:
         first = change(profile.run("beta-clip-ce-captions"), list(RECIPE))
-        return first, change(first, list(LAST_STAGE))
+        second = change(first, list(FINER))
+        return first, second, change(second, list(BLURRED))
     raise ConfigError(f"name={name!r}: expected one of {CLIP}, {BETA_CLIP}")
 
 
