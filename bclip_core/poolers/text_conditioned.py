@@ -45,13 +45,13 @@ def blurred(patches: Tensor, width: float) -> Tensor:
         raise ValueError(
             f"patches {tuple(patches.shape)}, key_blur={width}: expected a square grid of patches"
         )
-    places = torch.arange(side, device=patches.device)
-    reach = torch.arange(-math.ceil(3 * width), math.ceil(3 * width) + 1, device=patches.device)
-    weights = torch.softmax(-(reach**2) / (2 * width**2), 0)
+    wide = torch.promote_types(patches.dtype, torch.float32)
+    places, radius = torch.arange(side, device=patches.device), math.ceil(3 * width)
+    reach = torch.arange(-radius, radius + 1, device=patches.device)
+    weights = torch.softmax(-(reach.to(wide) ** 2) / (2 * width**2), 0)
     seen = (places[:, None] + reach).clamp(0, side - 1)  # [side, reach]
-    mixing = torch.zeros(side, side, device=patches.device).scatter_add_(
-        1, seen, weights.expand(side, -1)
-    )
+    mixing = torch.zeros(side, side, device=patches.device, dtype=wide)
+    mixing.scatter_add_(1, seen, weights.expand(side, -1))
     whole = torch.kron(mixing, mixing).to(patches.dtype)  # rows and columns at once, [P, P]
     return whole @ patches
 

@@ -267,20 +267,33 @@ def honest_gains_table(record: Record, columns: Columns = HONEST) -> str:
     return aligned_markdown(gain_rows(in_order(record["values"], ORDER), OWN, columns))
 
 
+def _stages(record: Record) -> list[Record]:
+    """A shipped model's record and what it keeps of earlier stages, the newest first."""
+    stages = [record]
+    while "before" in stages[-1]:
+        stages.append(stages[-1]["before"])
+    return stages
+
+
 def shipped_block(name: str = "scenes") -> str:
     """What a shipped model is, from its record."""
-    record = read_json(SHIPPED[name].with_suffix(".json"))
-    stages = [one["config"] for one in (record.get("before"), record) if one]
-    config = stages[-1]
+    stages = _stages(read_json(SHIPPED[name].with_suffix(".json")))
+    config = stages[0]["config"]
     made = ", then ".join(
-        f"`{one['backbone']['name']}`, {one['train']['steps']:,} updates" for one in stages
+        f"`{one['config']['backbone']['name']}`, {one['config']['train']['steps']:,} updates on "
+        f"{one['machine']['gpu'] or one['machine']['processor']}"
+        for one in reversed(stages)
     )
     megabytes = SHIPPED[name].stat().st_size / 1e6
     return (
-        f"{made} of {config['train']['batch_size']} of {config['data']['train']:,} "
-        f"`{config['data']['difficulty']}` scenes, seed {config['train']['seed']}, "
-        f"{megabytes:.1f} MB, made on: {record['machine']['processor']}."
+        f"{made}; {config['train']['batch_size']} of {config['data']['train']:,} "
+        f"`{config['data']['difficulty']}` scenes at a time, seed {config['train']['seed']}, "
+        f"{megabytes:.1f} MB."
     )
+
+
+_STAGES = ("shipped β-CLIP", "after its first stage", "after its second stage")
+SHARE = "text's share of what is pooled"
 
 
 def tuned_block() -> str:
@@ -289,24 +302,27 @@ def tuned_block() -> str:
     asked = {
         **{title: COMPARED[title] for title in _TUNED_TITLES},
         "pooled → image": retrieval_metric("conditioned"),
+        "pooled → text": retrieval_metric("conditioned", way="i2t"),
         "which shape, pooled": attribute_metric("shape", "pooled"),
     }
-    stages = [record, *([record["before"]] if "before" in record else [])]
-    titles = ["shipped β-CLIP", "after its first stage"][: len(stages)]
-    rows = [["%", *titles, "chance"]]
+    stages = _stages(record)
+    rows = [["%", _STAGES[0], *_STAGES[1 : len(stages)][::-1], "chance"]]
     for title, metric in asked.items():
         values = [one["metrics"][metric] for one in stages]
         rows.append([title, *map(percent, values), f"{100 * values[0]['chance']:.1f}"])
     for title, part in ((NO_PLACES, "pointing"), ("scenes seen", "pointing_seen")):
-        found = [
-            overall_hits(one[part], places=title != NO_PLACES) for one in stages if part in one
-        ]
-        hits = [f"{hits:.1f}" for hits, _ in found]
-        gap = [""] * (len(stages) - len(found))
-        rows.append([f"pointing, attention, {title}", *hits, *gap, f"{found[0][1]:.1f}"])
-    share = f"{100 * record['leak']['share/text']:.1f}"
-    rows.append(["text's share of what is pooled", share, *[""] * len(stages)])
+        hits, chance = _hits(stages, part, places=title != NO_PLACES)
+        rows.append([f"pointing, attention, {title}", *hits, chance])
+    shares = [f"{100 * one['leak']['share/text']:.1f}" if "leak" in one else "" for one in stages]
+    rows.append([SHARE, *shares, ""])
     return f"{shipped_block(TUNED)}\n\n{aligned_markdown(rows)}"
+
+
+def _hits(stages: list[Record], part: str, *, places: bool) -> tuple[list[str], str]:
+    """Cells of the stages, empty where a stage has not been measured so, and chance."""
+    found = [overall_hits(one[part], places=places) if part in one else None for one in stages]
+    cells = [f"{one[0]:.1f}" if one else "" for one in found]
+    return cells, next(f"{one[1]:.1f}" for one in found if one)
 
 
 BLOCKS: dict[str, Callable[[], str]] = {

@@ -36,7 +36,7 @@ STAGE = (
     "code", "config", "date", "machine", "metrics", "packages", "pointing", "sha256",
     "training_curve",
 )  # fmt: skip
-"""What the record keeps of an earlier stage."""
+"""What the record keeps of an earlier stage, beside its leak and what was before it."""
 CHECKED_SCENES = 200
 """A test measures the shipped models again on so many of the test scenes."""
 RECIPE = (
@@ -154,7 +154,7 @@ def _stage_before(name: str, config: RunConfig) -> dict[str, Any]:
     shipped = read_json(record_of(name))
     if shipped["config"] == config.to_dict():  # it was shipped before, and is again
         return dict[str, Any](shipped["before"])
-    return {key: shipped[key] for key in STAGE}
+    return {key: shipped[key] for key in (*STAGE, "leak", "before") if key in shipped}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,6 +103,13 @@ def test_they_go_on_at_another_resolution(models, part, tmp_path):
     assert differing(found.pooler, model.pooler) == []
 
 
+def test_keys_are_blurred_as_the_further_stage_asks(models):
+    model, path = models["ce"]
+    found = start("beta-clip-ce", path, "pooler.key_blur=0.8")
+    assert differing(found, model) == []
+    assert (model.pooler.config.key_blur, found.pooler.config.key_blur) == (0.0, 0.8)
+
+
 REFUSED = [
     ("ft", "beta-clip-ce", (), "has no pooler; pooler.init='weights' needs it"),
     ("ce", "clip-ft", ("pooler.heads=8",), "pooler.init='weights': not read by method 'clip-ft'"),

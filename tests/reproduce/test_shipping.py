@@ -64,13 +64,15 @@ def test_the_fine_tuned_model_reaches_again_what_its_record_says():
 
 
 def test_the_fine_tuned_model_is_made_by_its_recipe():
-    first, last = shipped_runs(BETA_CLIP)
-    record = read_json(record_of(BETA_CLIP))
-    assert RunConfig.from_dict(record["config"]) == last
-    assert RunConfig.from_dict(record["before"]["config"]) == first
+    first, *later = shipped_runs(BETA_CLIP)
     assert first.backbone.pretrained == "scenes"
-    assert last.backbone.pretrained == BETA_CLIP
-    assert record["before"]["sha256"] != record["sha256"]
+    assert {one.backbone.pretrained for one in later} == {BETA_CLIP}
+    found, stages = read_json(record_of(BETA_CLIP)), []
+    while found:
+        stages.append((RunConfig.from_dict(found["config"]), found["sha256"]))
+        found = found.get("before")
+    assert [config for config, _ in reversed(stages)] == [first, *later]
+    assert len({digest for _, digest in stages}) == len(stages)
     with pytest.raises(ConfigError, match="name='x': expected one of scenes, scenes-beta-clip"):
         shipped_runs("x")
 
