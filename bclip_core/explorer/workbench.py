@@ -39,6 +39,7 @@ from bclip_core.model import BClip
 from bclip_core.records.files import sha256
 
 SCENE_MODELS = "scene-"  # how the architectures are called that only scenes are trained on
+SHOWN_AT = 128  # pixels of the scenes: as the shipped β-CLIP reads them, and sharper to look at
 WORDS_NAMED, LONGEST_WORD = 8, 30  # of those that a model cannot know; characters
 MODELS_KEPT, PICTURES_KEPT, ENCODED_KEPT, TEXTS_KEPT = 9, 4, 64, 4_096  # a picture may be large
 
@@ -50,7 +51,7 @@ class Workbench:
         models: of one's own by name: a model, or a checkpoint file. The untouched model and the
             finished runs on disk are there in any case.
         scenes: rows that "scene 0", "scene 1", ... mean; None takes the test scenes of the smoke
-            profile, made in a second.
+            profile at `SHOWN_AT` pixels, made in a second or two.
         runs: folder of the runs; None takes `results.runs_folder()`.
 
     Attributes:
@@ -65,9 +66,8 @@ class Workbench:
         runs: Path | None = None,
     ) -> None:
         self.entries: dict[str, ModelEntry] = find_models(runs) | given_models(models or {})
-        self.scenes = (
-            load_split(get_profile("smoke").base.data, "test") if scenes is None else scenes
-        )
+        shown = get_profile("smoke").base.data.replace(image_size=SHOWN_AT)
+        self.scenes = load_split(shown, "test") if scenes is None else scenes
         self._models: BoundedCache[str, BClip] = BoundedCache(MODELS_KEPT)
         # By reference and what its file holds: one that is saved again is read again.
         self._pictures: BoundedCache[tuple[str, str], Picture] = BoundedCache(PICTURES_KEPT)

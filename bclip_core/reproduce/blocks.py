@@ -43,6 +43,9 @@ _TUNED_TITLES = (
     "long caption → image", "image → long caption", "short caption → image",
 )  # fmt: skip
 NO_PLACES = "without places alone"
+_HITS = {
+    NO_PLACES: "pointing", "scenes seen": "pointing_seen", "keys as trained": "pointing_as_trained"
+}  # fmt: skip
 Record = Mapping[str, Any]
 Columns = Mapping[str, str]
 
@@ -284,9 +287,10 @@ def shipped_block(name: str = "scenes") -> str:
         f"{one['machine']['gpu'] or one['machine']['processor']}"
         for one in reversed(stages)
     )
-    megabytes = SHIPPED[name].stat().st_size / 1e6
+    megabytes, blur = SHIPPED[name].stat().st_size / 1e6, stages[0].get("key_blur", 0.0)
+    blurred = f"; keys averaged over {blur:g} patches afterwards" if blur else ""
     return (
-        f"{made}; {config['train']['batch_size']} of {config['data']['train']:,} "
+        f"{made}{blurred}; {config['train']['batch_size']} of {config['data']['train']:,} "
         f"`{config['data']['difficulty']}` scenes at a time, seed {config['train']['seed']}, "
         f"{megabytes:.1f} MB."
     )
@@ -310,7 +314,9 @@ def tuned_block() -> str:
     for title, metric in asked.items():
         values = [one["metrics"][metric] for one in stages]
         rows.append([title, *map(percent, values), f"{100 * values[0]['chance']:.1f}"])
-    for title, part in ((NO_PLACES, "pointing"), ("scenes seen", "pointing_seen")):
+    for title, part in _HITS.items():
+        if not any(part in one for one in stages):
+            continue
         hits, chance = _hits(stages, part, places=title != NO_PLACES)
         rows.append([f"pointing, attention, {title}", *hits, chance])
     shares = [f"{100 * one['leak']['share/text']:.1f}" if "leak" in one else "" for one in stages]

@@ -62,11 +62,11 @@ FINER = (
     "train.lr=0.001",
     "train.steps=2400",
 )
-"""What its second stage changes in the first: it goes on from the first's shipped weights, pooler
+"""What its last stage changes in the first: it goes on from the first's shipped weights, pooler
 included, on a finer grid of patches."""
-BLURRED = ("pooler.key_blur=0.8", "train.steps=300")
-"""What its last stage changes in the second: keys are averaged with their neighbours, so that
-attention peaks inside of things, where it had peaked on their edges."""
+KEY_BLUR = 0.6
+"""What the keys of the finished fine-tuned model are averaged over, in patches; set after training.
+Without, attention peaks on the edges of things; of training with it nothing was gained."""
 
 
 def shipped_runs(name: str) -> tuple[RunConfig, ...]:
@@ -81,8 +81,7 @@ def shipped_runs(name: str) -> tuple[RunConfig, ...]:
         return (profile.pretraining,)
     if name == BETA_CLIP:
         first = change(profile.run("beta-clip-ce-captions"), list(RECIPE))
-        second = change(first, list(FINER))
-        return first, second, change(second, list(BLURRED))
+        return first, change(first, list(FINER))
     raise ConfigError(f"name={name!r}: expected one of {CLIP}, {BETA_CLIP}")
 
 
@@ -99,7 +98,7 @@ def shipped_data(name: str, count: int = CHECKED_SCENES) -> datasets.Dataset:
     return load_split(shipped_runs(name)[-1].data.replace(test=count), "test")
 
 
-def ship_pretrained(run: Run, name: str = CLIP) -> Path:
+def ship_pretrained(run: Run, name: str = CLIP, key_blur: float = 0.0) -> Path:
     """Store a run's weights in half precision as a shipped model, with its record beside it.
 
     The record has configuration, seed, provenance, training curve, and the metrics of the stored
@@ -111,6 +110,7 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
     Args:
         run: finished.
         name: which shipped model it becomes, of `checkpoints.SHIPPED`.
+        key_blur: of its pooler from now on, see `PoolerConfig`; 0: as it was trained.
 
     Returns:
         The file of weights.
@@ -126,7 +126,10 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
     history = run.history()
     with tempfile.TemporaryDirectory(prefix="bclip-ship-") as folder:
         # Measured before it takes the old one's place, so that weights and record go together.
-        stored = checkpoints.save(run.model(), Path(folder, place.name), dtype=torch.float16)
+        trained = run.model()
+        if key_blur and trained.pooler is not None:
+            trained.pooler.config = trained.pooler.config.replace(key_blur=key_blur)
+        stored = checkpoints.save(trained, Path(folder, place.name), dtype=torch.float16)
         model = checkpoints.load(stored).eval()
         record = {
             **provenance(),
@@ -139,11 +142,16 @@ def ship_pretrained(run: Run, name: str = CLIP) -> Path:
         if run.config.backbone.pretrained == name:
             record["before"] = _stage_before(name, run.config)
         if model.pooler is not None:
+            record["key_blur"] = model.pooler.config.key_blur
             record["leak"] = measure_leak(model, test)
             record["pointing"] = measure_pointing(model, test)
             seen = load_split(run.config.data, "train")
             some = range(min(len(seen), len(test)))
             record["pointing_seen"] = measure_pointing(model, seen.select(some))
+            if key_blur:
+                trained_with = run.config.pooler.key_blur
+                model.pooler.config = model.pooler.config.replace(key_blur=trained_with)
+                record["pointing_as_trained"] = measure_pointing(model, test)
         described = write_json(Path(folder, record_of(name).name), record)
         put_together([stored, described], place.parent, promotion_of(place)[0])
     return place
@@ -169,8 +177,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = read_options(Options, arguments, "python -m bclip_core.reproduce.shipping").name
     for place in checkpoints.SHIPPED.values():  # what a kill left half-done
         take_back(place.parent, promotion_of(place)[0])
-    for stage in shipped_runs(name):
-        print(ship_pretrained(obtain([stage])[0], name))
+    stages = shipped_runs(name)
+    for stage in stages:
+        last = name == BETA_CLIP and stage is stages[-1]
+        print(ship_pretrained(obtain([stage])[0], name, KEY_BLUR if last else 0.0))
 
 
 if __name__ == "__main__":

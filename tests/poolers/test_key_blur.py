@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch.autograd import gradcheck
 
@@ -40,12 +41,12 @@ def case(width):
 def test_keys_alone_are_blurred_and_attention_is_the_one_that_pools():
     pooler, patches, text = case(0.8)
     pooled, weights = pooler(patches, text, need_weights=True)
-    unit = torch.nn.functional.normalize(patches, dim=-1)
+    unit = F.normalize(patches, dim=-1)
     heads, size = 2, WIDTH // 2
     query, key, value = (
-        torch.nn.functional.linear(source, weight, bias).unflatten(-1, (heads, size)).transpose(1, 2)
+        F.linear(source, weight, bias).unflatten(-1, (heads, size)).transpose(1, 2)
         for source, weight, bias in zip(
-            (torch.nn.functional.normalize(text, dim=-1), blurred(unit, 0.8), unit),
+            (F.normalize(text, dim=-1), blurred(unit, 0.8), unit),
             pooler.attn.in_proj_weight.chunk(3), pooler.attn.in_proj_bias.chunk(3), strict=True,
         )
     )  # fmt: skip

@@ -65,9 +65,11 @@ def test_the_fine_tuned_model_reaches_again_what_its_record_says():
 
 def test_the_fine_tuned_model_is_made_by_its_recipe():
     first, *later = shipped_runs(BETA_CLIP)
+    record, pooler = read_json(record_of(BETA_CLIP)), open_model(BETA_CLIP).pooler
+    assert pooler.config.key_blur == record["key_blur"] == shipping.KEY_BLUR
     assert first.backbone.pretrained == "scenes"
     assert {one.backbone.pretrained for one in later} == {BETA_CLIP}
-    found, stages = read_json(record_of(BETA_CLIP)), []
+    found, stages = record, []
     while found:
         stages.append((RunConfig.from_dict(found["config"]), found["sha256"]))
         found = found.get("before")
@@ -97,6 +99,9 @@ def test_a_run_becomes_a_shipped_model(tiny_smoke, tmp_path, monkeypatch):
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="name='other': expected one of scenes, "):
         ship_pretrained(run, "other")
+    ship_pretrained(run, "mine", key_blur=0.5)
+    assert json.loads((tmp_path / "mine.json").read_text())["key_blur"] == 0.5
+    assert (record["key_blur"], open_model("mine").pooler.config.key_blur) == (0.0, 0.5)
 
 
 def test_half_a_pair_is_not_opened(tmp_path, monkeypatch):
