@@ -172,7 +172,7 @@ def test_kernels_of_ever_new_lengths_are_not_kept(tmp_path):
         "def use(n): return torch.randn(n, 512) @ weight.T\n"
         "[use(n) for n in range(300, 400)]\n"
         "before = size()\n"
-        "[use(n) for n in range(400, 500)]\n"
+        "[use(n) for n in range(400, 700)]\n"
     )
     lean, ordinary = grown(code, True, tmp_path), grown(code, False, tmp_path)
     assert lean < 20
