@@ -6,17 +6,16 @@ stand apart, or one would wait for the other.
 """
 
 ORDER = (  # about so many seconds of processor time, on a busy machine: the order is what counts
-    "tests/reproduce/test_photographs_notebooks.py",  # 86
     "tests/browser/test_explorer.py",  # 50
     "tests/train/test_loop.py",  # 44; it compiles a tower
+    "tests/reproduce/test_photographs_notebooks.py",  # 42
+    "tests/train/test_photos_smoke.py",  # 33; 5 GB
     "notebooks/04_train_methods.ipynb",  # 30; makes runs that others look at
-    "tests/train/test_lean_memory.py",  # 27
     "tests/train/test_resume.py",  # 26
     "notebooks/15_cure_leak.ipynb",  # 25
-    "tests/data/test_loader_memory.py",  # 22
     "tests/checkpoints/test_relatives.py",  # 20
     "notebooks/05_ablate_beta.ipynb",  # 20
-    "tests/train/test_photos_smoke.py",  # 33; 5 GB, as test_photographs_notebooks.py
+    "tests/train/test_lean_memory.py",  # 17
     "tests/house/test_pretended_gpu.py",  # 17
     "tests/reproduce/test_shipping.py",  # 17
     "tests/explorer/test_workbench.py",  # 17
@@ -34,6 +33,7 @@ ORDER = (  # about so many seconds of processor time, on a busy machine: the ord
     "tests/explorer/test_widget.py",  # 13
     "tests/checkpoints/test_hub.py",  # 12
     "tests/evaluation/test_held_out.py",  # 12
+    "tests/data/test_loader_memory.py",  # 11
     "notebooks/06_draw_attention.ipynb",  # 10
     "tests/model/test_methods.py",  # 11
     "tests/studies/test_curves.py",  # 11

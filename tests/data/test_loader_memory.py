@@ -6,7 +6,7 @@ import pytest
 from bclip_core.data.stored import StoredRows
 from benchmarks.loader_memory import measured
 
-ROWS = 8_000  # held as Python objects they took 44 MB, and a worker grew by as much in a pass
+ROWS = 4_000  # held as Python objects they took 22 MB, and a worker grew by 26 in its first pass
 
 
 def test_texts_take_no_memory_per_row_neither_here_nor_in_a_worker():

@@ -15,12 +15,15 @@ from bclip_core.reproduce import collection
 from bclip_core.reproduce.adapted import SCENES_ONLY, for_photographs
 from bclip_core.reproduce.notebooks import NOTEBOOKS, NotebookError, read_notebook
 from bclip_core.studies.asked import USUAL
+from bclip_core.studies.experiment import begin
 
 PATHS = [path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if path.name[:2] in USUAL]
 pytestmark = pytest.mark.usefixtures("warm_kernels")
-# The profile's own ViT-B/16 on its own data; one short training serves all of these notebooks.
-SHORT = ["train.steps=1", "train.batch_size=2", "data.train=4", "data.test=2", "texts.sentences=1",
-         "texts.phrases=2"]  # fmt: skip
+# The profile on its own data; one short training serves all of these notebooks. Its towers read
+# the pictures and patches of its own ViT-B/16 at a fifth of the work; that one is trained whole by
+# tests/train/test_photos_smoke.py.
+SHORT = ["backbone.name=ViT-S-16-alt", "train.steps=1", "train.batch_size=2", "data.train=4",
+         "data.test=2", "texts.sentences=1", "texts.phrases=2"]  # fmt: skip
 ONE_STEP = {"profile": "photos-smoke", "weights": "random", "settings": SHORT}
 TINY = ["backbone.name=scene-tiny", "train.batch_size=4", "data.test=6"]
 
@@ -83,7 +86,7 @@ def outputs(notebook):
     ("07", {"methods": ["beta-clip-ce"], "repeated": []}),
     ("11", {"row": 1}),
 ])  # fmt: skip
-def test_the_profile_of_photographs_runs_with_the_papers_towers(
+def test_the_profile_of_photographs_runs_with_pictures_of_the_papers_size(
     shared_runs, tmp_path, number, more
 ):
     if number == "11":  # which else trains two; these are whatever has been trained
@@ -97,11 +100,15 @@ def test_the_profile_of_photographs_runs_with_the_papers_towers(
     assert all("_photographs_" in n and n.endswith("_photos_smoke") for n in written), written
     if "methods" in more:
         (trained,) = shared_runs.glob("beta-clip-ce-*/metrics.json")
-        assert json.loads((trained.parent / "config.json").read_text())["backbone"]["name"] == (
-            "ViT-B-16"
-        )
+        backbone = json.loads((trained.parent / "config.json").read_text())["backbone"]
+        assert (backbone["name"], backbone["context_length"]) == ("ViT-S-16-alt", 248)
         assert "regions/dense/hard" in json.loads(trained.read_text())
         assert "retrieval/conditioned/captions/t2i_R@1" in json.loads(trained.read_text())
+
+
+def test_the_towers_are_the_papers_unless_others_are_asked_for():
+    asked = USUAL["04"] | ONE_STEP | {"settings": SHORT[1:]}
+    assert begin("04", asked).sizes.run("beta-clip-ce").backbone.name == "ViT-B-16"
 
 
 def test_another_data_set_of_another_folder_goes_into_a_notebook(on_coco, tmp_path):

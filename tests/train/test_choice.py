@@ -68,19 +68,26 @@ def test_every_open_way_is_timed_and_the_fastest_taken(
     assert first.ids == next(ready.loader(0)).ids  # the run begins with its first batch
 
 
+@pytest.fixture(scope="module")
+def plain(tiny_config, tiny_scenes, tmp_path_factory):
+    """A run that nothing is chosen for, and its losses."""
+    folder = tmp_path_factory.mktemp("plain")
+    return run(tiny_config, tiny_scenes, folder), losses(folder)
+
+
 @pytest.mark.parametrize(("packed", "kernel"), WAYS)
 def test_all_ways_lead_to_the_same_numbers_but_for_rounding(
-    asked, tiny_config, tiny_scenes, tmp_path, packed, kernel
+    asked, plain, tiny_scenes, tmp_path, packed, kernel
 ):
     folder = tmp_path / "run"
     folder.mkdir()
     kept = {"packed_texts": packed, "attention": kernel, "compile": False, "loader_workers": 0}
     write_json(folder / CHOICE, {"choice": kept})
     found = run(asked, tiny_scenes, folder)
-    plain = run(tiny_config, tiny_scenes, tmp_path / "plain")
-    assert losses(folder) == pytest.approx(losses(tmp_path / "plain"), rel=1e-3)
+    model, expected = plain
+    assert losses(folder) == pytest.approx(expected, rel=1e-3)
     if (packed, kernel) == WAYS[0]:  # the one that float32 goes unasked
-        assert same(found, plain)
+        assert same(found, model)
 
 
 def test_a_run_that_goes_on_keeps_its_choice_and_its_bits(asked, tiny_scenes, tmp_path, capsys):

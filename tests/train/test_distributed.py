@@ -151,8 +151,8 @@ def test_torchrun_trains_like_one_process(tiny_config, tiny_scenes, tmp_path):
     config = tiny_config.replace(train=settings)
     single = train(config, tiny_scenes, tmp_path / "one", device="cpu", progress=False)
     write_json(tmp_path / "config.json", config.to_dict())
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    launcher += ["--no-python", *fork_command("bclip_core.train")]  # its ranks are forks
+    launcher = [*fork_command("torch.distributed.run"), "--standalone", "--nproc-per-node=2"]
+    launcher += ["--no-python", *fork_command("bclip_core.train")]  # its ranks are forks as it is
     arguments = ["--config", str(tmp_path / "config.json"), "--folder", str(tmp_path / "two")]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     command = [*launcher, *arguments, "--device", "cpu"]

@@ -1,7 +1,8 @@
 """Lean memory changes no bit, frees what is freed, and says what it cannot do."""
 
-import subprocess
+import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from bclip_core.model import resolve
 from bclip_core.train import train
 from bclip_core.train.distributed import has_bf16_products
 from bclip_core.train.dry_run import dry_run
-from bclip_core.train.memory import KERNEL_CACHES
+from bclip_core.train.memory import KERNEL_CACHES, begin_lean
 from bclip_core.train.resume import read_history
+from tests.warm import WarmProcess
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +52,8 @@ def same(one, other):
 def test_lean_memory_trains_the_same_bits(
     tiny_config, tiny_scenes, tmp_path, method, settings, moves
 ):
-    config = tiny_config.replace(method=method, train=tiny_config.train.replace(**settings))
+    short = tiny_config.train.replace(steps=3, **settings)
+    config = tiny_config.replace(method=method, train=short)
     models = [
         run(config, tiny_scenes, tmp_path / memory, memory) for memory in ("ordinary", "lean")
     ]
@@ -121,25 +124,33 @@ def test_several_look_ups_have_the_gradient_of_each_in_one():
     assert gradients[0].abs().sum(1).count_nonzero() == 9
 
 
-def grown(code, lean):
-    """MiB by which a fresh process has grown after the code."""
-    begin = "from bclip_core.train.memory import begin_lean; begin_lean()\n" if lean else ""
-    whole = (
-        f"{begin}import torch\n"
-        "torch.set_num_threads(1)\n"
-        "size = lambda: int(open('/proc/self/statm').read().split()[1]) / 256\n"
-        f"{code}\nprint('grown', size() - before)"
-    )
-    clean = {name: "" for name in KERNEL_CACHES}
-    done = subprocess.run(
-        ["/usr/bin/env", *(f"-u{name}" for name in clean), sys.executable, "-c", whole],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return float(done.stdout.split("grown")[1])
+def measure(code, lean):
+    """Print the MiB by which this process, a fork that has run no kernel yet, grows by the code."""
+    torch.set_num_threads(1)
+    if lean:
+        begin_lean()
+    names = {"torch": torch, "size": lambda: int(Path("/proc/self/statm").read_text().split()[1])}
+    exec(code, names)
+    print((names["size"]() - names["before"]) / 256)
+
+
+def grown(code, lean, folder):
+    """The same, measured in a process of its own."""
+    clean = {name: value for name, value in os.environ.items() if name not in KERNEL_CACHES}
+    with (folder / "grown.txt").open("w+") as output:
+        process = WarmProcess(
+            "tests.train.test_lean_memory", [code, "lean" * lean], env=clean,
+            stdout=output.fileno(), stderr=output.fileno(),
+        )  # fmt: skip
+        ended = process.wait(120)
+        output.seek(0)
+        said = output.read()
+    assert ended == 0, said
+    return float(said)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_what_is_freed_goes_back_though_small_blocks_lie_between():
+def test_what_is_freed_goes_back_though_small_blocks_lie_between(tmp_path):
     code = (
         "before, small = size(), []\n"
         "for _ in range(3):\n"
@@ -149,12 +160,12 @@ def test_what_is_freed_goes_back_though_small_blocks_lie_between():
         "        small.append(torch.ones(2**10))\n"
         "    del large\n"
     )
-    assert grown(code, lean=True) < 20
-    assert grown(code, lean=False) > 100
+    assert grown(code, True, tmp_path) < 20
+    assert grown(code, False, tmp_path) > 100
 
 
 @pytest.mark.skipif(not has_bf16_products(), reason="oneDNN has no bfloat16 here")
-def test_kernels_of_ever_new_lengths_are_not_kept():
+def test_kernels_of_ever_new_lengths_are_not_kept(tmp_path):
     code = (
         "torch.set_float32_matmul_precision('medium')\n"
         "weight = torch.randn(1024, 512)\n"
@@ -163,6 +174,10 @@ def test_kernels_of_ever_new_lengths_are_not_kept():
         "before = size()\n"
         "[use(n) for n in range(400, 700)]\n"
     )
-    lean, ordinary = grown(code, lean=True), grown(code, lean=False)
+    lean, ordinary = grown(code, True, tmp_path), grown(code, False, tmp_path)
     assert lean < 20
     assert ordinary > lean + 30
+
+
+if __name__ == "__main__":
+    measure(*sys.argv[1:])

@@ -193,6 +193,19 @@ def compile_little(monkeypatch, folder):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
+def history_of(config, scenes, folder, setting):
+    """Three updates with settings of speed and memory."""
+    settings = config.train.replace(steps=3, lr=2e-4, pooler_lr=5e-4, **setting)
+    model = run(config.replace(train=settings), scenes, folder)
+    assert "encode_image" not in vars(model.backbone)  # what was compiled is gone
+    return read_history(folder / "history.jsonl")
+
+
+@pytest.fixture(scope="module")
+def plain_history(tiny_config, tiny_scenes, tmp_path_factory):
+    return history_of(tiny_config, tiny_scenes, tmp_path_factory.mktemp("plain"), {})
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -209,18 +222,13 @@ def compile_little(monkeypatch, folder):
     ids=lambda setting: next(iter(setting)),
 )
 def test_settings_of_speed_and_memory_change_no_result(
-    tiny_config, tiny_scenes, tmp_path, setting, monkeypatch
+    tiny_config, tiny_scenes, tmp_path, setting, monkeypatch, plain_history
 ):
     if "compile" in setting:
         compile_little(monkeypatch, tmp_path / "compiled")
-    settings = tiny_config.train.replace(steps=3, lr=2e-4, pooler_lr=5e-4)
-    histories = []
-    for name, changed in (("plain", settings), ("changed", settings.replace(**setting))):
-        config = tiny_config.replace(train=changed)
-        model = run(config, tiny_scenes, tmp_path / name)
-        histories.append(read_history(tmp_path / name / "history.jsonl"))
-        assert "encode_image" not in vars(model.backbone)  # what was compiled is gone
-    for plain, changed in zip(*histories, strict=True):
+        plain_history = history_of(tiny_config, tiny_scenes, tmp_path / "plain", {})
+    history = history_of(tiny_config, tiny_scenes, tmp_path / "changed", setting)
+    for plain, changed in zip(plain_history, history, strict=True):
         for name in ("loss", "gradient_norm", "logit_scale"):
             assert changed[name] == pytest.approx(plain[name], rel=1e-3), name
 
