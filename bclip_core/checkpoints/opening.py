@@ -55,6 +55,11 @@ class HubModel(BClip, ModelHubMixin):
         """
         source = str(pretrained_model_name_or_path)
         if Path(source).is_dir():
+            if revision:
+                raise CheckpointError(
+                    f"revision={revision!r}: expected None: {source} is a folder here, which has "
+                    "no revisions"
+                )
             return cls(open_folder(Path(source)))
         name = f"{source}@{revision}" if revision else source
         return cls(open_folder(hub.fetch(name, token, **options)))
@@ -154,11 +159,39 @@ def _open(source: str | Path, architecture: str, quick_gelu: bool | None) -> BCl
             return _open_file(path, architecture, quick_gelu)
         if path.is_dir():
             return open_folder(path, architecture, quick_gelu)
+        if is_of_hub(text):
+            return open_folder(fetched(text), architecture, quick_gelu)
     except OSError as error:
         raise CheckpointError(f"{source}: cannot be read: {error}") from error
-    if hub.is_name(text) and path.suffix.lower() not in WEIGHT_SUFFIXES:
-        return open_folder(hub.fetch(text), architecture, quick_gelu)
     return open_clip.import_open_clip(text, architecture or None, quick_gelu=quick_gelu)
+
+
+def is_of_hub(source: str) -> bool:
+    """Whether a source names a model of the hub: nothing here has its name.
+
+    Raises:
+        OSError: whether it is here cannot be seen.
+    """
+    path = from_home(source)
+    return hub.is_name(source) and path.suffix.lower() not in WEIGHT_SUFFIXES and not path.exists()
+
+
+def fetched(source: str) -> Path:
+    """The folder of a hub's model, see `hub.fetch`.
+
+    Raises:
+        CheckpointError: as there; of "@" behind the name of something here it is said what it is.
+    """
+    try:
+        return hub.fetch(source)
+    except CheckpointError as error:
+        plain, at, behind = source.partition("@")
+        if not at or not from_home(plain).exists():
+            raise
+        raise CheckpointError(
+            f"{error}; {plain} is here: give its name alone, '@{behind}' is a revision of a hub's "
+            "model, and another size of pictures is asked for by backbone.name, as ViT-B-16@336"
+        ) from error
 
 
 def is_tag(source: str) -> bool:
