@@ -46,7 +46,7 @@ from bclip_core.data.real.shard_files import HUB, NAME, TARS, files_of
 from bclip_core.data.real.tar_members import LARGE, TWICE, BehindEndError, NoEndError, members
 from bclip_core.data.real.training import MANY, kept, text_row
 from bclip_core.data.scenes.build import cache_folder
-from bclip_core.records.files import remove_partial, write_atomically
+from bclip_core.records.files import remove_partial, resolved, write_atomically
 from bclip_core.records.locks import lock
 from bclip_core.records.machine import usable_cores
 
@@ -131,7 +131,7 @@ def held_out(
     _tell(left_out)
     parts = [text.partition(": ") for text in left_out]
     faults = tuple(LeftOut(place, reason) for place, _, reason in parts)
-    folder = "" if source.startswith(HUB) else Path(source).resolve().name
+    folder = "" if source.startswith(HUB) else resolved(Path(source)).name
     return CaptionSet(NAME, split, tuple(items), faults, whole, folder=folder)
 
 
