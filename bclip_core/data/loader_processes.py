@@ -43,7 +43,7 @@ def watching_loader() -> Iterator[None]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise LoaderProcessError(
             f"no loader process can be started: {reason}; expected room for as many as "
-            "loader_workers, fewer need less"
+            "loader_workers, and a /dev/shm to write to; fewer need less, and 0 none of it"
         ) from error
     living = set(multiprocessing.active_children())
     _watched.intersection_update(living)

@@ -239,7 +239,9 @@ def test_a_folder_of_a_variable_is_below_the_repository_wherever_one_is(monkeypa
 
 def test_a_folder_of_a_variable_has_a_name_that_every_library_can_write(monkeypatch):
     monkeypatch.setitem(os.environ, "BCLIP_X", "/tmp/caf\udce9")
-    with pytest.raises(OSError, match=r"\$BCLIP_X='/tmp/caf.udce9': expected a folder whose name i"):
+    with pytest.raises(
+        OSError, match=r"\$BCLIP_X='/tmp/caf.udce9': expected a folder whose name i"
+    ):
         folder_of("BCLIP_X")
 
 
