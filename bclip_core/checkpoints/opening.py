@@ -10,6 +10,8 @@ import torch
 from huggingface_hub import ModelCard, ModelHubMixin
 
 from bclip_core.backbone import CheckpointError
+from bclip_core.backbone.architectures import architecture as architecture_of
+from bclip_core.backbone.architectures import split_size, towers
 from bclip_core.checkpoints import hub, hugging_face, importing, open_clip, own
 from bclip_core.checkpoints.weights import is_safetensors, read_safetensors
 from bclip_core.config import BackboneConfig, PoolerConfig
@@ -210,7 +212,9 @@ def open_folder(folder: Path, architecture: str = "", quick_gelu: bool | None = 
     if ours.is_file() and "bclip" in read_safetensors(ours)[0]:
         return _open_file(ours, architecture, quick_gelu)
     if (folder / open_clip.CONFIG).is_file():
-        return open_clip.import_open_clip(folder)
+        model = open_clip.import_open_clip(folder)
+        _refuse_other(model, architecture, quick_gelu, folder)
+        return model
     if (folder / hugging_face.CONFIG).is_file() and any(
         (folder / name).is_file() for name in hugging_face.WEIGHTS
     ):
@@ -221,6 +225,29 @@ def open_folder(folder: Path, architecture: str = "", quick_gelu: bool | None = 
         return _open_file(found[0], architecture, quick_gelu)
     names = ", ".join(path.name for path in found) or "none"
     raise CheckpointError(f"folder {folder}: expected a model, found weight files: {names}")
+
+
+def _refuse_other(model: BClip, asked: str, quick_gelu: bool | None, folder: Path) -> None:
+    """Refuse what was asked for and is not what a folder, which tells both, holds.
+
+    Raises:
+        CheckpointError: both values are named.
+        ConfigError: an unknown architecture.
+    """
+    config = model.backbone.config
+    (plain, size), stored = split_size(asked), split_size(config.name)[0]
+    if asked and (
+        towers(*architecture_of(plain)) != towers(*architecture_of(stored))
+        or (size and model.backbone.image_size != (size, size))
+    ):
+        raise CheckpointError(
+            f"checkpoint {folder}: backbone name is {config.name!r}, but {asked!r} was asked for"
+        )
+    if quick_gelu is not None and quick_gelu != config.quick_gelu:
+        raise CheckpointError(
+            f"checkpoint {folder}: backbone quick_gelu is {config.quick_gelu}, but {quick_gelu} "
+            "was asked for"
+        )
 
 
 def _open_file(path: Path, architecture: str, quick_gelu: bool | None) -> BClip:
