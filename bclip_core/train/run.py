@@ -170,8 +170,8 @@ def _files_digest(folder: Path) -> str:
 
 def weights_digest(source: str) -> str:
     """What a backbone's `pretrained` holds now; "" for what is not kept in files, such as a tag."""
-    file = checkpoints.own_weights(source) or (Path(source) if Path(source).is_file() else None)
-    return sha256(file) if file else _files_digest(Path(source))
+    file = checkpoints.SHIPPED.get(source, Path(source))
+    return sha256(file) if file.is_file() else _files_digest(file)
 
 
 def require_same_start(folder: Path, config: RunConfig) -> None:
@@ -199,8 +199,12 @@ def require_same_start(folder: Path, config: RunConfig) -> None:
 
 
 def keep_start(folder: Path, config: RunConfig) -> None:
-    """Keep beside a new run what it starts from, for `require_same_start`."""
-    digest = weights_digest(config.backbone.pretrained)
+    """Keep beside a new run what it starts from, for `require_same_start`.
+
+    The shipped weights are part of the code, whose commit is in a result's provenance.
+    """
+    source = config.backbone.pretrained
+    digest = "" if source in checkpoints.SHIPPED else weights_digest(source)
     if digest:
         write_json(folder / BEGUN_FROM, {"sha256": digest})
 
