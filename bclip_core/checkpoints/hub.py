@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ CARD, CONFIG = "README.md", "config.json"
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _WANTED = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.json")
 _STRANGER = 401  # HTTP's status of a request without a right that is known
+_OF_DISKS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
+    errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
 FACTS = ("method", "data", "protocol", "metrics", "licence")
 """What a card tells beside what the model itself knows."""
 
@@ -129,6 +134,11 @@ def told(name: str, revision: str) -> Iterator[None]:
             ) from error
         raise CheckpointError(f"{where}: the hub refused: {one_line(error)}") from error
     except Exception as error:  # offline by choice, and all that a connection can die of
+        if isinstance(error, OSError) and error.errno in _OF_DISKS:
+            raise CheckpointError(
+                f"{where}: its files cannot be kept or read here: {one_line(error)}; see $HF_HOME, "
+                "the folder of the hub's cache"
+            ) from error
         raise CheckpointError(
             f"{where}: no such file or folder here, and the hub cannot be reached: "
             f"{one_line(error)}"

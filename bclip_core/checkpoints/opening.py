@@ -10,6 +10,8 @@ import torch
 from huggingface_hub import ModelCard, ModelHubMixin
 
 from bclip_core.backbone import CheckpointError
+from bclip_core.backbone.architectures import architecture as architecture_of
+from bclip_core.backbone.architectures import split_size, towers
 from bclip_core.checkpoints import hub, hugging_face, importing, open_clip, own
 from bclip_core.checkpoints.weights import is_safetensors, read_safetensors
 from bclip_core.config import BackboneConfig, PoolerConfig
@@ -55,6 +57,11 @@ class HubModel(BClip, ModelHubMixin):
         """
         source = str(pretrained_model_name_or_path)
         if Path(source).is_dir():
+            if revision:
+                raise CheckpointError(
+                    f"revision={revision!r}: expected None: {source} is a folder here, which has "
+                    "no revisions"
+                )
             return cls(open_folder(Path(source)))
         name = f"{source}@{revision}" if revision else source
         return cls(open_folder(hub.fetch(name, token, **options)))
@@ -154,11 +161,39 @@ def _open(source: str | Path, architecture: str, quick_gelu: bool | None) -> BCl
             return _open_file(path, architecture, quick_gelu)
         if path.is_dir():
             return open_folder(path, architecture, quick_gelu)
+        if is_of_hub(text):
+            return open_folder(fetched(text), architecture, quick_gelu)
     except OSError as error:
         raise CheckpointError(f"{source}: cannot be read: {error}") from error
-    if hub.is_name(text) and path.suffix.lower() not in WEIGHT_SUFFIXES:
-        return open_folder(hub.fetch(text), architecture, quick_gelu)
     return open_clip.import_open_clip(text, architecture or None, quick_gelu=quick_gelu)
+
+
+def is_of_hub(source: str) -> bool:
+    """Whether a source names a model of the hub: nothing here has its name.
+
+    Raises:
+        OSError: whether it is here cannot be seen.
+    """
+    path = from_home(source)
+    return hub.is_name(source) and path.suffix.lower() not in WEIGHT_SUFFIXES and not path.exists()
+
+
+def fetched(source: str) -> Path:
+    """The folder of a hub's model, see `hub.fetch`.
+
+    Raises:
+        CheckpointError: as there; of "@" behind the name of something here it is said what it is.
+    """
+    try:
+        return hub.fetch(source)
+    except CheckpointError as error:
+        plain, at, behind = source.partition("@")
+        if not at or not from_home(plain).exists():
+            raise
+        raise CheckpointError(
+            f"{error}; {plain} is here: give its name alone, '@{behind}' is a revision of a hub's "
+            "model, and another size of pictures is asked for by backbone.name, as ViT-B-16@336"
+        ) from error
 
 
 def is_tag(source: str) -> bool:
@@ -177,7 +212,9 @@ def open_folder(folder: Path, architecture: str = "", quick_gelu: bool | None = 
     if ours.is_file() and "bclip" in read_safetensors(ours)[0]:
         return _open_file(ours, architecture, quick_gelu)
     if (folder / open_clip.CONFIG).is_file():
-        return open_clip.import_open_clip(folder)
+        model = open_clip.import_open_clip(folder)
+        _refuse_other(model, architecture, quick_gelu, folder)
+        return model
     if (folder / hugging_face.CONFIG).is_file() and any(
         (folder / name).is_file() for name in hugging_face.WEIGHTS
     ):
@@ -188,6 +225,29 @@ def open_folder(folder: Path, architecture: str = "", quick_gelu: bool | None = 
         return _open_file(found[0], architecture, quick_gelu)
     names = ", ".join(path.name for path in found) or "none"
     raise CheckpointError(f"folder {folder}: expected a model, found weight files: {names}")
+
+
+def _refuse_other(model: BClip, asked: str, quick_gelu: bool | None, folder: Path) -> None:
+    """Refuse what was asked for and is not what a folder, which tells both, holds.
+
+    Raises:
+        CheckpointError: both values are named.
+        ConfigError: an unknown architecture.
+    """
+    config = model.backbone.config
+    (plain, size), stored = split_size(asked), split_size(config.name)[0]
+    if asked and (
+        towers(*architecture_of(plain)) != towers(*architecture_of(stored))
+        or (size and model.backbone.image_size != (size, size))
+    ):
+        raise CheckpointError(
+            f"checkpoint {folder}: backbone name is {config.name!r}, but {asked!r} was asked for"
+        )
+    if quick_gelu is not None and quick_gelu != config.quick_gelu:
+        raise CheckpointError(
+            f"checkpoint {folder}: backbone quick_gelu is {config.quick_gelu}, but {quick_gelu} "
+            "was asked for"
+        )
 
 
 def _open_file(path: Path, architecture: str, quick_gelu: bool | None) -> BClip:

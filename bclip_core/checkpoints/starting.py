@@ -13,7 +13,7 @@ import torch
 
 from bclip_core.backbone import CheckpointError
 from bclip_core.backbone.architectures import split_size
-from bclip_core.checkpoints.opening import RANDOM, is_tag, open_model
+from bclip_core.checkpoints.opening import RANDOM, fetched, is_of_hub, is_tag, open_model
 from bclip_core.checkpoints.own import (
     WEIGHTS,
     build_model,
@@ -57,8 +57,9 @@ def start_model(parts: Parts, reading: Reading, seed: int, decided: Sequence[str
         model = build_model(*parts)
         model.reading = reading
         return model
-    ours = _is_ours(source)  # these state their architecture themselves
-    opened = _open_at_size(asked, ours)
+    place = _place(source)
+    ours = _is_ours(place)  # these state their architecture themselves
+    opened = _open_at_size(asked, place, ours)
     backbone = opened.backbone
     refuse_mismatch(backbone.config, asked, source, but=("context_length", *decided))
     backbone.config = backbone.config.replace(patches=asked.patches)
@@ -118,11 +119,16 @@ def _is_ours(source: str) -> bool:
     return any(own_weights(str(path)) is not None for path in (source, Path(source) / WEIGHTS))
 
 
-def _open_at_size(asked: BackboneConfig, ours: bool) -> BClip:
+def _place(source: str) -> str:
+    """Where weights lie: a hub's model in the cache; what is here, or a tag, as it is named."""
+    return str(fetched(source)) if is_of_hub(source) else source
+
+
+def _open_at_size(asked: BackboneConfig, place: str, ours: bool) -> BClip:
     """The weights, whose backbone reads pictures of the size that a name with "@" asks for."""
     name, size = split_size(asked.name)
     expected = "" if size and ours else name
-    model = open_model(asked.pretrained, architecture=expected, quick_gelu=asked.quick_gelu)
+    model = open_model(place, architecture=expected, quick_gelu=asked.quick_gelu)
     if size and split_size(model.backbone.config.name)[0] == name:
         model.backbone.resize_images(size)
     return model

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import re
-import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from multiprocessing.process import BaseProcess
+from typing import Any
+
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from bclip_core.records.processes import TerminatedError, end_asked, how_it_ended
 
@@ -17,6 +19,7 @@ class LoaderProcessError(OSError):
     """A loader's process died; the message says of what."""
 
 
+_WHOLE = "_worker_pids_set"  # torch's mark of a loader whose end works
 _GRACE = 2.0  # seconds in which the end of a process is told after the end of its connection
 _watched: set[BaseProcess] = set()
 
@@ -25,7 +28,7 @@ _watched: set[BaseProcess] = set()
 def watching_loader() -> Iterator[None]:
     """Around the start of a loader: the processes begun inside are those that `loader_deaths` asks.
 
-    They are forgotten once they have ended.
+    They are forgotten once they have ended. A loader that could not be made whole is ended.
 
     Raises:
         LoaderProcessError: the system starts no more of them.
@@ -33,11 +36,14 @@ def watching_loader() -> Iterator[None]:
     before = set(multiprocessing.active_children())
     try:
         yield
-    except OSError as error:
-        sys.unraisablehook = partial(_without_half_made, sys.unraisablehook)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+            raise
+        _end_half_made(error)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise LoaderProcessError(
-            f"no loader process can be started: {error.strerror or error}; expected room for as "
-            "many as loader_workers, fewer need less"
+            f"no loader process can be started: {reason}; expected room for as many as "
+            "loader_workers, and a /dev/shm to write to; fewer need less, and 0 none of it"
         ) from error
     living = set(multiprocessing.active_children())
     _watched.intersection_update(living)
@@ -76,12 +82,15 @@ def loader_deaths() -> Iterator[None]:
         ) from error
 
 
-def _without_half_made(
-    tell: Callable[[sys.UnraisableHookArgs], object], what: sys.UnraisableHookArgs
-) -> None:
-    """Errors that nobody can catch, but that of torch about a loader it could not make whole."""
-    if "'_shutdown'" not in str(what.exc_value):
-        tell(what)
+def _end_half_made(error: BaseException) -> None:
+    """End what torch has begun of a loader: its own end fails where the loader lacks something."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        half: Any = frame.f_locals.get("self")
+        if type(half) is _MultiProcessingDataLoaderIter and not getattr(half, _WHOLE, False):
+            half._shutdown = True  # so that torch does not try, wherever the garbage is collected
+            for process in getattr(half, "_workers", ()):
+                process.kill()
+                process.join()
 
 
 def _dead_process() -> tuple[int | None, int] | None:

@@ -211,6 +211,8 @@ def run(options: Options) -> Path:
     model = open_model(
         options.checkpoint, architecture=options.architecture, quick_gelu=options.quick_gelu
     )
+    if options.conditioned == "two-stage" and model.pooler is None:
+        raise ConfigError("--conditioned=two-stage: expected a model with a pooler")
     root = options.root or _default_root(data_set)
     measured, data, complete = measure(
         model.to(device),

@@ -99,10 +99,12 @@ def given_models(models: Mapping[str, BClip | Path | str]) -> dict[str, ModelEnt
     """Models at hand, or whatever `checkpoints.open_model` opens, under names of the caller's own.
 
     Raises:
-        ValueError: a name is empty or that of the untouched model.
+        ValueError: a name is empty or that of the untouched model, or there are no names.
     """
+    if not isinstance(models, Mapping):
+        raise ValueError(f"models={models!r}: expected a dictionary of names and models")
     for name in models:
-        if not name.strip() or name == UNTOUCHED:
+        if not isinstance(name, str) or not name.strip() or name == UNTOUCHED:
             raise ValueError(f"model name {name!r}: expected a name other than {UNTOUCHED!r}")
     return {
         name: ModelEntry(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,8 +56,14 @@ class View:
     scale: str = "shared"
 
     def __post_init__(self) -> None:
+        if isinstance(self.picture, os.PathLike):
+            object.__setattr__(self, "picture", os.fspath(self.picture))
         for name in ("models", "also"):  # JSON gives lists
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            given = getattr(self, name)
+            if isinstance(given, str) or not isinstance(given, Iterable):
+                raise ValueError(f"{name}={given!r}: expected texts in a tuple or list")
+            object.__setattr__(self, name, tuple(given))
+        _refuse_other_types(self)
         if not 1 <= len(set(self.models)) == len(self.models) <= MOST_MODELS:
             raise ValueError(
                 f"models={self.models}: expected 1 to {MOST_MODELS} names, each of them once"
@@ -84,6 +92,20 @@ class View:
     def replace(self, **changes: Any) -> View:
         """A copy with some settings changed, checked again."""
         return dataclasses.replace(self, **changes)
+
+
+def _refuse_other_types(view: View) -> None:
+    texts = {name: getattr(view, name) for name in ("picture", "text", "kind", "scale")}
+    texts |= {"caption": "" if view.caption is None else view.caption}
+    texts |= {f"models[{number}]": text for number, text in enumerate(view.models)}
+    texts |= {f"also[{number}]": text for number, text in enumerate(view.also)}
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise ValueError(f"{name}={text!r}: expected a text")
+    for name in ("opacity", "threshold"):
+        number = getattr(view, name)
+        if not isinstance(number, Real):
+            raise ValueError(f"{name}={number!r}: expected a number in [0, 1]")
 
 
 class Panel(NamedTuple):

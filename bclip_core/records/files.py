@@ -43,8 +43,12 @@ def folder_of(variable: str) -> Path | None:
 
     Raises:
         FileNotFoundError: the home of a user that is not there; the variable is named.
+        OSError: a name that is no UTF-8, which several libraries cannot write to.
     """
     given = os.environ.get(variable, "").strip()
+    if given != given.encode(errors="ignore").decode():
+        reason = f"${variable}={given!r}: expected a folder whose name is UTF-8"
+        raise OSError(errno.EILSEQ, reason)
     try:
         return REPOSITORY / from_home(given) if given else None
     except FileNotFoundError as error:
@@ -61,6 +65,18 @@ def from_home(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise FileNotFoundError(f"{path}: {str(error).rstrip('.')}") from error
+
+
+def resolved(path: Path) -> Path:
+    """A path without links.
+
+    Raises:
+        OSError: a link that leads to itself; it is named.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # what older Pythons raise
+        raise OSError(errno.ELOOP, f"{path}: {os.strerror(errno.ELOOP)}") from error
 
 
 def is_hidden(name: str) -> bool:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bclip_core.records.files import resolved
+
 _ASKED_AGAIN = 1.0  # seconds after which whoever waits looks who holds the lock now
 
 
@@ -27,7 +29,7 @@ def lock(path: Path) -> Iterator[None]:
     Raises:
         OSError: the folder cannot be written; it is named.
     """
-    path = path.resolve()
+    path = resolved(path)
     file = path.with_name(f"{path.name}.lock")
     held = FileLock(file, is_singleton=True)
     try:
@@ -65,7 +67,7 @@ def _acquire(held: FileLock, path: Path, file: Path) -> None:
 def holder(path: Path) -> str:
     """Who holds the lock of `path`, in words."""
     try:
-        known = json.loads(_holder(path.resolve()).read_text(encoding="utf-8"))
+        known = json.loads(_holder(resolved(path)).read_text(encoding="utf-8"))
         who = f"process {known['pid']} on {known['host']} since {known['since']}"
         gone = known["host"] == socket.gethostname() and not _lives(int(known["pid"]))
         return who + (", which has ended: a process that it started has not" if gone else "")

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from bclip_core.records.streams import usable_streams
+
 PARENT_VARIABLE = "BCLIP_PARENT"  # a process started with it ends with the process of that number
 _POLL = 0.3  # seconds
 _GRACE = 5.0  # seconds between asking this process to end and ending it
@@ -38,7 +40,8 @@ def ends_on_request() -> Iterator[None]:
 
     So do Ctrl-C (SIGINT, 130) and a terminal that is closed (SIGHUP, 129), unless this process was
     started to ignore them. `finally` runs: children are ended, locks and half-written files
-    removed. For the main thread.
+    removed. Nor does it end because nobody reads what it prints (`usable_streams`). For the main
+    thread.
 
     Raises:
         SystemExit: 128 and the number of the signal.
@@ -48,7 +51,8 @@ def ends_on_request() -> Iterator[None]:
     for kind in heard:
         signal.signal(kind, _end)
     try:
-        yield
+        with usable_streams():
+            yield
     except TerminatedError as error:
         number = _Request.asked or signal.SIGTERM
         for kind in heard:

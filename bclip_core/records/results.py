@@ -10,7 +10,7 @@ import functools
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -155,4 +155,17 @@ def load_result(name: str, profile: str, *, reference: bool = False) -> dict[str
     if not path.is_file():
         command = f"python -m bclip_core.reproduce --profile {profile}"
         raise FileNotFoundError(f"no result {path.name} in {folder}; make it with: {command}")
-    return read_record(path, "values")
+    found = read_record(path, "values")
+    require_own_name(path, found)
+    return found
+
+
+def require_own_name(path: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a result that somebody has given another one's name: its numbers are of that.
+
+    Raises:
+        ValueError: the file and what it holds are named.
+    """
+    held = f"{record.get('name')}__{record.get('profile')}"
+    if "name" in record and "profile" in record and held != path.stem:
+        raise ValueError(f"{path}: holds the result {held!r}: expected {path.stem!r}")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bclip_core.records import REPOSITORY
 from bclip_core.records.files import what_to_do, write_atomically
+from bclip_core.records.streams import usable_streams
 from bclip_core.reproduce.notebooks import NOTEBOOKS
 
 LAB = REPOSITORY / "lab"
@@ -70,4 +71,5 @@ def _run(command: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with usable_streams():
+        sys.exit(main())

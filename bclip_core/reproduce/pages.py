@@ -50,8 +50,10 @@ def fill(text: str, page: str = "README.md") -> str:
         page: its name, for errors.
 
     Raises:
-        ValueError: a block that nobody makes, or a missing end mark.
+        ValueError: a block that nobody makes, or marks that are not as they should be; a record
+            that a block cannot be made of.
     """
+    _refuse_odd_marks(text, page)
     for name in block_names(text):
         if name not in BLOCKS:
             raise ValueError(f"block {name!r} in {page}: expected one of {', '.join(BLOCKS)}")
@@ -60,9 +62,37 @@ def fill(text: str, page: str = "README.md") -> str:
         )
         if not pattern.search(text):
             raise ValueError(f"block {name!r} in {page} has no end mark <!-- /{name} -->")
-        body = BLOCKS[name]().replace("\\", r"\\")
+        try:
+            body = BLOCKS[name]().replace("\\", r"\\")
+        except (LookupError, TypeError, AttributeError) as error:  # what damaged records raise
+            raise ValueError(
+                f"block {name!r} in {page}: a record that it is made of is damaged: {error!r}; "
+                "see git diff results/reference"
+            ) from error
         text = pattern.sub(rf"\g<1>{body}\n\g<2>", text)
     return text
+
+
+def _refuse_odd_marks(text: str, page: str) -> None:
+    """A mark that is not seen leaves old numbers, and one too few takes what is between others.
+
+    Raises:
+        ValueError: the line is named.
+    """
+    begun, line = "", 0
+    for found in re.finditer(r"<!--\s*(/?)\s*(\w+)\s*-->", text):
+        ends, name = found.groups()
+        if name not in BLOCKS:
+            continue
+        line = text.count("\n", 0, found.start()) + 1
+        alone = text.splitlines()[line - 1] == f"<!-- {ends}{name} -->"
+        if not alone or begun != (name if ends else ""):
+            inside = f"; the block begun before it is {begun!r}" if begun else ""
+            raise ValueError(
+                f"{page}, line {line}: {found[0]}: expected <!-- NAME --> and <!-- /NAME --> in "
+                f"turn, each alone on its line{inside}"
+            )
+        begun = "" if ends else name
 
 
 def update(root: Path = REPOSITORY) -> list[Path]:
@@ -71,12 +101,19 @@ def update(root: Path = REPOSITORY) -> list[Path]:
     Returns:
         The pages that changed.
     """
-    texts = {path: path.read_text(encoding="utf-8") for path in find_pages(root)}
+    texts = {path: _read(path) for path in find_pages(root)}
     filled = {path: fill(text, str(path.relative_to(root))) for path, text in texts.items()}
     changed = [path for path in texts if filled[path] != texts[path]]
     for path in changed:
         write_atomically(path, partial(Path.write_text, data=filled[path], encoding="utf-8"))
     return changed
+
+
+def _read(page: Path) -> str:
+    try:
+        return page.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{page}: expected UTF-8: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def promote(profile: str) -> list[Path]:
     if not found:
         raise FileNotFoundError(f"no results of profile {profile!r} in {runs_folder() / 'tables'}")
     for path in found:
-        read_record(path, "name", "profile", "values")
+        results.require_own_name(path, read_record(path, "name", "profile", "values"))
     folder = results.REFERENCE_FOLDER
     return put_together(found, folder, promotion_of(folder)[0])
 

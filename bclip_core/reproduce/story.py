@@ -55,8 +55,14 @@ def in_order() -> list[Path]:
 
 
 def heading(notebook: NotebookNode) -> str:
-    """The number and heading of a notebook, such as `04 Train the methods`."""
-    first: str = notebook.cells[0].source.splitlines()[0]
+    """The number and heading of a notebook, such as `04 Train the methods`.
+
+    Raises:
+        ValueError: it has none.
+    """
+    first: str = "".join(cell.source for cell in notebook.cells[:1]).partition("\n")[0]
+    if not first.startswith("# "):
+        raise ValueError(f"a notebook begins with {first!r}: expected its heading, # NN · Title")
     return first.removeprefix("# ").replace(" · ", " ", 1)
 
 
@@ -76,9 +82,19 @@ def navigation(path: Path) -> str:
 
 
 def definitions() -> dict[str, str]:
-    """The glossary: each term and what it means, in the page's order."""
+    """The glossary: each term and what it means, in the page's order.
+
+    Raises:
+        ValueError: a term twice, or an entry of another form; it is named.
+    """
     text = GLOSSARY.read_text(encoding="utf-8")
     found = re.findall(r"^- \*\*(.+?)\*\*: (.+?)(?=\n- \*\*|\Z)", text, re.MULTILINE | re.DOTALL)
+    terms = [term for term, _ in found]
+    odd = [line for line in re.findall(r"^[-*+] .*", text, re.MULTILINE)
+           if not any(line.startswith(f"- **{term}**: ") for term in terms)]  # fmt: skip
+    odd += sorted({term for term in terms if terms.count(term) > 1})
+    if odd:
+        raise ValueError(f"{GLOSSARY}: {odd[0]!r}: expected each term once, as - **term**: meaning")
     return {term: " ".join(meaning.split()) for term, meaning in found}
 
 

@@ -266,10 +266,29 @@ def known(profile: Profile) -> Values:
     for reference in (True, False):
         with contextlib.suppress(FileNotFoundError):
             record = load_result("curves", profile.name, reference=reference)
-            for name, length, seed, one in flat(record["values"]):
+            for name, length, seed, one in _points(record, profile.name):
                 if name in SERIES and _is_of(one, configuration(profile, name, length, seed)):
                     found.setdefault(name, {}).setdefault(str(length), {})[str(seed)] = one
     return in_order(found)
+
+
+def _points(record: Mapping[str, Any], profile: str) -> list[tuple[str, int, int, dict[str, Any]]]:
+    """What `flat` gives of a record.
+
+    Raises:
+        ValueError: somebody has damaged it.
+    """
+    try:
+        points = list(flat(record["values"]))
+        for *_, one in points:
+            if not isinstance(one["run"], str) or not isinstance(one["metrics"], dict):
+                raise TypeError("a point's run and metrics")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"record curves__{profile}.json is damaged ({error!r}): expected series, length and "
+            "seed over points with run and metrics; take back what was changed, or remove it"
+        ) from error
+    return points
 
 
 def flat(values: Values) -> Iterator[tuple[str, int, int, dict[str, Any]]]:
@@ -355,4 +374,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, ValueError)

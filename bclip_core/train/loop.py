@@ -32,7 +32,7 @@ from bclip_core.train.resume import (
     require_same_run,
     save_checkpoint,
 )
-from bclip_core.train.run import require_same_data
+from bclip_core.train.run import require_same_data, require_same_start
 from bclip_core.train.start import (
     Training,
     check_model,
@@ -84,6 +84,7 @@ def train(
     """
     plan = config if isinstance(config, Plan) else plan_run(config, folder, trackers)
     require_same_data(folder, plan.config, dataset)
+    require_same_start(folder, plan.config)
     if is_finished(folder):
         return checkpoints.load(folder / WEIGHTS, plan.parts).eval()
     with alone(folder, plan.config.train, device), loader_deaths():  # two would write one history

@@ -150,12 +150,24 @@ def resume(folder: Path, accelerator: Accelerator) -> int:
         except Exception as error:  # whatever a damaged file raises: the one before may be whole
             print(f"checkpoint {path} cannot be read ({error}): trying the one before it")
             continue
+        if accelerator.is_main_process:
+            _tell_of_other_processes(path, accelerator.num_processes)
         return int(record["update"])
     if found:
         names = ", ".join(path.name for path in found)
         raise CheckpointError(f"folder {folder}: no checkpoint can be read ({names}); "
                               "remove the folder to train from the start")  # fmt: skip
     return 0
+
+
+def _tell_of_other_processes(path: Path, now: int) -> None:
+    """The batches are those of any number of processes; rounding, and each one's draws, are not."""
+    before = len(list(path.glob("random_states_*.pkl")))
+    if before != now:
+        print(
+            f"checkpoint {path} is of {before} process{'es' if before > 1 else ''}, {now} "
+            f"go{'es' if now == 1 else ''} on: with the same batches, but not bit for bit"
+        )
 
 
 def _require_undamaged(path: Path, digests: dict[str, str]) -> None:

@@ -27,6 +27,7 @@ from bclip_core.train.resume import read_history
 Measure = Callable[[BClip, datasets.Dataset], Mapping[str, Any]]
 
 DATA = "data.json"  # what the run was trained on, in its folder
+BEGUN_FROM = "begun_from.json"  # the weights that it started from
 EVALUATED = {"test": "metrics.json", "validation": "validation.json"}  # split to file
 MEASURED_ON = "measured_on.json"  # which held-out data of a data set of photographs
 
@@ -167,15 +168,54 @@ def _files_digest(folder: Path) -> str:
     return hashlib.sha256("\n".join(held).encode()).hexdigest()
 
 
+def weights_digest(source: str) -> str:
+    """What a backbone's `pretrained` holds now; "" for what is not kept in files, such as a tag."""
+    file = checkpoints.SHIPPED.get(source, Path(source))
+    return sha256(file) if file.is_file() else _files_digest(file)
+
+
+def require_same_start(folder: Path, config: RunConfig) -> None:
+    """Refuse a run whose first weights have changed since it was begun.
+
+    Its configuration names a file and not what is in it. Where that is gone, nothing is refused.
+
+    Args:
+        folder: of the run.
+        config: of the run.
+
+    Raises:
+        ConfigError: both digests are named.
+        ValueError: the kept digest cannot be read; its file is named.
+    """
+    path, source = folder / BEGUN_FROM, config.backbone.pretrained
+    if not path.is_file():
+        return
+    kept, found = read_record(path, "sha256")["sha256"], weights_digest(source)
+    if found and found != kept:
+        raise ConfigError(
+            f"folder {folder}: its run was begun from other weights: {source!r} had SHA-256 "
+            f"{kept}, now {found}; restore them, or train in another folder"
+        )
+
+
+def keep_start(folder: Path, config: RunConfig) -> None:
+    """Keep beside a new run what it starts from, for `require_same_start`.
+
+    The shipped weights are part of the code, whose commit is in a result's provenance.
+    """
+    source = config.backbone.pretrained
+    digest = "" if source in checkpoints.SHIPPED else weights_digest(source)
+    if digest:
+        write_json(folder / BEGUN_FROM, {"sha256": digest})
+
+
 def find(config: RunConfig) -> Run:
     """The run of a configuration, whether it exists on disk yet or not."""
-    source = config.backbone.pretrained
-    weights = checkpoints.own_weights(source) or (Path(source) if Path(source).is_file() else None)
     inputs = {
         "method": config.method,
         "config": config.changes(),
         "scenes": SCENES_VERSION,
-        "pretrained": sha256(weights) if weights else _files_digest(Path(source)),
+        "pretrained": weights_digest(config.backbone.pretrained),
     }
     method = METHODS.get(config.method)  # a reader's own one may be gone
     if method is not None and method.patches not in ("", config.backbone.patches):

@@ -32,7 +32,7 @@ from bclip_core.train.resume import (
     resume,
     truncate_history,
 )
-from bclip_core.train.run import keep_data
+from bclip_core.train.run import keep_data, keep_start
 
 
 @dataclass
@@ -205,6 +205,8 @@ def prepare(
     if accelerator.is_main_process:
         begin_folder(folder, config, start)
         keep_data(folder, config, dataset)
+        if not start:
+            keep_start(folder, config)
     tracking.begin(accelerator, config, folder, start)
     tokenizer = Tokenizer(config.backbone.context_length)
     loader = partial(make_loader, data, sampler, tokenizer)

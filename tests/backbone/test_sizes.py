@@ -7,9 +7,17 @@ from open_clip.model import resize_pos_embed
 
 from bclip_core.backbone import create_backbone
 from bclip_core.backbone.architectures import architecture, at_size, split_size
-from bclip_core.checkpoints import CheckpointError, export_open_clip, open_model
+from bclip_core.checkpoints import (
+    CheckpointError,
+    HubModel,
+    export_open_clip,
+    open_model,
+    start_model,
+)
+from bclip_core.checkpoints.hub import write_files
 from bclip_core.checkpoints.own import build_model, load, save
 from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig, get_profile
+from bclip_core.model import Parts, Reading
 from bclip_core.train import create_model
 
 TINY = BackboneConfig("scene-tiny")
@@ -93,3 +101,49 @@ def test_another_architecture_is_refused_at_any_size():
     other = config.backbone.replace(name="scene-tiny@96")
     with pytest.raises(CheckpointError, match="name is 'scene-small', but 'scene-tiny@96'"):
         create_model(config.replace(backbone=other))
+
+
+def cached(folder, model, monkeypatch, revision="main"):
+    """A model in the hub's cache under me/mine, as the hub's client keeps it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
+    kept, commit = folder / "models--me--mine", "0" * 40
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / revision).write_text(commit)
+    (kept / "snapshots" / commit).mkdir(parents=True)
+    write_files(model, kept / "snapshots" / commit)
+
+
+@pytest.mark.parametrize("stored", ["scene-tiny", "scene-tiny@96"])
+@pytest.mark.parametrize("asked", ["scene-tiny", "scene-tiny@96", "scene-tiny@128"])
+def test_an_own_model_of_the_hub_starts_as_the_same_file_here(tmp_path, monkeypatch, stored, asked):
+    torch.manual_seed(0)
+    model = build_model(TINY.replace(name=stored), None)
+    file = save(model, tmp_path / "own.safetensors")
+    cached(tmp_path / "cache", model, monkeypatch, "96")  # a revision, not a size
+    reading = Reading()
+    found = []
+    for source in (str(file), "me/mine@96"):
+        parts = Parts(TINY.replace(name=asked, pretrained=source), None, None)
+        try:
+            started = start_model(parts, reading, seed=1)
+        except CheckpointError as error:
+            found.append(str(error).partition(": ")[2])
+        else:
+            found.append((started.backbone.config, *started.state_dict().values()))
+    here, hub = found
+    if stored == "scene-tiny@96" and asked == "scene-tiny":
+        assert here == hub == "backbone name is 'scene-tiny@96', but 'scene-tiny' was asked for"
+        return
+    assert here[0] == hub[0]
+    assert here[0].name == asked
+    assert all(map(torch.equal, here[1:], hub[1:]))
+
+
+def test_a_size_behind_a_folder_is_no_revision_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    HubModel(build_model(TINY, None)).save_pretrained("runs/mine")
+    with pytest.raises(CheckpointError, match="; runs/mine is here: give its name alone, '@96' is"):
+        open_model("runs/mine@96")
+    with pytest.raises(CheckpointError, match="revision='v9': expected None: runs/mine is a fol"):
+        HubModel.from_pretrained("runs/mine", revision="v9")

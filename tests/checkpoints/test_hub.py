@@ -21,7 +21,7 @@ from bclip_core.checkpoints import (
     open_model,
     save_pretrained,
 )
-from bclip_core.checkpoints.hub import is_name
+from bclip_core.checkpoints.hub import is_name, told
 from bclip_core.config import BackboneConfig, PoolerConfig
 from bclip_core.records.files import REPOSITORY
 from tests.checkpoints import relatives
@@ -174,6 +174,19 @@ def test_unknown_facts_are_refused_before_anything_is_written(tmp_path: Path) ->
     with pytest.raises(CheckpointError, match=r"facts \['score'\]: expected of method, data"):
         save_pretrained(relatives.open_golden("flair"), tmp_path / "kept", {"score": 3})
     assert not (tmp_path / "kept").exists()
+
+
+def test_a_cache_that_takes_no_more_is_not_a_hub_that_cannot_be_reached(tmp_path: Path) -> None:
+    (tmp_path / "models--me--mine").write_text("in the place of a folder")
+    with pytest.raises(CheckpointError, match="hub model 'me/mine': .* cannot be kept or read her"):
+        with told("me/mine", ""):
+            (tmp_path / "models--me--mine" / "refs").mkdir()
+    with pytest.raises(CheckpointError, match=r"No space left on device; see \$HF_HOME"):
+        with told("me/mine", ""):
+            Path("/dev/full").write_text("x")
+    with pytest.raises(CheckpointError, match="the hub cannot be reached: .Errno 111. connect"):
+        with told("me/mine", ""):
+            raise ConnectionRefusedError(111, "connection refused")
 
 
 def test_names_are_told_from_paths() -> None:

@@ -15,7 +15,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bclip_core.backbone import CheckpointError, Tokenizer
-from bclip_core.checkpoints import build_model, export_open_clip, import_open_clip, save
+from bclip_core.checkpoints import (
+    build_model,
+    export_open_clip,
+    import_open_clip,
+    open_model,
+    save,
+)
 from bclip_core.checkpoints.open_clip import CONFIG, POOLER, WEIGHTS
 from bclip_core.config import BackboneConfig, ConfigError, PoolerConfig, RunConfig
 from bclip_core.model import BClip
@@ -249,3 +255,19 @@ def test_ours_are_not_taken_for_open_clips(tmp_path: Path) -> None:
     path = save(make(), tmp_path / "ours.safetensors")
     with pytest.raises(CheckpointError, match="weight 'text_projection': missing"):
         import_open_clip(path, quick_gelu=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"architecture": "scene-small"}, "name is 'scene-tiny', but 'scene-small' was asked"),
+        ({"architecture": "scene-tiny@96"}, "name is 'scene-tiny', but 'scene-tiny@96' was"),
+        ({"quick_gelu": False}, "quick_gelu is True, but False was asked for"),
+    ],
+)
+def test_an_export_is_no_other_model_than_it_says(tmp_path, asked, told):
+    folder = export_open_clip(build_model(BackboneConfig("scene-tiny"), None), tmp_path / "out")
+    with pytest.raises(CheckpointError, match=told):
+        open_model(folder, **asked)
+    same = {"architecture": "scene-tiny", "quick_gelu": True}
+    assert open_model(folder, **same).backbone.config == open_model(folder).backbone.config

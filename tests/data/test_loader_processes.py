@@ -1,13 +1,15 @@
 """What is told of a loader's process that died, whichever error its death meets first."""
 
+import gc
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
-from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bclip_core.data.loader_processes import LoaderProcessError, loader_deaths, watching_loader
 
@@ -73,12 +75,40 @@ def test_another_error_stays_what_it_is_though_a_process_died(process):
     assert told.value is error
 
 
-def test_processes_that_the_system_does_not_start_are_told(monkeypatch):
-    seen = []
+@pytest.mark.parametrize("fails", ["first queue", "event", "second process", "thread"])
+def test_a_loader_that_the_system_does_not_start_whole_is_ended_and_told(fails, monkeypatch):
+    seen, calls = [], []
     monkeypatch.setattr(sys, "unraisablehook", seen.append)
-    with pytest.raises(LoaderProcessError, match=r"no loader process can be started: Resource te"):
+    owner, name, number = {
+        "first queue": (torch.multiprocessing, "Queue", 1),
+        "event": (torch.multiprocessing, "Event", 1),
+        "second process": (os, "fork", 2),
+        "thread": (threading.Thread, "start", 1),
+    }[fails]
+    real = getattr(owner, name)
+
+    def called(*arguments):
+        calls.append(arguments)
+        if len(calls) < number:
+            return real(*arguments)
+        if fails == "thread":
+            raise RuntimeError("can't start new thread")
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    before = multiprocessing.active_children()
+    monkeypatch.setattr(owner, name, called)
+    loader = torch.utils.data.DataLoader([1, 2, 3], num_workers=2)
+    with pytest.raises(LoaderProcessError, match=r"no loader process can be started: (Reso|can't)"):
         with watching_loader():
-            raise BlockingIOError(11, "Resource temporarily unavailable")
-    for error in (AttributeError("'A' object has no attribute '_shutdown'"), ValueError("other")):
-        sys.unraisablehook(SimpleNamespace(exc_value=error))
-    assert [str(one.exc_value) for one in seen] == ["other"]
+            iter(loader)
+    monkeypatch.setattr(owner, name, real)
+    gc.collect()
+    assert len(calls) == number
+    assert seen == []
+    assert sys.unraisablehook == seen.append, "others' errors are told as before"
+    assert multiprocessing.active_children() == before
+
+
+def test_another_error_at_the_start_of_a_loader_stays_what_it_is():
+    with pytest.raises(RuntimeError, match="shapes"), watching_loader():
+        raise RuntimeError("shapes do not fit")

@@ -63,6 +63,13 @@ def test_a_row_is_read_as_users_have_it(tmp_path, files):
     [
         (packed(*ROW) + packed(*NEXT), {"0"}, "it goes on behind its end mark: two archives"),
         (packed(*ROW, *NEXT)[: ROW_BYTES + 100], set(), "damaged header at byte"),
+        (packed(*ROW, *NEXT)[:ROW_BYTES], {"0"}, f"no end mark at byte {ROW_BYTES:,}"),
+        (
+            packed(*ROW, *NEXT)[: 2 * ROW_BYTES],
+            {"0", "1"},
+            f"no end mark at byte {2 * ROW_BYTES:,}",
+        ),
+        (gzip.compress(packed(*ROW, *NEXT)[: 2 * ROW_BYTES]), {"0", "1"}, "no end mark at byte"),
         (
             packed(*ROW, *NEXT)[:ROW_BYTES] + b"\xff" * 512 + packed(*NEXT)[512:],
             set(),
@@ -84,6 +91,22 @@ def test_where_an_archive_is_damaged_that_is_told(tmp_path, content, kept, reaso
         with pytest.raises(LayoutError, match=reason):
             read(tmp_path, content)
     assert all(reason in one for one in left_out)
+
+
+REASON = "the cut took .txt or .json away, as others have"
+
+
+def test_a_row_that_a_cut_between_files_left_without_its_text_is_not_read_from_another(tmp_path):
+    one, two = ((name, b'{"caption": "An alt text."}') for name in ("0.json", "1.json"))
+    whole = packed(ROW[0], one, ROW[1], NEXT[0], two, NEXT[1])
+    cut = whole.index(b"1.txt\0")
+    found, (shard, row) = read(tmp_path, whole[:cut])
+    assert found == {"0": "A dog."}
+    assert "cannot be read on after '1': no end mark at byte" in shard
+    assert row == f"test-0.tar/1: files ['.jpg', '.json']: {REASON}"
+    found, (shard, row) = read(tmp_path, whole[: whole.index(b"1.json\0")])
+    assert found == {"0": "A dog."}
+    assert row == f"test-0.tar/1: files ['.jpg']: {REASON}"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,13 @@ from bclip_core.data.images import BrokenImageError
 from bclip_core.evaluation import grounding_scores
 from bclip_core.evaluation.maps import phrase_masks, picture_maps
 from bclip_core.explorer import View, Workbench, export_view, find_models, readings
-from bclip_core.explorer.catalogue import best_model, named_apart, shipped_models, untouched
+from bclip_core.explorer.catalogue import (
+    best_model,
+    given_models,
+    named_apart,
+    shipped_models,
+    untouched,
+)
 from bclip_core.explorer.pictures import own_picture
 from bclip_core.explorer.readings import patch_on_grid
 from bclip_core.explorer.workbench import ENCODED_KEPT, MODELS_KEPT, PICTURES_KEPT
@@ -414,3 +420,31 @@ def test_given_models_are_named_by_the_ends_of_their_paths_that_tell_them_apart(
     assert list(named_apart(["/x/a/", "OWNER/a"])) == ["x/a", "OWNER/a"]
     with pytest.raises(ValueError, match="expected each model once"):
         named_apart([two[0], two[0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("models", "clip", "models='clip': expected texts in a tuple"),
+        ("also", "a dog", "also='a dog': expected texts in a tuple"),
+        ("models", None, "models=None: expected texts"),
+        ("also", (5,), r"also\[0\]=5: expected a text"),
+        ("models", (5,), r"models\[0\]=5: expected a text"),
+        ("picture", 3, "picture=3: expected a text"),
+        ("text", None, "text=None: expected a text"),
+        ("caption", 5, "caption=5: expected a text"),
+        ("kind", None, "kind=None: expected a text"),
+        ("opacity", "0.5", "opacity='0.5': expected a number"),
+        ("threshold", None, "threshold=None: expected a number"),
+    ],
+)
+def test_a_setting_of_another_type_is_named(name, value, expected):
+    with pytest.raises(ValueError, match=expected):
+        View("scene 1", "a heart").replace(**{name: value})
+
+
+def test_a_picture_may_be_a_path_and_models_need_names():
+    assert View(Path("a.png"), "a heart") == View("a.png", "a heart")
+    for given in ("clip", ["clip"], {5: "scenes"}):
+        with pytest.raises(ValueError, match=r"models=|model name 5: expected a name"):
+            given_models(given)

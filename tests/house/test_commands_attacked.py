@@ -49,6 +49,7 @@ def nothing_committed_changes():
         (MEASURE, f"{COCO} --device meta", "device='meta': expected cpu"),
         (MEASURE, f"{CIFAR} --images /tmp", "--images: not read for cifar10"),
         (MEASURE, f"{CIFAR} --conditioned none", "--conditioned: not read for cifar10"),
+        (MEASURE, f"{COCO} --conditioned two-stage", "expected a model with a pooler"),
         (MEASURE, "--data-set coco --label x --checkpoint=", "'': expected a file, a folder"),
         (SEARCH, "--profile photos-smoke", "expected one of smoke, cpu"),
         ("studies.pointing", "--profile photos-smoke", "expected one of smoke, cpu"),

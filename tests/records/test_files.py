@@ -237,6 +237,14 @@ def test_a_folder_of_a_variable_is_below_the_repository_wherever_one_is(monkeypa
         folder_of("BCLIP_X")
 
 
+def test_a_folder_of_a_variable_has_a_name_that_every_library_can_write(monkeypatch):
+    monkeypatch.setitem(os.environ, "BCLIP_X", "/tmp/caf\udce9")
+    with pytest.raises(
+        OSError, match=r"\$BCLIP_X='/tmp/caf.udce9': expected a folder whose name i"
+    ):
+        folder_of("BCLIP_X")
+
+
 def test_what_cannot_be_written_is_named_and_not_its_temporary(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"file/x cannot be written"):

@@ -1,5 +1,6 @@
 """One writer at a time; who waits says for whom; a killed holder leaves no lock."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -67,6 +68,14 @@ def test_a_folder_in_the_place_of_the_lock_is_named(tmp_path):
     (tmp_path / "run.lock").mkdir()
     with pytest.raises(OSError, match=r"run\.lock cannot be locked"), lock(tmp_path / "run"):
         pass
+
+
+def test_a_link_to_itself_is_named(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(OSError, match="loop/run: Too many levels") as error:
+        with lock(tmp_path / "loop" / "run"):
+            pass
+    assert error.value.errno == errno.ELOOP
 
 
 def test_a_holder_that_is_gone_is_called_so(tmp_path):

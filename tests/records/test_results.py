@@ -188,6 +188,21 @@ def test_a_broken_result_is_not_promoted(folders, capsys):
     assert not (folders / "reference").exists()
 
 
+def test_a_result_under_anothers_name_is_neither_read_nor_promoted(folders, capsys):
+    path = results.save_result("a", "cpu", {"new": 1})
+    for other, held in (("a__smoke", "'a__cpu'"), ("b__cpu", "'a__cpu'")):
+        copied = path.with_name(f"{other}.json")
+        copied.write_bytes(path.read_bytes())
+        name, _, profile = other.partition("__")
+        with pytest.raises(ValueError, match=rf"{other}\.json: holds the result {held}: expected"):
+            results.load_result(name, profile)
+        assert promote.main([profile]) == 1
+        assert f"{other}.json: holds the result {held}" in capsys.readouterr().err
+        copied.unlink()
+    assert not (folders / "reference").exists()
+    assert results.load_result("a", "cpu")["values"] == {"new": 1}
+
+
 def test_unknown_data_sets_and_splits_list_the_known_ones():
     with pytest.raises(ConfigError, match="data set 'imagenet': expected one of scenes"):
         load_split(DataConfig(name="imagenet"), "train")

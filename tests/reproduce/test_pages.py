@@ -13,7 +13,7 @@ from PIL import Image
 
 from bclip_core.plotting.files import FIGURES
 from bclip_core.records import REPOSITORY
-from bclip_core.reproduce import pages
+from bclip_core.reproduce import blocks, pages
 from bclip_core.reproduce.notebook_blocks import figures
 from bclip_core.reproduce.notebooks import find_notebooks, read_notebook
 
@@ -85,6 +85,37 @@ def test_no_page_is_written_when_one_of_them_cannot_be(tmp_path):
 def test_a_block_without_an_end_mark_is_named():
     with pytest.raises(ValueError, match=r"'front' in README\.md has no end mark"):
         pages.fill("<!-- front -->\n")
+
+
+@pytest.mark.parametrize(
+    ("marks", "line"),
+    [
+        ("<!--front-->\nold\n<!-- /front -->", 1),  # not seen: the numbers would stay old
+        ("a\n<!-- front --> \nold\n<!-- /front -->", 2),
+        ("old\n<!-- /front -->", 2),
+        ("<!-- front -->\n<!-- /front --> a", 2),
+        # between the first and the last of these everything would be lost
+        ("<!-- front -->\nmine\n<!-- front -->\nold\n<!-- /front -->", 3),
+        ("<!-- front -->\n<!-- times -->\n<!-- /times -->\n<!-- /front -->", 2),
+    ],
+)
+def test_marks_that_a_hand_has_displaced_are_named(marks, line):
+    with pytest.raises(ValueError, match=rf"README\.md, line {line}: <!--.*: expected <!-- NAME"):
+        pages.fill(marks)
+
+
+@pytest.mark.parametrize("values", [3, {"x": 3}, {"x": {"100": {"0": {}}}}])
+def test_a_damaged_record_is_named_with_its_block(monkeypatch, values):
+    record = {"values": values, "code": {}}
+    monkeypatch.setattr(blocks, "load_result", lambda *_, **__: record)
+    with pytest.raises(ValueError, match=r"block 'curves' in README\.md: .* is damaged: "):
+        pages.fill("<!-- curves -->\n<!-- /curves -->")
+
+
+def test_a_page_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "README.md").write_bytes(b"caf\xe9")
+    with pytest.raises(ValueError, match=r"README\.md: expected UTF-8"):
+        pages.update(tmp_path)
 
 
 # Links and figures.

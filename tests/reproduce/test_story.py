@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
@@ -102,3 +103,27 @@ def test_a_notebook_outside_the_story_is_named(monkeypatch):
     monkeypatch.setitem(story.PARTS, "Learn", story.PARTS["Learn"][1:])
     with pytest.raises(ValueError, match="each once in PARTS"):
         story.in_order()
+
+
+@pytest.mark.parametrize(
+    ("more", "odd"),
+    [
+        ("- **chance**: what guessing scores.\n", "'chance'"),
+        ("- **odd** : a blank before the colon.\n", r"'- \*\*odd\*\* : a"),
+        ("* **odd**: another mark.\n", r"'\* \*\*odd"),
+        ("- odd: no bold.\n", "'- odd"),
+    ],
+)
+def test_an_entry_of_the_glossary_that_would_be_lost_is_named(tmp_path, monkeypatch, more, odd):
+    edited = tmp_path / "glossary.md"
+    edited.write_text(story.GLOSSARY.read_text(encoding="utf-8") + more, encoding="utf-8")
+    monkeypatch.setattr(story, "GLOSSARY", edited)
+    with pytest.raises(ValueError, match=rf"glossary\.md: {odd}.*: expected each term once"):
+        story.definitions()
+
+
+@pytest.mark.parametrize("cells", [[], ["Train"], [""]])
+def test_a_notebook_without_a_heading_is_named(cells):
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(one) for one in cells])
+    with pytest.raises(ValueError, match=r"a notebook begins with '.*': expected its heading"):
+        story.heading(made)

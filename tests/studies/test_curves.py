@@ -106,3 +106,15 @@ def test_a_point_of_another_configuration_does_not_count(tmp_path, monkeypatch):
     (other / "curves__cpu.json").write_text(json.dumps(values))
     monkeypatch.setattr(results, "REFERENCE_FOLDER", other)
     assert curves.known(profile) == {}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[], {"clip-ft": 3}, {"clip-ft": {"x": {"0": {}}}}, {"clip-ft": {"2": {"0": {"run": "a"}}}},
+     {"clip-ft": {"2": {"0": {"run": 3, "metrics": {}}}}}],
+)  # fmt: skip
+def test_a_record_that_a_hand_has_damaged_is_named(tiny_smoke, tmp_path, monkeypatch, values):
+    monkeypatch.setenv("BCLIP_RUNS", str(tmp_path))
+    results.save_result("curves", tiny_smoke.name, values)
+    with pytest.raises(ValueError, match=r"record curves__smoke\.json is damaged .*: expected ser"):
+        curves.known(tiny_smoke)

@@ -138,6 +138,16 @@ def test_a_stopped_run_continues_bit_for_bit(config, tiny_scenes, interrupted, u
     assert_continues(config, tiny_scenes, interrupted, undisturbed)
 
 
+def test_a_resume_by_another_number_of_processes_is_told(
+    config, tiny_scenes, interrupted, undisturbed, capsys
+):
+    latest = list_checkpoints(interrupted)[-1]
+    shutil.copy(latest / "random_states_0.pkl", latest / "random_states_1.pkl")
+    assert_continues(config, tiny_scenes, interrupted, undisturbed)
+    told = f"checkpoint {latest} is of 2 processes, 1 goes on: with the same batches, but not bit"
+    assert told in capsys.readouterr().out
+
+
 def cut(path):
     os.truncate(path, path.stat().st_size // 2)
 

@@ -2,12 +2,13 @@
 
 import pytest
 
+from bclip_core.checkpoints import save
 from bclip_core.config import ConfigError
 from bclip_core.data.sources import load_split
-from bclip_core.records.files import read_json
+from bclip_core.records.files import read_json, sha256
 from bclip_core.studies import runs
-from bclip_core.train import find, train
-from bclip_core.train.run import DATA, WEIGHTS
+from bclip_core.train import create_model, find, train
+from bclip_core.train.run import BEGUN_FROM, DATA, WEIGHTS, require_same_start
 from tests.planted import draw
 
 
@@ -73,6 +74,31 @@ def test_a_broken_digest_is_named(photos, config):
 def test_scenes_need_no_digest(tiny_config, tiny_scenes, tmp_path):
     train(tiny_config, tiny_scenes, tmp_path, progress=False, stop_after=1)
     assert not (tmp_path / DATA).exists()
+
+
+def test_changed_first_weights_neither_resume_nor_reuse_a_run(tiny_config, tiny_scenes, tmp_path):
+    file = tmp_path / "first.safetensors"
+    save(create_model(tiny_config), file)
+    before = file.read_bytes()
+    config = tiny_config.replace(backbone=tiny_config.backbone.replace(pretrained=str(file)))
+
+    def again(**more):
+        return train(config, tiny_scenes, tmp_path / "run", progress=False, **more)
+
+    again(stop_after=1)
+    kept = read_json(tmp_path / "run" / BEGUN_FROM)["sha256"]
+    save(create_model(tiny_config.replace(train=tiny_config.train.replace(seed=1))), file)
+    for message in (f"had SHA-256 {kept}, now {sha256(file)}", "train in another folder"):
+        with pytest.raises(ConfigError, match=message):
+            again()
+    file.rename(tmp_path / "elsewhere")  # what is not there has not changed
+    require_same_start(tmp_path / "run", config)
+    file.write_bytes(before)
+    again(stop_after=2)
+    assert read_json(tmp_path / "run" / BEGUN_FROM)["sha256"] == kept
+    (tmp_path / "run" / BEGUN_FROM).write_text("{}")
+    with pytest.raises(ValueError, match=r"begun_from\.json: a broken record"):
+        again()
 
 
 def test_other_weights_in_a_folder_are_another_run(tiny_config, tmp_path):

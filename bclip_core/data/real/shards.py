@@ -43,15 +43,16 @@ from bclip_core.data.real.rows import (
 )
 from bclip_core.data.real.sets import CaptionedImage, CaptionSet
 from bclip_core.data.real.shard_files import HUB, NAME, TARS, files_of
-from bclip_core.data.real.tar_members import LARGE, TWICE, BehindEndError, members
+from bclip_core.data.real.tar_members import LARGE, TWICE, BehindEndError, NoEndError, members
 from bclip_core.data.real.training import MANY, kept, text_row
 from bclip_core.data.scenes.build import cache_folder
-from bclip_core.records.files import remove_partial, write_atomically
+from bclip_core.records.files import remove_partial, resolved, write_atomically
 from bclip_core.records.locks import lock
 from bclip_core.records.machine import usable_cores
 
 _TOGETHER = 64  # rows that are held in memory
 _SHOWN = 5  # rows left out that are named
+_BOTH = {".json", ".txt"}  # where a row has both, the caption is that of .txt
 _TEXTS = datasets.Features(
     {"id": datasets.Value("string"), "caption": datasets.Value("string"),
      "short_captions": datasets.List(datasets.Value("string"))}
@@ -130,7 +131,7 @@ def held_out(
     _tell(left_out)
     parts = [text.partition(": ") for text in left_out]
     faults = tuple(LeftOut(place, reason) for place, _, reason in parts)
-    folder = "" if source.startswith(HUB) else Path(source).resolve().name
+    folder = "" if source.startswith(HUB) else resolved(Path(source)).name
     return CaptionSet(NAME, split, tuple(items), faults, whole, folder=folder)
 
 
@@ -186,13 +187,13 @@ def _items(
 def _tar_rows(shards: list[Path], bad_rows: str) -> Iterator[Row]:
     """The rows of shards in order; neighbours of one name are a row."""
     for shard in shards:
-        name, parts = "", dict[str, Any]()
+        name, parts, before = "", dict[str, Any](), set[str]()
         seen = set[str]()
         try:
             for key, ending, read in members(shard):
                 if key != name and parts:
                     yield _row(shard, name, parts, seen)
-                    parts = {}
+                    parts, before = {}, set(parts)
                 name = key
                 parts[ending] = TWICE if ending in parts else read()
         except (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError) as error:
@@ -200,8 +201,12 @@ def _tar_rows(shards: list[Path], bad_rows: str) -> Iterator[Row]:
             if bad_rows == "raise":
                 raise DataError(problem) from error
             yield Row(str(shard), partial(_refuse, problem))
-            if not isinstance(error, BehindEndError):
+            if not isinstance(error, BehindEndError | NoEndError):
                 continue  # the row that the cut went through is not whole
+            if isinstance(error, NoEndError) and before >= _BOTH and not set(parts) >= _BOTH:
+                reason = f"files {sorted(parts)}: the cut took .txt or .json away, as others have"
+                yield Row(f"{shard.name}/{name}", partial(_refuse, reason))
+                continue
         if parts:
             yield _row(shard, name, parts, seen)
 

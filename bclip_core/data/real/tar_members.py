@@ -1,7 +1,7 @@
 """The files in a WebDataset shard, in order; where an archive is damaged, that is an error.
 
-`tarfile` takes a damaged header for the end of the archive, and does not look beyond an end mark:
-the rows behind would be left out silently.
+`tarfile` takes a damaged header for the end of the archive, needs no end mark, and does not look
+beyond one: the rows behind would be left out silently.
 """
 
 from __future__ import annotations
@@ -23,22 +23,31 @@ class BehindEndError(tarfile.ReadError):
     """All rows up to the end mark are whole, but there is more behind it."""
 
 
+class NoEndError(tarfile.ReadError):
+    """All files so far are whole, but no end mark follows: the last row may lack files."""
+
+
 class _Member(tarfile.TarInfo):
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
         """The next header.
 
         Raises:
-            ReadError: it is damaged; the byte is named.
+            ReadError: it is damaged, or there is neither one nor an end mark; the byte is named.
         """
         at = tarfile.fileobj.tell() if tarfile.fileobj else 0
         try:
             return super().fromtarfile(tarfile)
         except _DAMAGED as error:
             raise _ReadError(f"damaged header at byte {at:,}: {error}") from error
+        except _EmptyHeaderError as error:
+            if not at:
+                raise
+            raise NoEndError(f"no end mark at byte {at:,}: cut off between two files?") from error
 
 
 _ReadError = tarfile.ReadError
+_EmptyHeaderError = tarfile.EmptyHeaderError  # type: ignore[attr-defined,unused-ignore]
 _DAMAGED = (tarfile.TruncatedHeaderError, tarfile.InvalidHeaderError, tarfile.SubsequentHeaderError)  # type: ignore[attr-defined,unused-ignore]
 
 
@@ -51,8 +60,8 @@ def members(shard: Path) -> Iterator[tuple[str, str, Callable[[], bytes | object
     nobody's data (`._0.jpg`, `__MACOSX`) are passed over.
 
     Raises:
-        TarError, OSError, EOFError, zlib.error, LZMAError: the shard is damaged, or goes on behind
-            its end mark.
+        TarError, OSError, EOFError, zlib.error, LZMAError: the shard is damaged, has no end mark,
+            or goes on behind it.
     """
     with tarfile.open(shard, "r|*", tarinfo=_Member) as archive:
         for member in archive:
