@@ -22,6 +22,8 @@ from bclip_core.data.sources import load_split
 from bclip_core.evaluation.maps import phrase_masks, picture_maps, text_maps
 from bclip_core.explorer import View
 from bclip_core.explorer.catalogue import shipped_models
+from bclip_core.explorer.pictures import mask_at
+from bclip_core.explorer.workbench import SHOWN_AT
 from bclip_core.plotting.files import FIGURES
 from bclip_core.plotting.heat import overlaid
 from bclip_core.records.results import runs_folder
@@ -85,14 +87,16 @@ def library(story):
     sizes = begin("11", USUAL["11"] | {"profile": "smoke", "settings": SHORT}).sizes
     wanted = [sizes.run("beta-clip-ce"), sizes.run("beta-clip-ce", beta=0.0)]
     models = [find(config).model().eval() for config in wanted] + [load(SHIPPED["scenes"]).eval()]
-    scene = load_split(sizes.base.data, "test")[SCENE]
-    pixels = image_to_pixels(scene["image"], 64)
-    return models, pixels, phrase_masks(scene)
+    scene = load_split(sizes.base.data.replace(image_size=SHOWN_AT), "test")[SCENE]
+    size = sizes.base.data.image_size  # that the models read it at
+    masks = {phrase: mask_at(mask, size) for phrase, mask in phrase_masks(scene).items()}
+    whole = np.asarray(scene["image"].convert("RGB"))  # which maps are drawn over
+    return models, image_to_pixels(scene["image"], size), masks, whole
 
 
 def drawn_by_library(library, number, text, kind="mean", beside=(0, 1, 2), **settings):
     """The pixels of a panel, and its map; on one scale with the attention of those beside it."""
-    models, pixels, masks = library
+    models, pixels, masks, whole = library
     mask = [masks[text]] if text in masks else None
     maps = {each: picture_maps(models[each], pixels, [text]) for each in beside}
     own = "cosine" if maps[number].attention is None else kind
@@ -104,12 +108,12 @@ def drawn_by_library(library, number, text, kind="mean", beside=(0, 1, 2), **set
         is (maps[number].attention is None or kind == "cosine")
     ]
     limits = (min(float(v.min()) for v in alike), max(float(v.max()) for v in alike))
-    drawn = overlaid(pixels.permute(1, 2, 0).numpy(), item, limits=limits, **settings)
+    drawn = overlaid(whole, item, limits=limits, **settings)
     return np.asarray(drawn), item
 
 
 def the_first_view_is_the_librarys(story, library):
-    models, pixels, _ = library
+    models, pixels, _, _ = library
     story.says(f"Looking for green cross in scene {SCENE}")
     rows = story.table("scores")
     texts = [row[0] for row in rows]
@@ -151,7 +155,7 @@ def a_typed_text_and_a_clicked_phrase(story, library):
 
 
 def a_clicked_patch_says_what_it_answers_to(story, library):
-    models, pixels, _ = library
+    models, pixels, _, _ = library
     box = story.part("picture").locator(".bclip-cover").bounding_box()
     story.page.mouse.click(box["x"] + box["width"] * 6.5 / 8, box["y"] + box["height"] * 3.5 / 8)
     answers = story.part("answers").locator("table").first
@@ -213,7 +217,7 @@ def an_example_is_clicked_and_several_texts_stand_below_one_another(story):
 
 
 def a_phrase_of_other_words_has_its_verdict_and_unknown_words_are_named(story, library):
-    _, _, masks = library
+    _, _, masks, _ = library
     assert "orange circle" not in masks  # the caption calls it a disc
     story.type("text", "orange circle")
     story.says("Looking for orange circle")
