@@ -20,6 +20,7 @@ from bclip_core.studies.curves import (
     study,
     table_rows,
 )
+from bclip_core.studies.search import scaled
 
 
 def test_a_length_changes_the_number_of_updates_alone():
@@ -118,3 +119,18 @@ def test_a_record_that_a_hand_has_damaged_is_named(tiny_smoke, tmp_path, monkeyp
     results.save_result("curves", tiny_smoke.name, values)
     with pytest.raises(ValueError, match=r"record curves__smoke\.json is damaged .*: expected ser"):
         curves.known(tiny_smoke)
+
+
+def test_searched_rates_are_those_that_the_search_chose():
+    profile, long = (
+        get_profile("cpu"),
+        results.load_result("search", "long", reference=True)["values"],
+    )
+    scaled_series = [name for name in SERIES if ", rates × " in name]
+    assert scaled_series
+    for name in scaled_series:
+        plain, factor = name.split(", rates × ")
+        chosen = long["methods"][SERIES[name][0]]["chosen"]
+        assert (chosen["rate"], chosen["weight"]) == (float(factor), 1.0)
+        asked = configuration(profile, plain, 1000, 1)
+        assert configuration(profile, name, 1000, 1) == scaled(asked, (float(factor), 1.0))
